@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Compares greedy ids of another engine with the reference, prompt by prompt.
 
-Both files hold JSON lines with "prompt_id" and "ids"; the reference's also "gaps" and "top2". Up to the
-first difference both engines saw the same context; what follows it is not comparable. A difference
-at a step where the reference's best two were closer than the tolerance is a tie, counted; any
-other is a disagreement. Prints one JSON object; the exit status is 1 when there is a disagreement
-or a prompt is missing.
+Both files hold JSON lines with "prompt_id" and "ids"; the reference's also "gaps" and "top2". Up to
+the first difference both engines saw the same context; what follows it is not comparable. A
+difference at a step where the reference's best two were closer than the tolerance is a tie,
+counted; any other is a disagreement. Prints one JSON object; the exit status is 1 when there is a
+disagreement or a prompt is missing.
 """
 
 import argparse
@@ -19,7 +19,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("reference", type=Path)
     parser.add_argument("other", type=Path)
-    parser.add_argument("--tolerance", type=float, default=0.05, help="gap in logit below it: a tie")
+    parser.add_argument("--tolerance", type=float, default=0.05, help="a smaller gap is a tie")
     args = parser.parse_args()
 
     reference, other = by_prompt(args.reference), by_prompt(args.other)

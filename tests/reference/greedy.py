@@ -37,7 +37,7 @@ def arguments():
     parser.add_argument("--engine", type=Path, required=True, help="folder that prepare.sh filled")
     parser.add_argument("--model", type=Path, required=True, help="GGUF file")
     parser.add_argument("--name", help="model name to write, by default the file's")
-    parser.add_argument("--prompts", type=Path, required=True, help='JSON lines of {"id", "prompt"}')
+    parser.add_argument("--prompts", type=Path, required=True, help="as prompts.py writes them")
     parser.add_argument("--first", type=int, default=20, help="how many prompts")
     parser.add_argument("--tokens", type=int, default=64, help="how many ids each")
     parser.add_argument("--threads", type=int, default=1)

@@ -13,7 +13,7 @@ npm install --omit=optional --ignore-scripts --no-package-lock --no-fund --no-au
 
 libraries=node_modules/@node-llama-cpp/linux-x64/bins/linux-x64
 source=node_modules/node-llama-cpp/llama
-tag=$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["tag"])' "$source/llama.cpp.info.json")
+tag=$(python3 -c 'import json, sys; print(json.load(sys.stdin)["tag"])' <"$source/llama.cpp.info.json")
 if [ ! -e "$libraries/libllama.$tag.so" ]; then
     echo "prepare.sh: the package's headers are of $tag, its libraries are not" >&2
     exit 1

@@ -45,7 +45,8 @@ void reference_close(reference *engine) {
 }
 
 /* Loads `model` with the processor backend found in the folder `backends`; NULL when that fails. */
-reference *reference_open(const char *backends, const char *model, const reference_options *options) {
+reference *reference_open(const char *backends, const char *model,
+                          const reference_options *options) {
     llama_log_set(errors_only, NULL);
     ggml_backend_load_all_from_path(backends);
     llama_backend_init();
@@ -100,7 +101,7 @@ int32_t reference_truncate(reference *engine, int32_t position) {
     return llama_memory_seq_rm(llama_get_memory(engine->context), 0, position, -1);
 }
 
-/* One pass over `count` ids from `position` on, logits for the last `rows` of them; 0 is success. */
+/* One pass over `count` ids from `position` on, logits for the last `rows`; 0 is success. */
 int32_t reference_forward(reference *engine, const int32_t *ids, int32_t count, int32_t position,
                           int32_t rows) {
     if (count < 1 || rows < 1 || rows > count || position + count > engine->positions) {
