@@ -15,7 +15,7 @@ class Options(ctypes.Structure):
     _fields_ = [
         ("positions", ctypes.c_int32),
         ("threads", ctypes.c_int32),
-        ("cache_f32", ctypes.c_int32),
+        ("attention_f32", ctypes.c_int32),
         ("repack", ctypes.c_int32),
     ]
 
@@ -25,10 +25,10 @@ class Engine:
 
     def __init__(self, prepared, model, options):
         """`prepared`: the folder that prepare.sh filled. `model`: a GGUF file."""
-        prepared = Path(prepared).resolve()
-        self._library = declared(ctypes.CDLL(str(prepared / "libreference.so")))
+        backends = str(Path(prepared).resolve() / LIBRARIES).encode()
+        self._library = loaded(prepared)
         self._handle = self._library.reference_open(
-            str(prepared / LIBRARIES).encode(), str(model).encode(), ctypes.byref(options)
+            backends, str(model).encode(), ctypes.byref(options)
         )
         if not self._handle:
             raise RuntimeError(f"llama.cpp does not load {model}")
@@ -78,8 +78,15 @@ class Engine:
         return bool(self._library.reference_is_end(self._handle, token))
 
 
-def declared(library):
-    """The library with the signatures of `shim.c`."""
+def widen(prepared, model, widened):
+    """Writes `model` with every quantised weight as f32."""
+    if loaded(prepared).reference_widen(str(model).encode(), str(widened).encode()) != 0:
+        raise RuntimeError(f"llama.cpp does not widen {model}")
+
+
+def loaded(prepared):
+    """The library that prepare.sh built, with the signatures of `shim.c`."""
+    library = ctypes.CDLL(str(Path(prepared).resolve() / "libreference.so"))
     handle, number = ctypes.c_void_p, ctypes.c_int32
     numbers, text = ctypes.POINTER(ctypes.c_int32), ctypes.c_char_p
     signatures = {
@@ -90,6 +97,7 @@ def declared(library):
         "reference_best": (number, [handle, numbers, ctypes.POINTER(ctypes.c_float)]),
         "reference_truncate": (number, [handle, number]),
         "reference_is_end": (number, [handle, number]),
+        "reference_widen": (number, [text, text]),
         "reference_system": (text, []),
     }
     for name, (result, arguments) in signatures.items():

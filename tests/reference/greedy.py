@@ -21,7 +21,7 @@ def main():
     """Writes one line for each prompt on standard output and a summary on standard error."""
     args = arguments()
     prompts = [json.loads(line) for line in args.prompts.read_text("utf-8").split("\n") if line]
-    options = Options(args.context, args.threads, args.cache == "f32", not args.no_repack)
+    options = Options(args.context, args.threads, args.attention == "f32", not args.no_repack)
     started = time.monotonic()
     with Engine(args.engine, args.model, options) as engine:
         for prompt in prompts[: args.first]:
@@ -42,7 +42,7 @@ def arguments():
     parser.add_argument("--tokens", type=int, default=64, help="how many ids each")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--context", type=int, default=2048)
-    parser.add_argument("--cache", choices=["f16", "f32"], default="f16", help="keys and values")
+    parser.add_argument("--attention", choices=["f16", "f32"], default="f16")
     parser.add_argument("--no-repack", action="store_true", help="plain kernels, file's layout")
     return parser.parse_args()
 

@@ -19,8 +19,8 @@ typedef struct reference {
 typedef struct reference_options {
     int32_t positions; /* upper limit of the context */
     int32_t threads;
-    int32_t cache_f32; /* 0: llama.cpp's own default, half precision */
-    int32_t repack;    /* 0: weights stay in the file's layout */
+    int32_t attention_f32; /* 0: llama.cpp's own default, half precision */
+    int32_t repack;        /* 0: weights stay in the file's layout */
 } reference_options;
 
 static void errors_only(enum ggml_log_level level, const char *text, void *unused) {
@@ -73,9 +73,11 @@ reference *reference_open(const char *backends, const char *model,
     running.n_batch = (uint32_t)options->positions;
     running.n_threads = options->threads;
     running.n_threads_batch = options->threads;
-    if (options->cache_f32) {
+    if (options->attention_f32) {
         running.type_k = GGML_TYPE_F32;
         running.type_v = GGML_TYPE_F32;
+        /* The fused kernel narrows keys and values to half precision whatever the cache holds. */
+        running.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_DISABLED;
     }
     engine->context = llama_init_from_model(engine->model, running);
     if (engine->context == NULL) {
@@ -142,6 +144,17 @@ int32_t reference_best(reference *engine, int32_t ids[2], float logits[2]) {
     logits[0] = row[ids[0]];
     logits[1] = row[ids[1]];
     return 0;
+}
+
+/* Writes `model` with every quantised weight as f32; 0 is success. */
+int32_t reference_widen(const char *model, const char *widened) {
+    llama_log_set(errors_only, NULL);
+    llama_backend_init();
+    struct llama_model_quantize_params params = llama_model_quantize_default_params();
+    params.nthread = 1;
+    params.ftype = LLAMA_FTYPE_ALL_F32;
+    params.allow_requantize = true;
+    return (int32_t)llama_model_quantize(model, widened, &params);
 }
 
 const char *reference_system(void) { return llama_print_system_info(); }
