@@ -1,0 +1,334 @@
+//! Blocks and verdicts.
+
+use std::time::Duration;
+
+use crate::{BaseHash, CommittedText, ProtocolError, check, limits, wire::drafter::v1 as wire};
+
+/// A proposal: bytes that may follow the base.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Block {
+    /// Number of the block, from 1.
+    pub round: u64,
+    /// Length in bytes of the reply that it follows.
+    pub base_length: u64,
+    /// Hash of those bytes.
+    pub base_hash: BaseHash,
+    /// The proposed bytes.
+    pub text: Vec<u8>,
+    /// Byte end in `text` of each draft token; never decreasing, the last is the length of `text`.
+    pub token_ends: Vec<u32>,
+    /// Role of the control token proposed after `text`.
+    pub ends_with: Option<EndRole>,
+    /// Tokens as a tree: 0 follows the base, n follows token n-1. Empty: a chain.
+    pub parents: Vec<u32>,
+    /// Law that each token was sampled from; empty where the method needs none.
+    pub laws: Vec<SparseLaw>,
+    /// What the block cost the drafter.
+    pub timings: DraftTimings,
+}
+
+/// Role of a control token that ends a reply.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum EndRole {
+    /// Ends the sequence.
+    EndOfSequence,
+    /// Ends the assistant's turn.
+    EndOfTurn,
+}
+
+/// A law over the next draft token with few entries; parallel, ids strictly ascending.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SparseLaw {
+    /// Ids in the draft model's vocabulary.
+    pub ids: Vec<u32>,
+    /// Natural logarithm of each one's probability.
+    pub log_probs: Vec<f32>,
+}
+
+/// Where the time of a block went, on the drafter's clock.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct DraftTimings {
+    /// Forward passes.
+    pub compute: Duration,
+    /// Waiting for the model's thread.
+    pub queue: Duration,
+    /// Waiting for a verdict or for credit.
+    pub wait: Duration,
+}
+
+/// What became of the reply since the last verdict.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Verdict {
+    /// Last block that this answers; 0 for none.
+    pub round: u64,
+    /// Proposed bytes kept, from the end of what was committed before.
+    pub kept_bytes: u32,
+    /// Bytes committed after those.
+    pub appended: Vec<u8>,
+    /// Length of the committed text now.
+    pub new_length: u64,
+    /// Hash of the committed text now.
+    pub new_hash: BaseHash,
+    /// Draft tokens that the next block shall aim at; 0 for a pause.
+    pub next_block_tokens: u32,
+}
+
+impl Verdict {
+    /// Brings the drafter's `committed` up to date. `drafted` is what the drafter has proposed behind it.
+    ///
+    /// On an error the two sides have lost step and the session is over.
+    pub fn follow(
+        &self,
+        committed: &mut CommittedText,
+        drafted: &[u8],
+    ) -> Result<(), ProtocolError> {
+        let kept = drafted.get(..self.kept_bytes as usize).ok_or_else(|| {
+            let expected = format!("at most the {} bytes proposed", drafted.len());
+            ProtocolError::invalid("verdict.kept_bytes", self.kept_bytes.to_string(), expected)
+        })?;
+        committed.append(kept)?;
+        committed.append(&self.appended)?;
+        if committed.len() as u64 != self.new_length {
+            let found = self.new_length.to_string();
+            return Err(ProtocolError::invalid(
+                "verdict.new_length",
+                found,
+                committed.len().to_string(),
+            ));
+        }
+        if committed.hash() != self.new_hash {
+            let found = self.new_hash.to_string();
+            return Err(ProtocolError::invalid(
+                "verdict.new_hash",
+                found,
+                committed.hash().to_string(),
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl TryFrom<wire::Block> for Block {
+    type Error = ProtocolError;
+
+    fn try_from(block: wire::Block) -> Result<Self, ProtocolError> {
+        check::within("round", block.round, 1..=u64::MAX)?;
+        let ends_with = match check::known("ends_with", block.ends_with)? {
+            wire::EndRole::Unspecified => None,
+            wire::EndRole::EndOfSequence => Some(EndRole::EndOfSequence),
+            wire::EndRole::EndOfTurn => Some(EndRole::EndOfTurn),
+        };
+        let least = usize::from(ends_with.is_none());
+        check::size(
+            "text",
+            block.text.len(),
+            least..=limits::MAX_BLOCK_BYTES as usize,
+            "bytes",
+        )?;
+        let tokens = block.token_ends.len();
+        check::size(
+            "token_ends",
+            tokens,
+            least..=limits::MAX_BLOCK_TOKENS as usize,
+            "entries",
+        )?;
+        check_ends(&block.token_ends, block.text.len())?;
+        check_parents(&block.parents, tokens, ends_with)?;
+        Ok(Self {
+            round: block.round,
+            base_length: block.base_length,
+            base_hash: BaseHash(block.base_hash),
+            text: block.text,
+            token_ends: block.token_ends,
+            ends_with,
+            parents: block.parents,
+            laws: laws(block.laws, tokens)?,
+            timings: block.timings.unwrap_or_default().into(),
+        })
+    }
+}
+
+fn check_ends(ends: &[u32], length: usize) -> Result<(), ProtocolError> {
+    if !ends.is_sorted() {
+        return Err(ProtocolError::invalid(
+            "token_ends",
+            "out of order",
+            "never decreasing",
+        ));
+    }
+    let last = ends.last().map_or(0, |&end| end as usize);
+    if last != length {
+        let expected = format!("closed by {length}, the length of text");
+        return Err(ProtocolError::invalid(
+            "token_ends",
+            format!("closed by {last}"),
+            expected,
+        ));
+    }
+    Ok(())
+}
+
+fn check_parents(
+    parents: &[u32],
+    tokens: usize,
+    ends_with: Option<EndRole>,
+) -> Result<(), ProtocolError> {
+    if parents.is_empty() {
+        return Ok(());
+    }
+    check::size("parents", parents.len(), tokens..=tokens, "entries")?;
+    if ends_with.is_some() {
+        return Err(ProtocolError::invalid(
+            "ends_with",
+            "set",
+            "absent where the block is a tree",
+        ));
+    }
+    match parents
+        .iter()
+        .zip(0..)
+        .position(|(&parent, index)| parent > index)
+    {
+        Some(index) => {
+            let found = parents[index].to_string();
+            let expected = format!("at most {index}, a token before");
+            Err(ProtocolError::invalid(
+                &format!("parents[{index}]"),
+                found,
+                expected,
+            ))
+        }
+        None => Ok(()),
+    }
+}
+
+fn laws(laws: Vec<wire::SparseLaw>, tokens: usize) -> Result<Vec<SparseLaw>, ProtocolError> {
+    if laws.is_empty() {
+        return Ok(Vec::new());
+    }
+    check::size("laws", laws.len(), tokens..=tokens, "entries")?;
+    let entries = laws.iter().map(|law| law.ids.len()).sum();
+    check::size("laws", entries, 1..=limits::MAX_LAW_ENTRIES, "ids")?;
+    laws.into_iter()
+        .enumerate()
+        .map(|(i, law)| SparseLaw::try_from(law).map_err(|e| e.within(&format!("laws[{i}]"))))
+        .collect()
+}
+
+impl From<Block> for wire::Block {
+    fn from(block: Block) -> Self {
+        let ends_with = match block.ends_with {
+            None => wire::EndRole::Unspecified,
+            Some(EndRole::EndOfSequence) => wire::EndRole::EndOfSequence,
+            Some(EndRole::EndOfTurn) => wire::EndRole::EndOfTurn,
+        };
+        Self {
+            round: block.round,
+            base_length: block.base_length,
+            base_hash: block.base_hash.0,
+            text: block.text,
+            token_ends: block.token_ends,
+            ends_with: ends_with.into(),
+            parents: block.parents,
+            laws: block.laws.into_iter().map(wire::SparseLaw::from).collect(),
+            timings: Some(block.timings.into()),
+        }
+    }
+}
+
+impl TryFrom<wire::SparseLaw> for SparseLaw {
+    type Error = ProtocolError;
+
+    fn try_from(law: wire::SparseLaw) -> Result<Self, ProtocolError> {
+        let wire::SparseLaw { ids, log_probs } = law;
+        if ids.is_empty() || !ids.is_sorted_by(|a, b| a < b) {
+            let expected = "at least one id, strictly ascending";
+            return Err(ProtocolError::invalid(
+                "ids",
+                "empty or out of order",
+                expected,
+            ));
+        }
+        check::size(
+            "log_probs",
+            log_probs.len(),
+            ids.len()..=ids.len(),
+            "entries",
+        )?;
+        for &log_prob in &log_probs {
+            check::within("log_probs", log_prob, f32::MIN..=0.0)?;
+        }
+        Ok(Self { ids, log_probs })
+    }
+}
+
+impl From<SparseLaw> for wire::SparseLaw {
+    fn from(law: SparseLaw) -> Self {
+        Self {
+            ids: law.ids,
+            log_probs: law.log_probs,
+        }
+    }
+}
+
+impl From<wire::DraftTimings> for DraftTimings {
+    fn from(timings: wire::DraftTimings) -> Self {
+        Self {
+            compute: Duration::from_micros(timings.compute_micros),
+            queue: Duration::from_micros(timings.queue_micros),
+            wait: Duration::from_micros(timings.wait_micros),
+        }
+    }
+}
+
+impl From<DraftTimings> for wire::DraftTimings {
+    fn from(timings: DraftTimings) -> Self {
+        Self {
+            compute_micros: check::micros(timings.compute),
+            queue_micros: check::micros(timings.queue),
+            wait_micros: check::micros(timings.wait),
+        }
+    }
+}
+
+impl TryFrom<wire::Verdict> for Verdict {
+    type Error = ProtocolError;
+
+    fn try_from(verdict: wire::Verdict) -> Result<Self, ProtocolError> {
+        check::within(
+            "kept_bytes",
+            verdict.kept_bytes,
+            0..=limits::MAX_BLOCK_BYTES,
+        )?;
+        let appended = verdict.appended.len();
+        check::size(
+            "appended",
+            appended,
+            0..=limits::MAX_APPENDED_BYTES,
+            "bytes",
+        )?;
+        let tokens = verdict.next_block_tokens;
+        check::within("next_block_tokens", tokens, 0..=limits::MAX_BLOCK_TOKENS)?;
+        Ok(Self {
+            round: verdict.round,
+            kept_bytes: verdict.kept_bytes,
+            appended: verdict.appended,
+            new_length: verdict.new_length,
+            new_hash: BaseHash(verdict.new_hash),
+            next_block_tokens: tokens,
+        })
+    }
+}
+
+impl From<Verdict> for wire::Verdict {
+    fn from(verdict: Verdict) -> Self {
+        Self {
+            round: verdict.round,
+            kept_bytes: verdict.kept_bytes,
+            appended: verdict.appended,
+            new_length: verdict.new_length,
+            new_hash: verdict.new_hash.0,
+            next_block_tokens: verdict.next_block_tokens,
+        }
+    }
+}

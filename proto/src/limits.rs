@@ -1,0 +1,34 @@
+//! Limits that both sides share. A service may be configured below them, never above.
+
+/// Size of one gRPC message, in bytes: room for a full prompt and a full committed reply.
+pub const MAX_MESSAGE_BYTES: usize = 4 << 20;
+/// Content of a prompt, all messages together, in bytes.
+pub const MAX_PROMPT_BYTES: usize = 1 << 20;
+/// Messages of a conversation.
+pub const MAX_MESSAGES: usize = 1024;
+/// Committed reply, in bytes.
+pub const MAX_COMMITTED_BYTES: usize = 1 << 20;
+/// Bytes that one verdict may append.
+pub const MAX_APPENDED_BYTES: usize = 64 << 10;
+/// Text of one block, in bytes.
+pub const MAX_BLOCK_BYTES: u32 = 8192;
+/// Draft tokens of one block.
+pub const MAX_BLOCK_TOKENS: u32 = 128;
+/// Blocks of a session that may be unanswered.
+pub const MAX_CREDIT: u32 = 16;
+/// Entries of all sparse laws of a block together.
+pub const MAX_LAW_ENTRIES: usize = 65_536;
+/// Session and request ids, in bytes.
+pub const MAX_ID_BYTES: usize = 128;
+/// Name of an acceptance method, in bytes.
+pub const MAX_METHOD_BYTES: usize = 32;
+/// Text of a failure, in bytes.
+pub const MAX_FAILURE_BYTES: usize = 1024;
+/// Stop strings of a request.
+pub const MAX_STOPS: usize = 4;
+/// One stop string, in bytes.
+pub const MAX_STOP_BYTES: usize = 256;
+/// Entries of a request's logit bias.
+pub const MAX_LOGIT_BIASES: usize = 1024;
+/// Sharpness of a draft.
+pub const MAX_SHARPNESS: f32 = 100.0;

@@ -1,0 +1,25 @@
+//! The verifier's side of the wire: one request, and the reply as a stream of [`Part`]s.
+
+mod client;
+mod description;
+mod reply;
+mod request;
+mod usage;
+
+pub use client::{Client, Reply};
+pub use description::{Description, DrafterState, DrafterStatus, Limits};
+pub use reply::{Chunk, Finish, FinishReason, Origin, Part, Piece, RoundInfo, RoundTimings};
+pub use request::{Generate, Speculation};
+pub use usage::{FallbackReason, Usage};
+
+use crate::{
+    limits,
+    wire::verifier::v1::verifier_server::{Verifier, VerifierServer},
+};
+
+/// The service for a tonic server, with the limits on messages that both sides share.
+pub fn server<T: Verifier>(service: T) -> VerifierServer<T> {
+    VerifierServer::new(service)
+        .max_decoding_message_size(limits::MAX_MESSAGE_BYTES)
+        .max_encoding_message_size(limits::MAX_MESSAGE_BYTES)
+}

@@ -1,0 +1,178 @@
+//! A request for one reply.
+
+use crate::{
+    ProtocolError, check, limits,
+    model::{Prompt, Sampling},
+    wire::verifier::v1 as wire,
+};
+
+const LOGIT_BIAS: std::ops::RangeInclusive<f32> = -100.0..=100.0;
+
+/// A request for one reply.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Generate {
+    /// What the reply answers.
+    pub prompt: Prompt,
+    /// Completion tokens at most; `None` for the verifier's limit. Never 0.
+    pub max_tokens: Option<u32>,
+    /// How tokens are chosen.
+    pub sampling: Sampling,
+    /// Added to logits, by id of the target's vocabulary; ascending, each id once.
+    pub logit_bias: Vec<(u32, f32)>,
+    /// Seed of all randomness; `None`: the verifier picks one.
+    pub seed: Option<u64>,
+    /// The reply ends before the first of these.
+    pub stop: Vec<String>,
+    /// Whether and how drafters help.
+    pub speculation: Speculation,
+    /// Opaque, for logs and traces; `None`: the verifier makes one.
+    pub request_id: Option<String>,
+    /// Whether chunks tell of their round.
+    pub include_rounds: bool,
+}
+
+/// Whether and how drafters help.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Speculation {
+    /// Plain decoding.
+    Off,
+    /// Drafters help whenever that is faster.
+    Auto {
+        /// Acceptance method; `None`: the verifier chooses a lossless one.
+        method: Option<String>,
+        /// Draft tokens of every block; `None`: adapted to what pays. Never 0.
+        block_tokens: Option<u32>,
+    },
+}
+
+impl Generate {
+    /// A request with nothing but a prompt: the model's own law, the verifier's limits, speculation on.
+    pub fn new(prompt: Prompt) -> Self {
+        Self {
+            prompt,
+            max_tokens: None,
+            sampling: Sampling::default(),
+            logit_bias: Vec::new(),
+            seed: None,
+            stop: Vec::new(),
+            speculation: Speculation::auto(),
+            request_id: None,
+            include_rounds: false,
+        }
+    }
+}
+
+impl Speculation {
+    /// Method and block length are the verifier's choice.
+    pub fn auto() -> Self {
+        Self::Auto {
+            method: None,
+            block_tokens: None,
+        }
+    }
+}
+
+impl TryFrom<wire::GenerateRequest> for Generate {
+    type Error = ProtocolError;
+
+    fn try_from(request: wire::GenerateRequest) -> Result<Self, ProtocolError> {
+        let prompt = check::required("prompt", request.prompt, "text or a conversation")?;
+        if let Some(tokens) = request.max_tokens {
+            check::within("max_tokens", tokens, 1..=u32::MAX)?;
+        }
+        let sampling = request.sampling.unwrap_or_default();
+        check::size("stop", request.stop.len(), 0..=limits::MAX_STOPS, "strings")?;
+        for (i, stop) in request.stop.iter().enumerate() {
+            check::size(
+                &format!("stop[{i}]"),
+                stop.len(),
+                1..=limits::MAX_STOP_BYTES,
+                "bytes",
+            )?;
+        }
+        let speculation = request.speculation.unwrap_or_default();
+        let request_id = check::identifier("request_id", request.request_id, 0)?;
+        Ok(Self {
+            prompt: Prompt::try_from(prompt).map_err(|e| e.within("prompt"))?,
+            max_tokens: request.max_tokens,
+            sampling: Sampling::try_from(sampling).map_err(|e| e.within("sampling"))?,
+            logit_bias: logit_bias(request.logit_bias)?,
+            seed: request.seed,
+            stop: request.stop,
+            speculation: Speculation::try_from(speculation).map_err(|e| e.within("speculation"))?,
+            request_id: Some(request_id).filter(|id| !id.is_empty()),
+            include_rounds: request.include_rounds,
+        })
+    }
+}
+
+fn logit_bias(
+    biases: std::collections::HashMap<u32, f32>,
+) -> Result<Vec<(u32, f32)>, ProtocolError> {
+    check::size(
+        "logit_bias",
+        biases.len(),
+        0..=limits::MAX_LOGIT_BIASES,
+        "entries",
+    )?;
+    let mut biases: Vec<_> = biases.into_iter().collect();
+    biases.sort_unstable_by_key(|&(id, _)| id);
+    for &(id, bias) in &biases {
+        check::within(&format!("logit_bias[{id}]"), bias, LOGIT_BIAS)?;
+    }
+    Ok(biases)
+}
+
+impl From<Generate> for wire::GenerateRequest {
+    fn from(request: Generate) -> Self {
+        Self {
+            prompt: Some(request.prompt.into()),
+            max_tokens: request.max_tokens,
+            sampling: Some(request.sampling.into()),
+            logit_bias: request.logit_bias.into_iter().collect(),
+            seed: request.seed,
+            stop: request.stop,
+            speculation: Some(request.speculation.into()),
+            request_id: request.request_id.unwrap_or_default(),
+            include_rounds: request.include_rounds,
+        }
+    }
+}
+
+impl TryFrom<wire::Speculation> for Speculation {
+    type Error = ProtocolError;
+
+    fn try_from(speculation: wire::Speculation) -> Result<Self, ProtocolError> {
+        let method = speculation
+            .method
+            .map(|name| check::method("method", name))
+            .transpose()?;
+        if let Some(tokens) = speculation.block_tokens {
+            check::within("block_tokens", tokens, 1..=limits::MAX_BLOCK_TOKENS)?;
+        }
+        Ok(match check::known("mode", speculation.mode)? {
+            wire::SpeculationMode::Off => Self::Off,
+            wire::SpeculationMode::Unspecified | wire::SpeculationMode::Auto => Self::Auto {
+                method,
+                block_tokens: speculation.block_tokens,
+            },
+        })
+    }
+}
+
+impl From<Speculation> for wire::Speculation {
+    fn from(speculation: Speculation) -> Self {
+        let (mode, method, block_tokens) = match speculation {
+            Speculation::Off => (wire::SpeculationMode::Off, None, None),
+            Speculation::Auto {
+                method,
+                block_tokens,
+            } => (wire::SpeculationMode::Auto, method, block_tokens),
+        };
+        Self {
+            mode: mode.into(),
+            method,
+            block_tokens,
+        }
+    }
+}
