@@ -1,1 +1,25 @@
-//! To be written.
+//! Aligning and accepting across tokenizers: the pure algorithms of Duet.
+//!
+//! A draft model and a target model with different vocabularies decode one text together. This
+//! crate holds what is neither network nor tensor: how draft bytes become target tokens
+//! ([`reencode`]), which tokens of the two lists belong together ([`spans`], [`dtw`], one result
+//! type in [`aligned`]), which proposals stay ([`acceptance`], over the shared randomness of
+//! [`noise`]), how the decisions of a round add up ([`round`]), and how long a round may wait for
+//! its block ([`deadline`]).
+//!
+//! Everything is deterministic: no clock, no input or output, no ambient randomness, and nothing
+//! beyond `std`.
+
+pub mod acceptance;
+pub mod aligned;
+pub mod deadline;
+pub mod dtw;
+pub mod noise;
+pub mod reencode;
+pub mod round;
+pub mod spans;
+mod token;
+mod vocabulary;
+
+pub use token::{DraftToken, TargetToken};
+pub use vocabulary::Vocabulary;

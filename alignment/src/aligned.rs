@@ -1,0 +1,164 @@
+//! The result of aligning two token lists, whichever way it was found: a partition of both into
+//! groups that belong together, in order. [`crate::spans`] and [`crate::dtw`] both return it.
+
+use std::fmt;
+use std::ops::Range;
+
+/// Which draft tokens belong to which proxies.
+///
+/// The groups cover both lists without gap or overlap, each with at least one token of either side;
+/// two empty lists have no group.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Alignment {
+    groups: Vec<Group>,
+    links: Vec<Range<usize>>,
+}
+
+/// Neighbouring draft tokens and the neighbouring proxies that they belong to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Indices into the draft tokens; never empty.
+    pub draft: Range<usize>,
+    /// Indices into the proxies; never empty.
+    pub proxies: Range<usize>,
+}
+
+/// How many tokens of either side a group holds: draft first, proxies second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Shape {
+    /// One draft token, one proxy.
+    OneToOne,
+    /// One draft token, several proxies.
+    OneToMany,
+    /// Several draft tokens, one proxy.
+    ManyToOne,
+    /// Several of both.
+    ManyToMany,
+}
+
+impl Alignment {
+    /// The groups, in order.
+    pub fn groups(&self) -> &[Group] {
+        &self.groups
+    }
+
+    /// The draft tokens that touch a proxy itself: a part of its group's, and never empty. Overlapping
+    /// bytes make a touch, or a cell of the warping path. None where there is no such proxy.
+    pub fn touching(&self, proxy: usize) -> Option<Range<usize>> {
+        self.links.get(proxy).cloned()
+    }
+
+    /// The alignment of a monotone path of (draft, proxy) cells that starts at (0, 0) and ends at the
+    /// last token of both, each step one forward in either list or in both. A step in both starts a
+    /// new group. O(path).
+    pub(crate) fn of_path(path: impl IntoIterator<Item = (usize, usize)>) -> Self {
+        let mut alignment = Self::default();
+        for (draft, proxy) in path {
+            let cell = Group {
+                draft: draft..draft + 1,
+                proxies: proxy..proxy + 1,
+            };
+            match alignment.groups.last_mut() {
+                Some(last) if last.draft.contains(&draft) || last.proxies.contains(&proxy) => {
+                    last.draft.end = cell.draft.end;
+                    last.proxies.end = cell.proxies.end;
+                }
+                _ => alignment.groups.push(cell),
+            }
+            match alignment.links.get_mut(proxy) {
+                Some(link) => link.end = draft + 1,
+                None => alignment.links.push(draft..draft + 1),
+            }
+        }
+        alignment
+    }
+}
+
+impl Group {
+    /// How many tokens of either side the group holds.
+    pub fn shape(&self) -> Shape {
+        match (self.draft.len(), self.proxies.len()) {
+            (1, 1) => Shape::OneToOne,
+            (1, _) => Shape::OneToMany,
+            (_, 1) => Shape::ManyToOne,
+            _ => Shape::ManyToMany,
+        }
+    }
+}
+
+impl fmt::Display for Alignment {
+    /// Groups separated by spaces, as in `0:0 1:1-3 2-3:4`: draft indices, a colon, proxy indices.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, group) in self.groups.iter().enumerate() {
+            if i > 0 {
+                f.write_str(" ")?;
+            }
+            write!(f, "{group}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_indices(f, &self.draft)?;
+        f.write_str(":")?;
+        write_indices(f, &self.proxies)
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::OneToOne => "1:1",
+            Self::OneToMany => "1:n",
+            Self::ManyToOne => "n:1",
+            Self::ManyToMany => "n:m",
+        })
+    }
+}
+
+fn write_indices(f: &mut fmt::Formatter<'_>, indices: &Range<usize>) -> fmt::Result {
+    let last = indices.end - 1;
+    if indices.start == last {
+        write!(f, "{last}")
+    } else {
+        write!(f, "{}-{last}", indices.start)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_in_both_lists_part_the_groups() {
+        let path = [
+            (0, 0),
+            (1, 1),
+            (1, 2),
+            (2, 3),
+            (3, 3),
+            (4, 4),
+            (4, 5),
+            (5, 5),
+        ];
+        let alignment = Alignment::of_path(path);
+        assert_eq!(alignment.to_string(), "0:0 1:1-2 2-3:3 4-5:4-5");
+        let shapes: Vec<String> = alignment
+            .groups()
+            .iter()
+            .map(|group| group.shape().to_string())
+            .collect();
+        assert_eq!(shapes, ["1:1", "1:n", "n:1", "n:m"]);
+        assert_eq!(alignment.touching(4), Some(4..5));
+        assert_eq!(alignment.touching(5), Some(4..6));
+        assert_eq!(alignment.touching(6), None);
+    }
+
+    #[test]
+    fn empty_path_has_no_group() {
+        assert_eq!(Alignment::of_path([]), Alignment::default());
+        assert_eq!(Alignment::default().to_string(), "");
+    }
+}
