@@ -1,0 +1,326 @@
+//! Acceptance by exact enumeration and by seeded sampling.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::noise::{END_RANK, SharedNoise};
+
+/// A law with its own storage.
+#[derive(Clone, Debug)]
+struct OwnedLaw {
+    ids: Vec<u32>,
+    log_probs: Vec<f32>,
+}
+
+impl OwnedLaw {
+    fn new(masses: &[f64]) -> Self {
+        let total: f64 = masses.iter().sum();
+        Self {
+            ids: (0..masses.len() as u32).collect(),
+            log_probs: masses.iter().map(|m| (m / total).ln() as f32).collect(),
+        }
+    }
+
+    fn law(&self) -> Law<'_> {
+        Law {
+            ids: &self.ids,
+            log_probs: &self.log_probs,
+        }
+    }
+
+    /// The probabilities that the stored numbers stand for, normalised.
+    fn probabilities(&self) -> Vec<f64> {
+        let masses: Vec<f64> = self
+            .log_probs
+            .iter()
+            .map(|lp| f64::from(*lp).exp())
+            .collect();
+        let total: f64 = masses.iter().sum();
+        masses.iter().map(|mass| mass / total).collect()
+    }
+}
+
+/// The bytes of a token in these tests: its id in decimal.
+fn spelling(id: u32) -> (&'static [u8], u32) {
+    const DIGITS: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+    match DIGITS.get(id as usize..=id as usize) {
+        Some(digit) => (digit, 0),
+        None => (b"", END_RANK - id),
+    }
+}
+
+/// The law that the `point_mass` rule emits when `proposed` is proposed.
+fn emitted_law(law: &Law<'_>, proposed: u32) -> Vec<f64> {
+    let rule = PointMass::new(law, proposed);
+    let residual = |id: u32, log_prob: f32| {
+        let mass = f64::from(log_prob).exp();
+        if id == proposed || rule.others <= 0.0 {
+            0.0
+        } else {
+            mass / rule.others
+        }
+    };
+    let entries = law.ids.iter().zip(law.log_probs);
+    entries
+        .map(|(id, log_prob)| {
+            let accepted = if *id == proposed {
+                rule.acceptance()
+            } else {
+                0.0
+            };
+            accepted + (1.0 - rule.acceptance()) * residual(*id, *log_prob)
+        })
+        .collect()
+}
+
+/// Pearson's statistic over cells expected at least five times; the rest are pooled.
+fn chi_square(counts: &[u32], probabilities: &[f64], draws: u32) -> (f64, usize) {
+    let (mut statistic, mut cells) = (0.0, 0);
+    let (mut rare_count, mut rare_expected) = (0.0, 0.0);
+    let mut add = |count: f64, expected: f64| {
+        statistic += (count - expected).powi(2) / expected;
+        cells += 1;
+    };
+    for (count, probability) in counts.iter().zip(probabilities) {
+        let expected = probability * f64::from(draws);
+        if expected < 5.0 {
+            rare_count += f64::from(*count);
+            rare_expected += expected;
+        } else {
+            add(f64::from(*count), expected);
+        }
+    }
+    if rare_expected >= 5.0 {
+        add(rare_count, rare_expected);
+    }
+    (statistic, cells - 1)
+}
+
+/// Above this, chance is less than one in a hundred thousand (Wilson and Hilferty, 1931).
+fn critical(degrees: usize) -> f64 {
+    const QUANTILE: f64 = 4.265;
+    let d = degrees as f64;
+    d * (1.0 - 2.0 / (9.0 * d) + QUANTILE * (2.0 / (9.0 * d)).sqrt()).powi(3)
+}
+
+/// Counts what `draw` emits at `draws` different places and compares with the law.
+fn check_follows(law: &OwnedLaw, draws: u32, draw: impl Fn(&Position) -> u32) {
+    let noise = SharedNoise::new(20_240_601);
+    let mut counts = vec![0_u32; law.ids.len()];
+    for place in 0..draws {
+        counts[draw(&noise.at(u64::from(place), 0)) as usize] += 1;
+    }
+    let (statistic, degrees) = chi_square(&counts, &law.probabilities(), draws);
+    assert!(
+        statistic < critical(degrees),
+        "{statistic} at {degrees} degrees, {counts:?}"
+    );
+}
+
+fn uneven_law() -> OwnedLaw {
+    let masses: Vec<f64> = (0..50).map(|i| 0.82_f64.powi(i) + 1e-4).collect();
+    OwnedLaw::new(&masses)
+}
+
+fn masses() -> impl Strategy<Value = Vec<f64>> {
+    let mass = prop_oneof![4 => 1e-6_f64..1.0, 1 => Just(0.0)];
+    proptest::collection::vec(mass, 1..7)
+        .prop_filter("a law has mass", |masses| masses.iter().sum::<f64>() > 1e-3)
+}
+
+proptest! {
+    #[test]
+    fn point_mass_emits_the_target_law_whatever_is_proposed(
+        target in masses(),
+        draft in masses(),
+    ) {
+        let target = OwnedLaw::new(&target);
+        // The draft may propose ids that the target does not have, and with any law at all.
+        let total: f64 = draft.iter().sum();
+        let mut emitted = vec![0.0; target.ids.len()];
+        for (proposed, mass) in draft.iter().enumerate() {
+            for (sum, p) in emitted.iter_mut().zip(emitted_law(&target.law(), proposed as u32)) {
+                *sum += mass / total * p;
+            }
+        }
+        for (found, expected) in emitted.iter().zip(target.probabilities()) {
+            prop_assert!((found - expected).abs() < 1e-12, "{found} {expected}");
+        }
+    }
+
+    #[test]
+    fn inversion_gives_each_id_an_interval_as_long_as_its_mass(masses in masses()) {
+        let law = OwnedLaw::new(&masses);
+        let mut running = 0.0;
+        for (id, log_prob) in law.ids.iter().zip(&law.log_probs) {
+            let mass = f64::from(*log_prob).exp();
+            if mass > 0.0 {
+                prop_assert_eq!(invert(&law.law(), |_| true, running), *id);
+                prop_assert_eq!(invert(&law.law(), |_| true, running + mass * 0.999), *id);
+            }
+            running += mass;
+        }
+    }
+
+    #[test]
+    fn pruning_changes_no_choice(masses in masses(), seed: u64, offset in 0_u64..1 << 40) {
+        let law = OwnedLaw::new(&masses);
+        let noise = SharedNoise::new(seed).at(offset, 0);
+        let scores = law.ids.iter().zip(&law.log_probs).map(|(id, log_prob)| {
+            let (bytes, rank) = spelling(*id);
+            (f64::from(*log_prob) + noise.gumbel(bytes, rank), *id)
+        });
+        let best = scores.max_by(|a, b| a.0.total_cmp(&b.0)).unwrap();
+        prop_assert_eq!(coupled(&law.law(), 1.0, &noise, spelling), best.1);
+    }
+
+    #[test]
+    fn order_of_the_law_changes_no_coupled_choice(masses in masses(), seed: u64) {
+        let law = OwnedLaw::new(&masses);
+        let mut reversed = law.clone();
+        reversed.ids.reverse();
+        reversed.log_probs.reverse();
+        let noise = SharedNoise::new(seed).at(0, 0);
+        prop_assert_eq!(
+            coupled(&law.law(), 1.0, &noise, spelling),
+            coupled(&reversed.law(), 1.0, &noise, spelling)
+        );
+    }
+}
+
+#[test]
+fn coupled_samples_the_law() {
+    let law = uneven_law();
+    check_follows(&law, 200_000, |noise| {
+        coupled(&law.law(), 1.0, noise, spelling)
+    });
+}
+
+#[test]
+fn coupled_samples_a_law_over_thousands_of_tokens() {
+    let bytes: Vec<Vec<u8>> = (0..3000_u32)
+        .map(|id| format!(" token{id}").into_bytes())
+        .collect();
+    let masses: Vec<f64> = (0..3000).map(|i| 1.0 / f64::from(i + 10)).collect();
+    let law = OwnedLaw::new(&masses);
+    check_follows(&law, 60_000, |noise| {
+        coupled(&law.law(), 1.0, noise, |id| (&bytes[id as usize], 0))
+    });
+}
+
+#[test]
+fn successive_coupled_choices_are_independent() {
+    let law = OwnedLaw::new(&[0.4, 0.3, 0.2, 0.1]);
+    let noise = SharedNoise::new(9);
+    let draw = |place: u64| coupled(&law.law(), 1.0, &noise.at(place, 0), spelling);
+    let draws = 100_000_u32;
+    let mut counts = vec![0; 16];
+    for place in 0..u64::from(draws) {
+        counts[(draw(2 * place) * 4 + draw(2 * place + 1)) as usize] += 1;
+    }
+    let p = law.probabilities();
+    let pairs: Vec<f64> = p
+        .iter()
+        .flat_map(|a| p.iter().map(move |b| a * b))
+        .collect();
+    let (statistic, degrees) = chi_square(&counts, &pairs, draws);
+    assert!(statistic < critical(degrees), "{statistic}");
+}
+
+#[test]
+fn point_mass_samples_the_law() {
+    let law = uneven_law();
+    for proposed in [0, 7, 49, 1000] {
+        check_follows(&law, 100_000, |noise| {
+            point_mass(&law.law(), proposed, noise)
+        });
+    }
+}
+
+#[test]
+fn plain_sampling_samples_the_law() {
+    let law = uneven_law();
+    check_follows(&law, 100_000, |noise| sample(&law.law(), noise));
+}
+
+#[test]
+fn shared_noise_matches_at_least_as_often_as_its_bound() {
+    let target = OwnedLaw::new(&[0.5, 0.2, 0.2, 0.1]);
+    let draft = OwnedLaw::new(&[0.3, 0.4, 0.1, 0.2]);
+    let noise = SharedNoise::new(77);
+    let draws = 50_000_u32;
+    let matches = (0..u64::from(draws)).filter(|place| {
+        let position = noise.at(*place, 0);
+        let drafted = coupled(&draft.law(), 1.0, &position, spelling);
+        coupled(&target.law(), 1.0, &position, spelling) == drafted
+    });
+    let pairs = target
+        .probabilities()
+        .into_iter()
+        .zip(draft.probabilities());
+    let variation = pairs.map(|(p, q)| (p - q).abs()).sum::<f64>() / 2.0;
+    let bound = (1.0 - variation) / (1.0 + variation);
+    let rate = matches.count() as f64 / f64::from(draws);
+    assert!(rate > bound - 0.01, "{rate} {bound}");
+}
+
+#[test]
+fn sharp_draft_proposes_its_most_probable_token() {
+    let law = uneven_law();
+    let noise = SharedNoise::new(1);
+    for place in 0..1000 {
+        assert_eq!(coupled(&law.law(), 1e6, &noise.at(place, 0), spelling), 0);
+    }
+}
+
+#[test]
+fn certain_law_leaves_nothing_to_chance() {
+    let law = OwnedLaw::new(&[1.0]);
+    for place in 0..1000 {
+        let noise = SharedNoise::new(3).at(place, 0);
+        for method in Method::ALL {
+            for proposed in [None, Some(TargetToken(0)), Some(TargetToken(5))] {
+                let emitted = method.choose(&law.law(), proposed, &noise, spelling);
+                assert_eq!(emitted, TargetToken(0));
+            }
+        }
+    }
+}
+
+#[test]
+fn token_of_no_mass_is_never_emitted() {
+    let law = OwnedLaw::new(&[0.0, 0.5, 0.5]);
+    for place in 0..1000 {
+        let noise = SharedNoise::new(3).at(place, 0);
+        for method in Method::ALL {
+            let emitted = method.choose(&law.law(), Some(TargetToken(0)), &noise, spelling);
+            assert_ne!(emitted, TargetToken(0), "{method}");
+        }
+    }
+}
+
+#[test]
+fn greedy_takes_the_lowest_id_among_equals() {
+    let law = Law {
+        ids: &[9, 4, 6, 2],
+        log_probs: &[-1.0, -0.5, -0.5, -2.0],
+    };
+    assert_eq!(greedy(&law), 4);
+}
+
+#[test]
+fn broken_numbers_do_not_win() {
+    let law = Law {
+        ids: &[1, 2, 3],
+        log_probs: &[f32::NAN, -3.0, f32::NEG_INFINITY],
+    };
+    let noise = SharedNoise::new(0).at(0, 0);
+    for method in Method::ALL {
+        for proposed in [None, Some(TargetToken(1)), Some(TargetToken(3))] {
+            assert_eq!(
+                method.choose(&law, proposed, &noise, spelling),
+                TargetToken(2)
+            );
+        }
+    }
+}
