@@ -1,0 +1,229 @@
+//! One round: walks a block, takes the target's decisions position by position, and adds up what the
+//! round kept, what it appended and whether the generation is over.
+//!
+//! ```
+//! # use alignment::{TargetToken, noise::Place, reencode::Proxies, round::Round};
+//! # let proxies = Proxies { tokens: vec![TargetToken(5)], ends: vec![2], ..Proxies::default() };
+//! # let choose = |_row: usize, proposed: Option<TargetToken>, _place: Place| proposed.unwrap_or(TargetToken(9));
+//! # let bytes_of = |_: TargetToken| 2;
+//! # let finishes = |token: TargetToken| token == TargetToken(9);
+//! let mut round = Round::new(&proxies, Place::default());
+//! while let Some(position) = round.open() {
+//!     let emitted = choose(position.row(), position.proposed(), position.place());
+//!     position.decide(emitted, bytes_of(emitted), finishes(emitted));
+//! }
+//! let verdict = round.verdict();
+//! # assert!(verdict.finished && verdict.accepted == 1 && verdict.kept_bytes == 2);
+//! ```
+//!
+//! The walk stops at the first token that the block did not propose and at the token that finishes
+//! the generation, whichever comes first. So no bonus follows an end of sequence, and no count goes
+//! past what is emitted: verdict, usage and metrics come from one place.
+//!
+//! A block that is a tree of candidates will be walked the same way. A position then offers the
+//! children of the node reached instead of one proxy, `decide` goes on to the child that equals the
+//! token emitted, and `row` becomes that node's row in the pass; [`Verdict`] stays as it is, for what
+//! is kept of a tree is a path.
+
+use crate::TargetToken;
+use crate::acceptance::Choice;
+use crate::noise::Place;
+use crate::reencode::Proxies;
+
+/// A round under way.
+#[derive(Clone, Debug)]
+pub struct Round<'a> {
+    proxies: &'a Proxies,
+    place: Place,
+    accepted: usize,
+    appended: Option<TargetToken>,
+    finished: bool,
+}
+
+/// A position that waits for its decision.
+#[derive(Debug)]
+pub struct OpenPosition<'r, 'a> {
+    round: &'r mut Round<'a>,
+}
+
+/// What a round came to. The tokens emitted are the first `accepted` proxies, then `appended`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Proxies that stand.
+    pub accepted: usize,
+    /// Bytes of the draft that stand.
+    pub kept_bytes: u32,
+    /// The token that follows them: a correction or a bonus. None where the last proxy kept finished
+    /// the generation, or where the round was left early.
+    pub appended: Option<TargetToken>,
+    /// Whether the last token emitted finishes the generation.
+    pub finished: bool,
+    /// Where the next token starts.
+    pub place: Place,
+}
+
+impl<'a> Round<'a> {
+    /// A round over a block whose first proxy starts at `place`; without proxies it decodes plainly.
+    pub fn new(proxies: &'a Proxies, place: Place) -> Self {
+        Self {
+            proxies,
+            place,
+            accepted: 0,
+            appended: None,
+            finished: false,
+        }
+    }
+
+    /// The next position to decide, or none when the round is over.
+    pub fn open(&mut self) -> Option<OpenPosition<'_, 'a>> {
+        let over = self.finished || self.appended.is_some();
+        (!over).then_some(OpenPosition { round: self })
+    }
+
+    /// What the decisions so far come to.
+    pub fn verdict(&self) -> Verdict {
+        let last_kept = self.accepted.checked_sub(1);
+        Verdict {
+            accepted: self.accepted,
+            kept_bytes: last_kept.map_or(0, |last| self.proxies.ends[last]),
+            appended: self.appended,
+            finished: self.finished,
+            place: self.place,
+        }
+    }
+}
+
+impl OpenPosition<'_, '_> {
+    /// The row of the pass over the proxies that holds this position's logits, counted from 0: the
+    /// row before the first proxy.
+    pub fn row(&self) -> usize {
+        self.round.accepted
+    }
+
+    /// The proxy here; none after the last.
+    pub fn proposed(&self) -> Option<TargetToken> {
+        self.round.proxies.tokens.get(self.round.accepted).copied()
+    }
+
+    /// Where the token emitted here starts: the key of its noise.
+    pub fn place(&self) -> Place {
+        self.round.place
+    }
+
+    /// Takes the target's decision: the token it emits, how many bytes that token has, and whether
+    /// the generation is over with it, for whatever reason (end of sequence, a stop string that it
+    /// completes, the limit of tokens).
+    pub fn decide(self, emitted: TargetToken, bytes: usize, finishes: bool) -> Choice {
+        let choice = Choice::of(emitted, self.proposed());
+        let round = self.round;
+        match choice {
+            Choice::Accepted(_) => round.accepted += 1,
+            Choice::Corrected(token) | Choice::Bonus(token) => round.appended = Some(token),
+        }
+        round.place = round.place.after(bytes);
+        round.finished = finishes;
+        choice
+    }
+}
+
+impl Verdict {
+    /// How many tokens the round emitted.
+    pub fn emitted(&self) -> usize {
+        self.accepted + usize::from(self.appended.is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const END: TargetToken = TargetToken(99);
+
+    /// A block of one-byte tokens with these ids.
+    fn block(ids: &[u32]) -> Proxies {
+        Proxies {
+            tokens: ids.iter().copied().map(TargetToken).collect(),
+            ends: (1..=ids.len() as u32).collect(),
+            ..Proxies::default()
+        }
+    }
+
+    /// Decides with the target's tokens in turn; `END` has no bytes and finishes. Fails when the round
+    /// asks for more than there are.
+    fn run(proxies: &Proxies, emitted: &[u32]) -> (Vec<Choice>, Verdict) {
+        let mut round = Round::new(proxies, Place::default());
+        let mut emitted = emitted.iter().copied().map(TargetToken);
+        let mut choices = Vec::new();
+        while let Some(position) = round.open() {
+            assert_eq!(position.row(), choices.len());
+            let token = emitted.next().unwrap();
+            let bytes = usize::from(token != END);
+            choices.push(position.decide(token, bytes, token == END));
+        }
+        assert_eq!(emitted.next(), None, "the round stopped early");
+        (choices, round.verdict())
+    }
+
+    #[test]
+    fn full_acceptance_adds_a_bonus() {
+        let (choices, verdict) = run(&block(&[1, 2]), &[1, 2, 7]);
+        assert_eq!(choices.last(), Some(&Choice::Bonus(TargetToken(7))));
+        assert_eq!((verdict.accepted, verdict.kept_bytes), (2, 2));
+        assert_eq!(verdict.appended, Some(TargetToken(7)));
+        assert_eq!(verdict.emitted(), 3);
+        assert_eq!(verdict.place.offset, 3);
+        assert!(!verdict.finished);
+    }
+
+    #[test]
+    fn correction_voids_the_rest_even_where_it_would_match_again() {
+        let (choices, verdict) = run(&block(&[1, 2, 3]), &[1, 7]);
+        assert_eq!(choices.last(), Some(&Choice::Corrected(TargetToken(7))));
+        assert_eq!((verdict.accepted, verdict.kept_bytes), (1, 1));
+        assert_eq!(verdict.appended, Some(TargetToken(7)));
+    }
+
+    #[test]
+    fn no_bonus_follows_an_end_inside_the_block() {
+        let mut proxies = block(&[1, 2]);
+        assert!(proxies.push_end(END, 8));
+        let (_, verdict) = run(&proxies, &[1, 2, 99]);
+        assert_eq!((verdict.accepted, verdict.kept_bytes), (3, 2));
+        assert_eq!(verdict.appended, None);
+        assert!(verdict.finished);
+        assert_eq!(verdict.place.zero_width, 1);
+    }
+
+    #[test]
+    fn counts_stop_at_the_token_that_finishes() {
+        let proxies = block(&[1, 2, 3, 4]);
+        let mut round = Round::new(&proxies, Place::default());
+        let mut emitted = 0;
+        while let Some(position) = round.open() {
+            let token = position.proposed().unwrap();
+            emitted += 1;
+            position.decide(token, 1, emitted == 2);
+        }
+        let verdict = round.verdict();
+        assert_eq!((verdict.accepted, verdict.kept_bytes), (2, 2));
+        assert_eq!((verdict.emitted(), verdict.appended), (2, None));
+        assert!(verdict.finished);
+    }
+
+    #[test]
+    fn end_as_correction_finishes_and_is_counted_once() {
+        let (_, verdict) = run(&block(&[1, 2]), &[1, 99]);
+        assert_eq!((verdict.accepted, verdict.emitted()), (1, 2));
+        assert_eq!(verdict.appended, Some(END));
+        assert!(verdict.finished);
+        assert_eq!(verdict.place.offset, 1);
+    }
+
+    #[test]
+    fn round_without_proxies_decodes_plainly() {
+        let (choices, verdict) = run(&Proxies::default(), &[7]);
+        assert_eq!(choices, [Choice::Bonus(TargetToken(7))]);
+        assert_eq!((verdict.accepted, verdict.kept_bytes), (0, 0));
+        assert_eq!(verdict.emitted(), 1);
+    }
+}

@@ -1,0 +1,152 @@
+//! Whole generations over the rounds of a toy target: speculation off is the oracle for speculation on.
+
+use alignment::acceptance::{Law, Method};
+use alignment::noise::{END_RANK, Place, SharedNoise};
+use alignment::reencode::{self, Proxies};
+use alignment::round::Round;
+use alignment::{TargetToken, Vocabulary};
+use proptest::prelude::*;
+
+const TOKENS: [&[u8]; 8] = [b"a", b"b", b"ab", b"ba", b"aab", b"c", b"\xc3", b"\xa9"];
+const END: TargetToken = TargetToken(8);
+const LONGEST: usize = 24;
+
+/// Longest match first.
+struct Toy;
+
+impl Vocabulary for Toy {
+    fn token_bytes(&self, id: u32) -> &[u8] {
+        TOKENS.get(id as usize).copied().unwrap_or_default()
+    }
+
+    fn encode(&self, text: &str) -> Vec<u32> {
+        let mut rest = text.as_bytes();
+        let mut ids = Vec::new();
+        while !rest.is_empty() {
+            let known = (0..TOKENS.len()).filter(|id| rest.starts_with(TOKENS[*id]));
+            let Some(longest) = known.max_by_key(|id| TOKENS[*id].len()) else {
+                break;
+            };
+            ids.push(longest as u32);
+            rest = &rest[TOKENS[longest].len()..];
+        }
+        ids
+    }
+
+    fn single_byte(&self, byte: u8) -> Option<u32> {
+        let at = TOKENS.iter().position(|token| *token == [byte])?;
+        Some(at as u32)
+    }
+}
+
+/// The target's law after some tokens; a fixed function of the last two.
+fn log_probs(tokens: &[TargetToken], temperature_zero: bool) -> Vec<f32> {
+    let last = |back: usize| tokens.iter().rev().nth(back).map_or(17, |token| token.0);
+    let weight = |id: u32| f64::from((id * 31 + last(0) * 7 + last(1) * 13) % 11) / 3.0;
+    let weights: Vec<f64> = (0..=END.0).map(weight).collect();
+    let best = weights.iter().copied().fold(f64::MIN, f64::max);
+    let weights = weights.iter().map(|w| {
+        if temperature_zero && *w < best {
+            f64::NEG_INFINITY
+        } else {
+            *w
+        }
+    });
+    let weights: Vec<f64> = weights.collect();
+    let total: f64 = weights.iter().map(|w| w.exp()).sum();
+    weights.iter().map(|w| (w - total.ln()) as f32).collect()
+}
+
+/// Generates with a block from `draft` in each round; what the drafter says may be anything.
+fn generate(
+    method: Method,
+    seed: u64,
+    mut draft: impl FnMut(&[u8]) -> Vec<u8>,
+) -> Vec<TargetToken> {
+    let noise = SharedNoise::new(seed);
+    let ids: Vec<u32> = (0..=END.0).collect();
+    let keys = |id: u32| match TOKENS.get(id as usize) {
+        Some(bytes) => (*bytes, 0),
+        None => (&b""[..], END_RANK),
+    };
+    let (mut tokens, mut text) = (Vec::new(), Vec::new());
+    let mut place = Place::default();
+    loop {
+        let block = draft(&text);
+        let mut proxies: Proxies = reencode::proxies(&Toy, &tokens, &block, 6);
+        proxies.push_end(END, 6);
+        let mut round = Round::new(&proxies, place);
+        while let Some(position) = round.open() {
+            let log_probs = log_probs(&tokens, method == Method::Greedy);
+            let law = Law {
+                ids: &ids,
+                log_probs: &log_probs,
+            };
+            let here = noise.at_place(position.place());
+            let emitted = method.choose(&law, position.proposed(), &here, keys);
+            let bytes = Toy.token_bytes(emitted.0);
+            tokens.push(emitted);
+            text.extend_from_slice(bytes);
+            let finishes = emitted == END || tokens.len() == LONGEST;
+            position.decide(emitted, bytes.len(), finishes);
+        }
+        let verdict = round.verdict();
+        let kept = verdict.kept_bytes as usize;
+        let before = text.len() - (verdict.place.offset - place.offset) as usize;
+        assert_eq!(text[before..before + kept], block[..kept]);
+        assert_eq!(verdict.place.offset as usize, text.len());
+        place = verdict.place;
+        if verdict.finished {
+            return tokens;
+        }
+    }
+}
+
+/// A drafter that says the given blocks in turn, whatever was committed.
+fn in_turn(blocks: &[Vec<u8>]) -> impl FnMut(&[u8]) -> Vec<u8> {
+    let mut blocks = blocks.iter().cycle();
+    move |_| blocks.next().cloned().unwrap_or_default()
+}
+
+fn blocks() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    let byte =
+        prop_oneof![9 => proptest::sample::select(b"aaabbc\xc3\xa9".to_vec()), 1 => any::<u8>()];
+    proptest::collection::vec(proptest::collection::vec(byte, 0..9), 0..6)
+}
+
+proptest! {
+    #[test]
+    fn text_is_the_same_with_any_drafter_and_none(seed: u64, blocks in blocks()) {
+        for method in [Method::Greedy, Method::Coupled] {
+            let plain = generate(method, seed, |_| Vec::new());
+            prop_assert_eq!(&generate(method, seed, in_turn(&blocks)), &plain);
+        }
+    }
+
+    #[test]
+    fn perfect_drafter_changes_nothing_either(seed: u64, length in 1_usize..12) {
+        let plain = generate(Method::Coupled, seed, |_| Vec::new());
+        let whole: Vec<u8> = plain.iter().flat_map(|t| Toy.token_bytes(t.0)).copied().collect();
+        let drafted = generate(Method::Coupled, seed, |text| {
+            let rest = &whole[text.len().min(whole.len())..];
+            rest[..rest.len().min(length)].to_vec()
+        });
+        prop_assert_eq!(drafted, plain);
+    }
+}
+
+#[test]
+fn first_tokens_follow_the_law_under_point_mass_with_a_stubborn_drafter() {
+    const DRAWS: u64 = 40_000;
+    let mut counts = [0_u32; 9];
+    for seed in 0..DRAWS {
+        let tokens = generate(Method::PointMass, seed, |_| b"abab".to_vec());
+        counts[tokens[0].0 as usize] += 1;
+    }
+    for (count, log_prob) in counts.iter().zip(log_probs(&[], false)) {
+        let p = f64::from(log_prob).exp();
+        let deviation = (p * (1.0 - p) / DRAWS as f64).sqrt();
+        let rate = f64::from(*count) / DRAWS as f64;
+        assert!((rate - p).abs() < 4.5 * deviation, "{counts:?}");
+    }
+}
