@@ -1,0 +1,106 @@
+//! GGUF files: header by candle, ranges checked here, weights left in the mapping.
+
+use std::io::Cursor;
+use std::path::Path;
+use std::sync::Arc;
+
+use candle_core::quantized::GgmlDType;
+use candle_core::quantized::gguf_file::Content;
+
+use super::{Checkpoint, CheckpointError, Mapping, RawTensor, Weights, metadata};
+use crate::template::ChatTemplate;
+use crate::tokenizer::Tokenizer;
+
+/// An opened GGUF file.
+pub(super) struct Gguf {
+    mapping: Arc<Mapping>,
+    content: Content,
+}
+
+pub(super) fn open(path: &Path) -> Result<Checkpoint, CheckpointError> {
+    let mapping = Arc::new(Mapping::open(path)?);
+    let corrupt = |reason: String| CheckpointError::Corrupt { path: path.to_owned(), reason };
+    if !mapping.starts_with(b"GGUF") {
+        return Err(corrupt("it does not begin with the letters GGUF".to_owned()));
+    }
+    let content = Content::read(&mut Cursor::new(&mapping[..]))
+        .map_err(|error| corrupt(format!("its header cannot be read ({error})")))?;
+    let mut gguf = Gguf { mapping, content };
+    gguf.check_ranges()?;
+    let vocab_size = match gguf.tensor("token_embd.weight")? {
+        Some(embedding) => embedding.shape[0],
+        None => return Err(corrupt("it has no token_embd.weight".to_owned())),
+    };
+    let architecture = metadata::architecture(&gguf.content, vocab_size)?;
+    let tokenizer = Arc::new(Tokenizer::from_gguf(&gguf.content)?);
+    let template = template(&gguf.content, &tokenizer)?;
+    let name = gguf.content.metadata.get("general.name").and_then(|name| name.to_string().ok());
+    let file_name = || path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let name = name.cloned().or_else(file_name).unwrap_or_default();
+    // Vocabularies are large as metadata values and not needed again.
+    gguf.content.metadata.retain(|key, _| !key.starts_with("tokenizer."));
+    let file_bytes = gguf.mapping.len() as u64;
+    let weights = Weights::Gguf(gguf);
+    Ok(Checkpoint { architecture, tokenizer, template, name, file_bytes, weights })
+}
+
+fn template(
+    content: &Content,
+    tokenizer: &Tokenizer,
+) -> Result<Option<ChatTemplate>, CheckpointError> {
+    let Some(source) = content.metadata.get("tokenizer.chat_template") else { return Ok(None) };
+    let Ok(source) = source.to_string() else { return Ok(None) };
+    let specials = tokenizer.specials();
+    let spelling = |id: Option<u32>| id.and_then(|id| tokenizer.control_name(id)).map(str::to_owned);
+    let bos = spelling(specials.bos).unwrap_or_default();
+    let eos = spelling(specials.eos).unwrap_or_default();
+    Ok(Some(ChatTemplate::new(source, &bos, &eos)?))
+}
+
+impl Gguf {
+    pub(super) fn tensor(&self, name: &str) -> Result<Option<RawTensor<'_>>, CheckpointError> {
+        let Some(info) = self.content.tensor_infos.get(name) else { return Ok(None) };
+        let wrong = |reason: &str| CheckpointError::Weight {
+            name: name.to_owned(),
+            reason: reason.to_owned(),
+        };
+        let shape = info.shape.dims().to_vec();
+        let elements = shape.iter().try_fold(1usize, |n, d| n.checked_mul(*d));
+        let elements = elements.ok_or_else(|| wrong("has an absurd shape"))?;
+        if !elements.is_multiple_of(info.ggml_dtype.block_size()) {
+            return Err(wrong("does not divide into its format's blocks"));
+        }
+        let length = elements / info.ggml_dtype.block_size() * info.ggml_dtype.type_size();
+        let start = self.content.tensor_data_offset.checked_add(info.offset);
+        let start = start.and_then(|start| usize::try_from(start).ok());
+        let bytes = start
+            .and_then(|start| self.mapping.get(start..start.checked_add(length)?))
+            .ok_or_else(|| CheckpointError::Corrupt {
+                path: self.mapping.path().to_owned(),
+                reason: format!("it ends before the weight \"{name}\" does; it is truncated"),
+            })?;
+        Ok(Some(RawTensor {
+            name: name.to_owned(),
+            bytes,
+            format: info.ggml_dtype,
+            shape,
+            mapping: &self.mapping,
+            offset: start.unwrap_or_default(),
+        }))
+    }
+
+    pub(super) fn release(&self) {
+        self.mapping.release();
+    }
+
+    pub(super) fn formats(&self, add: &mut impl FnMut(GgmlDType, u64)) {
+        for info in self.content.tensor_infos.values() {
+            add(info.ggml_dtype, info.shape.elem_count() as u64);
+        }
+    }
+
+    /// Every tensor lies inside the file: found at once, not when its layer is read.
+    fn check_ranges(&self) -> Result<(), CheckpointError> {
+        self.content.tensor_infos.keys().try_for_each(|name| self.tensor(name).map(|_| ()))
+    }
+}

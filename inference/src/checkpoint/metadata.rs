@@ -1,0 +1,116 @@
+//! The decoder's numbers from GGUF metadata.
+
+use candle_core::quantized::gguf_file::{Content, Value};
+
+use super::CheckpointError;
+use crate::architecture::{Architecture, Kind, Rotary, RotaryScaling, SlidingWindow, wrong};
+
+/// Layers of the one Gemma 3 model (27B) whose attention scale is not that of its head size.
+const GEMMA3_27B_LAYERS: usize = 62;
+
+/// Reads the architecture; `vocab_size` is the number of embedding rows.
+pub(super) fn architecture(
+    content: &Content,
+    vocab_size: usize,
+) -> Result<Architecture, CheckpointError> {
+    let keys = Keys { content, prefix: text(content, "general.architecture")? };
+    let kind = Kind::parse(&keys.prefix)?;
+    let hidden = keys.integer("embedding_length")?;
+    let heads = keys.integer("attention.head_count")?;
+    if heads == 0 {
+        return Err(wrong("attention.head_count", "is 0"));
+    }
+    let kv_heads = keys.optional_integer("attention.head_count_kv")?.unwrap_or(heads);
+    let head_dim = keys.optional_integer("attention.key_length")?.unwrap_or(hidden / heads);
+    let layers = keys.integer("block_count")?;
+    let gemma = kind == Kind::Gemma3;
+    let scaled_by = if gemma && layers == GEMMA3_27B_LAYERS { hidden / heads } else { head_dim };
+    let positions = keys.optional_integer("attention.sliding_window")?;
+    Architecture {
+        kind,
+        layers,
+        hidden,
+        heads,
+        kv_heads,
+        head_dim,
+        feed_forward: keys.integer("feed_forward_length")?,
+        vocab_size,
+        context_length: keys.integer("context_length")?,
+        norm_epsilon: keys.float("attention.layer_norm_rms_epsilon")? as f32,
+        attention_scale: 1.0 / (scaled_by as f32).sqrt(),
+        rotary: Rotary {
+            base: keys.optional_float("rope.freq_base")?.unwrap_or(default_base(kind)),
+            scaling: scaling(&keys)?,
+        },
+        // Only Gemma's files name a window that the model was trained with.
+        window: positions.filter(|_| gemma).map(|positions| SlidingWindow {
+            positions,
+            period: 6,
+            base: 10_000.0,
+        }),
+        embedding_scale: if gemma { (hidden as f32).sqrt() } else { 1.0 },
+        // The converter to GGUF has added the one already.
+        norm_offset: 0.0,
+    }
+    .validate()
+}
+
+/// The base where the file names none.
+fn default_base(kind: Kind) -> f64 {
+    if kind == Kind::Gemma3 { 1_000_000.0 } else { 10_000.0 }
+}
+
+fn scaling(keys: &Keys) -> Result<RotaryScaling, CheckpointError> {
+    let kind = keys.find("rope.scaling.type").and_then(|value| value.to_string().ok());
+    match kind.map(String::as_str) {
+        None | Some("none") => Ok(RotaryScaling::None),
+        Some("linear") => Ok(RotaryScaling::Linear(keys.float("rope.scaling.factor")?)),
+        Some(other) => Err(wrong(
+            "rope.scaling.type",
+            &format!("is \"{other}\"; supported are none and linear"),
+        )),
+    }
+}
+
+/// A text that must be there.
+fn text(content: &Content, key: &str) -> Result<String, CheckpointError> {
+    let value = content.metadata.get(key).ok_or_else(|| wrong(key, "is missing"))?;
+    value.to_string().cloned().map_err(|_| wrong(key, "is not a text"))
+}
+
+/// Keys under the architecture's own prefix.
+struct Keys<'a> {
+    content: &'a Content,
+    prefix: String,
+}
+
+impl<'a> Keys<'a> {
+    fn find(&self, key: &str) -> Option<&'a Value> {
+        self.content.metadata.get(&format!("{}.{key}", self.prefix))
+    }
+
+    fn integer(&self, key: &str) -> Result<usize, CheckpointError> {
+        self.optional_integer(key)?.ok_or_else(|| wrong(key, "is missing"))
+    }
+
+    fn optional_integer(&self, key: &str) -> Result<Option<usize>, CheckpointError> {
+        let Some(value) = self.find(key) else { return Ok(None) };
+        let number = value.to_u64().ok().and_then(|number| usize::try_from(number).ok());
+        let number = number.or_else(|| value.to_i32().ok().and_then(|n| usize::try_from(n).ok()));
+        number.map(Some).ok_or_else(|| wrong(key, "is not a count"))
+    }
+
+    fn float(&self, key: &str) -> Result<f64, CheckpointError> {
+        self.optional_float(key)?.ok_or_else(|| wrong(key, "is missing"))
+    }
+
+    fn optional_float(&self, key: &str) -> Result<Option<f64>, CheckpointError> {
+        let Some(value) = self.find(key) else { return Ok(None) };
+        let number = value.to_f64().or_else(|_| value.to_f32().map(f64::from));
+        let number = number.map_err(|_| wrong(key, "is not a number"))?;
+        if number.is_finite() && number > 0.0 {
+            return Ok(Some(number));
+        }
+        Err(wrong(key, &format!("is {number}, must be positive")))
+    }
+}

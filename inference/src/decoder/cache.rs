@@ -1,0 +1,83 @@
+//! One session's keys and values, addressed by position, so that forgetting a suffix is a change of length.
+//!
+//! Layers with a sliding window keep every position too: a ring could not be truncated past its window, and the window of the
+//! models at hand saves less memory than their vocabulary costs.
+
+use candle_core::{DType, Device, Result, Tensor};
+
+use crate::architecture::Architecture;
+
+/// Positions that a new cache has room for; it doubles when full.
+const INITIAL_POSITIONS: usize = 256;
+
+/// The keys and values of all layers.
+pub(crate) struct Cache {
+    layers: Vec<Option<Layer>>,
+    len: usize,
+}
+
+/// `(capacity, kv_heads, head_dim)` each.
+struct Layer {
+    keys: Tensor,
+    values: Tensor,
+}
+
+impl Cache {
+    pub(crate) fn new(architecture: &Architecture) -> Self {
+        Self { layers: (0..architecture.layers).map(|_| None).collect(), len: 0 }
+    }
+
+    /// Positions held.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Forgets the positions from `len` on.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
+    }
+
+    /// Writes `(rows, kv_heads, head_dim)` behind the positions held and returns keys and values up to and with them.
+    /// The length grows only by `advance`, when every layer has been written.
+    pub(super) fn append(
+        &mut self,
+        layer: usize,
+        keys: &Tensor,
+        values: &Tensor,
+    ) -> Result<(Tensor, Tensor)> {
+        let (rows, heads, dim) = keys.dims3()?;
+        let end = self.len + rows;
+        let slot = &mut self.layers[layer];
+        let held = match slot.take() {
+            Some(held) if held.keys.dim(0)? >= end => held,
+            old => Layer::grown(old, self.len, (end, heads, dim), keys.device())?,
+        };
+        held.keys.slice_set(&keys.contiguous()?, 0, self.len)?;
+        held.values.slice_set(&values.contiguous()?, 0, self.len)?;
+        let held = slot.insert(held);
+        Ok((held.keys.narrow(0, 0, end)?, held.values.narrow(0, 0, end)?))
+    }
+
+    pub(super) fn advance(&mut self, rows: usize) {
+        self.len += rows;
+    }
+}
+
+impl Layer {
+    /// Room for `end` positions and as many again, with the first `len` of `old`.
+    fn grown(
+        old: Option<Self>,
+        len: usize,
+        (end, heads, dim): (usize, usize, usize),
+        device: &Device,
+    ) -> Result<Self> {
+        let capacity = end.next_power_of_two().max(INITIAL_POSITIONS);
+        let zeros = || Tensor::zeros((capacity, heads, dim), DType::F32, device);
+        let new = Self { keys: zeros()?, values: zeros()? };
+        if let Some(old) = old.filter(|_| len > 0) {
+            new.keys.slice_set(&old.keys.narrow(0, 0, len)?.contiguous()?, 0, 0)?;
+            new.values.slice_set(&old.values.narrow(0, 0, len)?.contiguous()?, 0, 0)?;
+        }
+        Ok(new)
+    }
+}

@@ -1,0 +1,300 @@
+//! One layer: attention, then feed-forward, each added to the residual stream.
+
+use candle_core::{DType, Device, Result, Tensor};
+use candle_nn::ops::rms_norm;
+use candle_nn::rotary_emb::rope_thd;
+
+use super::linear::{Linear, RowOrder, ordered};
+use super::{Angles, Sequence};
+use crate::architecture::{Architecture, Kind};
+use crate::checkpoint::{Checkpoint, CheckpointError, Part, RawTensor};
+use crate::kernels::{Attention, Gated};
+
+pub(super) struct Layer {
+    index: usize,
+    kind: Kind,
+    heads: usize,
+    kv_heads: usize,
+    head_dim: usize,
+    epsilon: f32,
+    attention: Attention,
+    attention_norm: Tensor,
+    query: Linear,
+    key: Linear,
+    value: Linear,
+    query_norm: Option<Tensor>,
+    key_norm: Option<Tensor>,
+    attention_output: Linear,
+    attention_post_norm: Option<Tensor>,
+    feed_forward_norm: Tensor,
+    gate: Linear,
+    up: Linear,
+    down: Linear,
+    feed_forward_post_norm: Option<Tensor>,
+}
+
+impl Layer {
+    pub(super) fn load(
+        loader: &Loader,
+        index: usize,
+    ) -> std::result::Result<Self, CheckpointError> {
+        let a = &loader.checkpoint.architecture;
+        let (hidden, inner) = (a.hidden, a.feed_forward);
+        let (query_rows, key_rows) = (a.heads * a.head_dim, a.kv_heads * a.head_dim);
+        let head_norms = a.kind.norms_queries_and_keys();
+        let norm = |part, width| loader.norm(part, index, width);
+        let norm_if = |wanted: bool, part, width| {
+            if wanted { norm(part, width).map(Some) } else { Ok(None) }
+        };
+        let linear = |part, shape| loader.linear(part, None, index, shape);
+        let biased = |part, bias, shape| loader.linear(part, Some(bias), index, shape);
+        Ok(Self {
+            index,
+            kind: a.kind,
+            heads: a.heads,
+            kv_heads: a.kv_heads,
+            head_dim: a.head_dim,
+            epsilon: a.norm_epsilon,
+            attention: Attention {
+                scale: a.attention_scale,
+                window: a.window_of(index).map(|window| window.positions),
+            },
+            attention_norm: norm(Part::AttentionNorm, hidden)?,
+            query: biased(Part::Query, Part::QueryBias, (query_rows, hidden))?,
+            key: biased(Part::Key, Part::KeyBias, (key_rows, hidden))?,
+            value: biased(Part::Value, Part::ValueBias, (key_rows, hidden))?,
+            query_norm: norm_if(head_norms, Part::QueryNorm, a.head_dim)?,
+            key_norm: norm_if(head_norms, Part::KeyNorm, a.head_dim)?,
+            attention_output: linear(Part::AttentionOutput, (hidden, query_rows))?,
+            attention_post_norm: norm_if(a.kind.norms_outputs(), Part::AttentionPostNorm, hidden)?,
+            feed_forward_norm: norm(Part::FeedForwardNorm, hidden)?,
+            gate: linear(Part::Gate, (inner, hidden))?,
+            up: linear(Part::Up, (inner, hidden))?,
+            down: linear(Part::Down, (hidden, inner))?,
+            feed_forward_post_norm: norm_if(
+                a.kind.norms_outputs(),
+                Part::FeedForwardPostNorm,
+                hidden,
+            )?,
+        })
+    }
+
+    /// `x` is `(rows, hidden)`, the rows of all sequences one after another.
+    pub(super) fn forward(
+        &self,
+        x: &Tensor,
+        angles: &Angles,
+        sequences: &mut [Sequence],
+    ) -> Result<Tensor> {
+        let normed = rms_norm(x, &self.attention_norm, self.epsilon)?;
+        let attended = self.attend(&normed, angles, sequences)?;
+        let x = (x + self.normed_if(attended, self.attention_post_norm.as_ref())?)?;
+        let normed = rms_norm(&x, &self.feed_forward_norm, self.epsilon)?;
+        let (gate, up) = (self.gate.forward(&normed)?, self.up.forward(&normed)?);
+        let fed = self.down.forward(&gated(&gate, &up, self.kind)?)?;
+        &x + self.normed_if(fed, self.feed_forward_post_norm.as_ref())?
+    }
+
+    fn attend(&self, x: &Tensor, angles: &Angles, sequences: &mut [Sequence]) -> Result<Tensor> {
+        let rows = x.dim(0)?;
+        let heads = |x: Tensor, count| x.reshape((rows, count, self.head_dim)); // (rows, heads, head_dim)
+        let queries = heads(self.query.forward(x)?, self.heads)?;
+        let keys = heads(self.key.forward(x)?, self.kv_heads)?;
+        let values = heads(self.value.forward(x)?, self.kv_heads)?;
+        let queries = self.normed_if(queries, self.query_norm.as_ref())?;
+        let keys = self.normed_if(keys, self.key_norm.as_ref())?;
+        let (cosines, sines) = match (&angles.local, self.attention.window) {
+            (Some(local), Some(_)) => local,
+            _ => &angles.global,
+        };
+        let rotate = |x: &Tensor| rope_thd(&x.unsqueeze(0)?, cosines, sines)?.squeeze(0);
+        let (queries, keys) = (rotate(&queries)?, rotate(&keys)?);
+        let mut outputs = Vec::with_capacity(sequences.len());
+        let mut start = 0;
+        for sequence in sequences {
+            let count = sequence.tokens.len();
+            let part = |x: &Tensor| x.narrow(0, start, count);
+            let (queries, keys, values) = (part(&queries)?, part(&keys)?, part(&values)?);
+            let (keys, values) = sequence.cache.append(self.index, &keys, &values)?;
+            outputs.push(attention(&queries, &keys, &values, &self.attention)?);
+            start += count;
+        }
+        let joined = if outputs.len() == 1 { outputs.remove(0) } else { Tensor::cat(&outputs, 0)? };
+        self.attention_output.forward(&joined.reshape((rows, self.heads * self.head_dim))?)
+    }
+
+    fn normed_if(&self, x: Tensor, norm: Option<&Tensor>) -> Result<Tensor> {
+        match norm {
+            Some(norm) => rms_norm(&x.contiguous()?, norm, self.epsilon),
+            None => Ok(x),
+        }
+    }
+}
+
+/// `activation(gate) * up`, `(rows, feed_forward)`.
+fn gated(gate: &Tensor, up: &Tensor, kind: Kind) -> Result<Tensor> {
+    if gate.device().is_cpu() {
+        return gate.apply_op2_no_bwd(up, &Gated(kind.activation()));
+    }
+    // candle's `gelu` is the tanh approximation; `gelu_erf` is the exact one.
+    if kind == Kind::Gemma3 { gate.gelu()? * up } else { gate.silu()? * up }
+}
+
+/// Queries `(rows, heads, head_dim)`, keys and values `(positions, kv_heads, head_dim)`, result as the queries.
+fn attention(
+    queries: &Tensor,
+    keys: &Tensor,
+    values: &Tensor,
+    attention: &Attention,
+) -> Result<Tensor> {
+    if queries.device().is_cpu() {
+        return queries.apply_op3_no_bwd(keys, values, attention);
+    }
+    attention_by_tensors(queries, keys, values, attention)
+}
+
+/// The same in candle's operations, for devices without our kernel.
+fn attention_by_tensors(
+    queries: &Tensor,
+    keys: &Tensor,
+    values: &Tensor,
+    attention: &Attention,
+) -> Result<Tensor> {
+    let (rows, heads, dim) = queries.dims3()?;
+    let (positions, kv_heads, _) = keys.dims3()?;
+    let group = heads / kv_heads;
+    let queries = queries.transpose(0, 1)?.reshape((kv_heads, group * rows, dim))?;
+    let keys = keys.permute((1, 2, 0))?.contiguous()?; // (kv_heads, head_dim, positions)
+    let values = values.transpose(0, 1)?.contiguous()?; // (kv_heads, positions, head_dim)
+    let scores = (queries.contiguous()?.matmul(&keys)? * f64::from(attention.scale))?;
+    let scores = scores.reshape((heads, rows, positions))?;
+    let mask: Vec<f32> = (0..rows)
+        .flat_map(|row| {
+            let end = positions - rows + row + 1;
+            let start = attention.window.map_or(0, |window| end.saturating_sub(window));
+            (0..positions)
+                .map(move |p| if (start..end).contains(&p) { 0.0 } else { f32::NEG_INFINITY })
+        })
+        .collect();
+    let mask = Tensor::from_vec(mask, (1, rows, positions), scores.device())?;
+    let weights = candle_nn::ops::softmax_last_dim(&scores.broadcast_add(&mask)?)?;
+    let weights = weights.reshape((kv_heads, group * rows, positions))?;
+    let out = weights.matmul(&values)?.reshape((heads, rows, dim))?;
+    out.transpose(0, 1)?.contiguous() // (rows, heads, head_dim)
+}
+
+/// Reads a layer's weights from a checkpoint.
+pub(super) struct Loader<'a> {
+    pub(super) checkpoint: &'a Checkpoint,
+    pub(super) device: &'a Device,
+}
+
+impl Loader<'_> {
+    pub(super) fn norm(
+        &self,
+        part: Part,
+        layer: usize,
+        width: usize,
+    ) -> std::result::Result<Tensor, CheckpointError> {
+        let weight = self.checkpoint.weight(part, layer)?;
+        weight.expect(&[width])?;
+        let offset = self.checkpoint.architecture.norm_offset;
+        self.vector(&weight, RowOrder::Plain, offset)
+    }
+
+    pub(super) fn linear(
+        &self,
+        part: Part,
+        bias: Option<Part>,
+        layer: usize,
+        (n, k): (usize, usize),
+    ) -> std::result::Result<Linear, CheckpointError> {
+        let weight = self.checkpoint.weight(part, layer)?;
+        weight.expect(&[n, k])?;
+        let order = self.row_order(part);
+        let bias = match bias {
+            Some(bias) => self.checkpoint.optional(bias, layer)?,
+            None => None,
+        };
+        let bias = bias.map(|bias| {
+            bias.expect(&[n])?;
+            self.vector(&bias, order, 0.0)
+        });
+        Linear::load(&weight, bias.transpose()?, order, self.device)
+    }
+
+    /// The output head: its own weight, or the embedding's where they are tied.
+    pub(super) fn output(&self) -> std::result::Result<Linear, CheckpointError> {
+        let Architecture { vocab_size, hidden, .. } = self.checkpoint.architecture;
+        let own = self.checkpoint.optional(Part::Output, 0)?;
+        let weight = match own {
+            Some(own) => own,
+            None => self.checkpoint.weight(Part::Embedding, 0)?,
+        };
+        weight.expect(&[vocab_size, hidden])?;
+        Linear::load(&weight, None, RowOrder::Plain, self.device)
+    }
+
+    /// Divisors of the rotary frequencies, where the file has them.
+    pub(super) fn rope_factors(&self) -> std::result::Result<Option<Vec<f32>>, CheckpointError> {
+        let Some(weight) = self.checkpoint.optional(Part::RopeFactors, 0)? else { return Ok(None) };
+        weight.expect(&[self.checkpoint.architecture.head_dim / 2])?;
+        let factors = self.vector(&weight, RowOrder::Plain, 0.0)?;
+        factors.to_vec1().map(Some).map_err(|error| unreadable(&weight, &error))
+    }
+
+    fn row_order(&self, part: Part) -> RowOrder {
+        let rotated = matches!(part, Part::Query | Part::Key);
+        if rotated && self.checkpoint.interleaved_rotary() {
+            RowOrder::Interleaved { head_dim: self.checkpoint.architecture.head_dim }
+        } else {
+            RowOrder::Plain
+        }
+    }
+
+    /// A vector as `f32`, with `offset` added.
+    fn vector(
+        &self,
+        weight: &RawTensor,
+        order: RowOrder,
+        offset: f32,
+    ) -> std::result::Result<Tensor, CheckpointError> {
+        let read = || {
+            let count = weight.shape.iter().product();
+            let bytes = ordered(weight.bytes, count, order);
+            let dtype = match weight.format {
+                candle_core::quantized::GgmlDType::F32 => DType::F32,
+                candle_core::quantized::GgmlDType::F16 => DType::F16,
+                candle_core::quantized::GgmlDType::BF16 => DType::BF16,
+                other => candle_core::bail!("has format {other:?}, a float was expected"),
+            };
+            let raw = Tensor::from_raw_buffer(&bytes, dtype, &[count], self.device)?;
+            raw.to_dtype(DType::F32)? + f64::from(offset)
+        };
+        read().map_err(|error| unreadable(weight, &error))
+    }
+}
+
+fn unreadable(weight: &RawTensor, error: &candle_core::Error) -> CheckpointError {
+    CheckpointError::Weight { name: weight.name.clone(), reason: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ways_of_attending_agree() {
+        let tensor = |shape: (usize, usize, usize)| {
+            Tensor::randn(0f32, 1.0, shape, &Device::Cpu).unwrap()
+        };
+        let (queries, keys, values) = (tensor((3, 6, 32)), tensor((9, 2, 32)), tensor((9, 2, 32)));
+        for window in [None, Some(4)] {
+            let op = Attention { scale: 0.2, window };
+            let ours = attention(&queries, &keys, &values, &op).unwrap();
+            let theirs = attention_by_tensors(&queries, &keys, &values, &op).unwrap();
+            let gap = (ours - theirs).unwrap().abs().unwrap().max_all().unwrap();
+            assert!(gap.to_scalar::<f32>().unwrap() < 1e-5, "{gap}");
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! Tile products with AVX-512 VNNI: one `vpdpbusd` multiplies and adds 4 inputs of 16 columns.
+//!
+//! Written with intrinsics because the byte dot product is out of reach of automatic vectorisation, and because candle's own
+//! tiles keep a second copy of the weights, inflate Q6_K to eight bits, and take other paths for one row than for several.
+//! `portable` computes the same numbers bit for bit; tests compare the two.
+
+#![allow(unsafe_code, reason = "vector loads from references of exactly the loaded size")]
+
+use core::arch::x86_64::{
+    __m512, __m512i, _mm_loadu_si128, _mm256_loadu_si256, _mm512_and_si512, _mm512_cvtepi8_epi32,
+    _mm512_cvtepi32_ps, _mm512_cvtepu8_epi32, _mm512_cvtph_ps, _mm512_dpbusd_epi32,
+    _mm512_fmadd_ps, _mm512_fnmadd_ps, _mm512_loadu_si512, _mm512_mul_ps, _mm512_or_si512,
+    _mm512_set1_epi8, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512,
+    _mm512_slli_epi16, _mm512_srli_epi16, _mm512_storeu_ps,
+};
+
+use half::f16;
+
+use super::activations::{Activations, SUM};
+use super::tiles::{BLOCK, COLUMNS, SUPER, TileQ4K, TileQ6K, TileQ41, TileQ80};
+
+/// Sums of one tile column for `R` rows.
+pub(crate) type Sums<const R: usize> = [[f32; COLUMNS]; R];
+
+/// Proof that this processor has what the kernels need.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Vnni(());
+
+impl Vnni {
+    pub(crate) fn detect() -> Option<Self> {
+        let present = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512vnni");
+        present.then_some(Self(()))
+    }
+
+    pub(crate) fn q4k<const R: usize>(self, t: &[TileQ4K], a: &Activations, row: usize) -> Sums<R> {
+        // SAFETY: `self` proves the features, here and below.
+        unsafe { q4k(t, a, row) }
+    }
+
+    pub(crate) fn q6k<const R: usize>(self, t: &[TileQ6K], a: &Activations, row: usize) -> Sums<R> {
+        // SAFETY: as above.
+        unsafe { q6k(t, a, row) }
+    }
+
+    pub(crate) fn q41<const R: usize>(self, t: &[TileQ41], a: &Activations, row: usize) -> Sums<R> {
+        // SAFETY: as above.
+        unsafe { q41(t, a, row) }
+    }
+
+    pub(crate) fn q80<const R: usize>(self, t: &[TileQ80], a: &Activations, row: usize) -> Sums<R> {
+        // SAFETY: as above.
+        unsafe { q80(t, a, row) }
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn load64(bytes: &[u8; 64]) -> __m512i {
+    // SAFETY: the reference covers exactly the 64 bytes that an unaligned load reads.
+    unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn load_f16(values: &[f16; COLUMNS]) -> __m512 {
+    // SAFETY: 16 half floats are the 32 bytes that an unaligned load reads.
+    _mm512_cvtph_ps(unsafe { _mm256_loadu_si256(values.as_ptr().cast()) })
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn load_u8(values: &[u8; COLUMNS]) -> __m512 {
+    // SAFETY: 16 bytes are what an unaligned load reads.
+    _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(unsafe { _mm_loadu_si128(values.as_ptr().cast()) }))
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn load_i8(values: &[i8; COLUMNS]) -> __m512 {
+    // SAFETY: 16 bytes are what an unaligned load reads.
+    _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(unsafe { _mm_loadu_si128(values.as_ptr().cast()) }))
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn store<const R: usize>(sums: [__m512; R]) -> Sums<R> {
+    let mut out = [[0f32; COLUMNS]; R];
+    for (out, sum) in out.iter_mut().zip(sums) {
+        // SAFETY: 16 floats are the 64 bytes that an unaligned store writes.
+        unsafe { _mm512_storeu_ps(out.as_mut_ptr(), sum) };
+    }
+    out
+}
+
+/// The quants, scales and sums of the `R` rows that start at `row`.
+struct Rows<'a, const R: usize> {
+    /// Eight words of four quants for each 32 inputs.
+    words: [&'a [[i32; 8]]; R],
+    scales: [&'a [f32]; R],
+    /// Two sums for each 32 inputs.
+    sums: [&'a [[i32; 2]]; R],
+}
+
+impl<'a, const R: usize> Rows<'a, R> {
+    #[inline]
+    fn new(acts: &'a Activations, row: usize, group: usize) -> Self {
+        let k = acts.k;
+        let words = |r| &acts.words[(row + r) * (k / 4)..][..k / 4];
+        let sums = |r| &acts.sums[(row + r) * (k / SUM)..][..k / SUM];
+        Self {
+            words: std::array::from_fn(|r| words(r).as_chunks::<8>().0),
+            scales: std::array::from_fn(|r| &acts.scales[(row + r) * (k / group)..][..k / group]),
+            sums: std::array::from_fn(|r| sums(r).as_chunks::<2>().0),
+        }
+    }
+}
+
+/// Adds 32 inputs of nibbles to the integer sums of each row.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn add_nibbles<const R: usize>(
+    mut sums: [__m512i; R],
+    quants: &[u8; 256],
+    rows: &Rows<R>,
+    block: usize,
+) -> [__m512i; R] {
+    let mask = _mm512_set1_epi8(15);
+    for (group, bytes) in quants.as_chunks::<64>().0.iter().enumerate() {
+        let bytes = load64(bytes);
+        let low = _mm512_and_si512(bytes, mask);
+        let high = _mm512_and_si512(_mm512_srli_epi16::<4>(bytes), mask);
+        for r in 0..R {
+            let words = &rows.words[r][block];
+            sums[r] = _mm512_dpbusd_epi32(sums[r], low, _mm512_set1_epi32(words[group]));
+            sums[r] = _mm512_dpbusd_epi32(sums[r], high, _mm512_set1_epi32(words[group + 4]));
+        }
+    }
+    sums
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn q4k<const R: usize>(tiles: &[TileQ4K], acts: &Activations, row: usize) -> Sums<R> {
+    let rows = Rows::<R>::new(acts, row, SUPER);
+    let mut totals = [_mm512_setzero_ps(); R];
+    for (block, tile) in tiles.iter().enumerate() {
+        let mut products = [_mm512_setzero_ps(); R];
+        let mut offsets = [_mm512_setzero_ps(); R];
+        for sub in 0..8 {
+            let at = block * (SUPER / BLOCK) + sub;
+            let zero = [_mm512_setzero_si512(); R];
+            let sums = add_nibbles(zero, &tile.quants[sub], &rows, at);
+            let scale = load_u8(&tile.scales[sub]);
+            let min = load_u8(&tile.mins[sub]);
+            for r in 0..R {
+                products[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[r]), scale, products[r]);
+                let sum = (rows.sums[r][at][0] + rows.sums[r][at][1]) as f32;
+                offsets[r] = _mm512_fmadd_ps(min, _mm512_set1_ps(sum), offsets[r]);
+            }
+        }
+        let (d, dmin) = (load_f16(&tile.d), load_f16(&tile.dmin));
+        for r in 0..R {
+            let scale = _mm512_set1_ps(rows.scales[r][block]);
+            totals[r] = _mm512_fmadd_ps(products[r], _mm512_mul_ps(d, scale), totals[r]);
+            totals[r] = _mm512_fnmadd_ps(offsets[r], _mm512_mul_ps(dmin, scale), totals[r]);
+        }
+    }
+    store(totals)
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn q6k<const R: usize>(tiles: &[TileQ6K], acts: &Activations, row: usize) -> Sums<R> {
+    let rows = Rows::<R>::new(acts, row, SUPER);
+    let mut totals = [_mm512_setzero_ps(); R];
+    for (block, tile) in tiles.iter().enumerate() {
+        let mut products = [_mm512_setzero_ps(); R];
+        for sub in 0..16 {
+            let (at, half) = (block * (SUPER / BLOCK) + sub / 2, sub % 2);
+            let values = six_bits(&tile.low[sub], &tile.high[sub]);
+            let scale = load_i8(&tile.scales[sub]);
+            for r in 0..R {
+                let mut sum = _mm512_set1_epi32(-32 * rows.sums[r][at][half]);
+                for (group, values) in values.iter().enumerate() {
+                    let word = _mm512_set1_epi32(rows.words[r][at][half * 4 + group]);
+                    sum = _mm512_dpbusd_epi32(sum, *values, word);
+                }
+                products[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), scale, products[r]);
+            }
+        }
+        let d = load_f16(&tile.d);
+        for r in 0..R {
+            let scale = _mm512_set1_ps(rows.scales[r][block]);
+            totals[r] = _mm512_fmadd_ps(products[r], _mm512_mul_ps(d, scale), totals[r]);
+        }
+    }
+    store(totals)
+}
+
+/// The four groups of six-bit values of one sub-block.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn six_bits(low: &[u8; 128], high: &[u8; 64]) -> [__m512i; 4] {
+    let (nibble, pair) = (_mm512_set1_epi8(15), _mm512_set1_epi8(0x30));
+    let low = low.as_chunks::<64>().0;
+    let (first, second, high) = (load64(&low[0]), load64(&low[1]), load64(high));
+    let join = |low, high| {
+        _mm512_or_si512(_mm512_and_si512(low, nibble), _mm512_and_si512(high, pair))
+    };
+    [
+        join(first, _mm512_slli_epi16::<4>(high)),
+        join(second, _mm512_slli_epi16::<2>(high)),
+        join(_mm512_srli_epi16::<4>(first), high),
+        join(_mm512_srli_epi16::<4>(second), _mm512_srli_epi16::<2>(high)),
+    ]
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn q41<const R: usize>(tiles: &[TileQ41], acts: &Activations, row: usize) -> Sums<R> {
+    let rows = Rows::<R>::new(acts, row, BLOCK);
+    let mut totals = [_mm512_setzero_ps(); R];
+    for (block, tile) in tiles.iter().enumerate() {
+        let sums = add_nibbles([_mm512_setzero_si512(); R], &tile.quants, &rows, block);
+        let (d, m) = (load_f16(&tile.d), load_f16(&tile.m));
+        for r in 0..R {
+            let scale = rows.scales[r][block];
+            let sum = (rows.sums[r][block][0] + rows.sums[r][block][1]) as f32;
+            let d = _mm512_mul_ps(d, _mm512_set1_ps(scale));
+            totals[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[r]), d, totals[r]);
+            totals[r] = _mm512_fmadd_ps(m, _mm512_set1_ps(scale * sum), totals[r]);
+        }
+    }
+    store(totals)
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn q80<const R: usize>(tiles: &[TileQ80], acts: &Activations, row: usize) -> Sums<R> {
+    let rows = Rows::<R>::new(acts, row, BLOCK);
+    let mut totals = [_mm512_setzero_ps(); R];
+    for (block, tile) in tiles.iter().enumerate() {
+        let mut sums: [__m512i; R] = std::array::from_fn(|r| {
+            _mm512_set1_epi32(-128 * (rows.sums[r][block][0] + rows.sums[r][block][1]))
+        });
+        for (group, bytes) in tile.quants.as_chunks::<64>().0.iter().enumerate() {
+            let bytes = load64(bytes);
+            for r in 0..R {
+                let word = _mm512_set1_epi32(rows.words[r][block][group]);
+                sums[r] = _mm512_dpbusd_epi32(sums[r], bytes, word);
+            }
+        }
+        let d = load_f16(&tile.d);
+        for r in 0..R {
+            let d = _mm512_mul_ps(d, _mm512_set1_ps(rows.scales[r][block]));
+            totals[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[r]), d, totals[r]);
+        }
+    }
+    store(totals)
+}

@@ -1,0 +1,272 @@
+//! A weight matrix on the CPU and its product with rows of activations.
+//!
+//! Invariant: a row's result depends on that row and the weights alone, bit for bit; neither the number of rows, nor the
+//! threads, nor the rows beside it change the order of its operations.
+
+use half::{bf16, f16};
+use rayon::prelude::*;
+
+use super::activations::{Activations, Scheme};
+#[cfg(target_arch = "x86_64")]
+use super::avx512::Vnni;
+use super::tiles::{BLOCK, COLUMNS, SUPER, TileQ4K, TileQ6K, TileQ41, TileQ80};
+use super::{float, portable};
+
+/// `(n, k)` weights; the product with `(m, k)` activations is `(m, n)`.
+pub(crate) struct Matrix {
+    pub(crate) n: usize,
+    pub(crate) k: usize,
+    pub(crate) tiles: Tiles,
+}
+
+/// The tiles of a matrix, column tile by column tile, along `k` within each.
+pub(crate) enum Tiles {
+    Q4K(Vec<TileQ4K>),
+    Q6K(Vec<TileQ6K>),
+    Q41(Vec<TileQ41>),
+    Q80(Vec<TileQ80>),
+    F32(Vec<f32>),
+    F16(Vec<f16>),
+    Bf16(Vec<bf16>),
+}
+
+/// Most rows that one pass over a tile serves; more registers than this there are not.
+const ROWS: usize = 8;
+
+/// Sums of `R` rows for one tile.
+type Sums<const R: usize> = [[f32; COLUMNS]; R];
+
+/// Quantised tiles along `k`, for the rows from `row` on.
+trait Product: Sync {
+    fn sums<const R: usize>(&self, tile: usize, row: usize) -> Sums<R>;
+}
+
+/// A quantised tile with its vector and its portable kernel.
+trait Kernel: Sync + Sized {
+    const INPUTS: usize;
+    const SCHEME: Scheme;
+    fn portable(tiles: &[Self], acts: &Activations, row: usize) -> [f32; COLUMNS];
+    #[cfg(target_arch = "x86_64")]
+    fn vector<const R: usize>(by: Vnni, tiles: &[Self], acts: &Activations, row: usize) -> Sums<R>;
+}
+
+/// Which kernel serves a product.
+#[derive(Clone, Copy)]
+enum By {
+    #[cfg(target_arch = "x86_64")]
+    Vnni(Vnni),
+    Portable,
+}
+
+impl By {
+    fn detect() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(vnni) = Vnni::detect() {
+            return Self::Vnni(vnni);
+        }
+        Self::Portable
+    }
+}
+
+/// The name of the kernels in use, for logs and `Describe`.
+pub(crate) fn kernels() -> &'static str {
+    match By::detect() {
+        #[cfg(target_arch = "x86_64")]
+        By::Vnni(_) => "avx512-vnni",
+        By::Portable => "portable",
+    }
+}
+
+impl Kernel for TileQ4K {
+    const INPUTS: usize = SUPER;
+    const SCHEME: Scheme = Scheme::Super;
+    #[inline(always)]
+    fn portable(tiles: &[Self], acts: &Activations, row: usize) -> [f32; COLUMNS] {
+        portable::q4k(tiles, acts, row)
+    }
+    #[cfg(target_arch = "x86_64")]
+    fn vector<const R: usize>(by: Vnni, tiles: &[Self], acts: &Activations, row: usize) -> Sums<R> {
+        by.q4k(tiles, acts, row)
+    }
+}
+
+impl Kernel for TileQ6K {
+    const INPUTS: usize = SUPER;
+    const SCHEME: Scheme = Scheme::Super;
+    #[inline(always)]
+    fn portable(tiles: &[Self], acts: &Activations, row: usize) -> [f32; COLUMNS] {
+        portable::q6k(tiles, acts, row)
+    }
+    #[cfg(target_arch = "x86_64")]
+    fn vector<const R: usize>(by: Vnni, tiles: &[Self], acts: &Activations, row: usize) -> Sums<R> {
+        by.q6k(tiles, acts, row)
+    }
+}
+
+impl Kernel for TileQ41 {
+    const INPUTS: usize = BLOCK;
+    const SCHEME: Scheme = Scheme::Block;
+    #[inline(always)]
+    fn portable(tiles: &[Self], acts: &Activations, row: usize) -> [f32; COLUMNS] {
+        portable::q41(tiles, acts, row)
+    }
+    #[cfg(target_arch = "x86_64")]
+    fn vector<const R: usize>(by: Vnni, tiles: &[Self], acts: &Activations, row: usize) -> Sums<R> {
+        by.q41(tiles, acts, row)
+    }
+}
+
+impl Kernel for TileQ80 {
+    const INPUTS: usize = BLOCK;
+    const SCHEME: Scheme = Scheme::Block;
+    #[inline(always)]
+    fn portable(tiles: &[Self], acts: &Activations, row: usize) -> [f32; COLUMNS] {
+        portable::q80(tiles, acts, row)
+    }
+    #[cfg(target_arch = "x86_64")]
+    fn vector<const R: usize>(by: Vnni, tiles: &[Self], acts: &Activations, row: usize) -> Sums<R> {
+        by.q80(tiles, acts, row)
+    }
+}
+
+struct Quantised<'a, T> {
+    tiles: &'a [T],
+    acts: Activations,
+    by: By,
+}
+
+impl<T: Kernel> Product for Quantised<'_, T> {
+    fn sums<const R: usize>(&self, tile: usize, row: usize) -> Sums<R> {
+        let blocks = self.acts.k / T::INPUTS;
+        let tiles = &self.tiles[tile * blocks..][..blocks];
+        match self.by {
+            #[cfg(target_arch = "x86_64")]
+            By::Vnni(vnni) => T::vector(vnni, tiles, &self.acts, row),
+            By::Portable => pulp::Arch::new().dispatch(
+                #[inline(always)]
+                || std::array::from_fn(|r| T::portable(tiles, &self.acts, row + r)),
+            ),
+        }
+    }
+}
+
+struct Float<'a, W> {
+    weights: &'a [W],
+    rows: &'a [f32],
+    k: usize,
+}
+
+impl<W: float::Weight> Product for Float<'_, W> {
+    fn sums<const R: usize>(&self, tile: usize, row: usize) -> Sums<R> {
+        let length = self.k * COLUMNS;
+        float::sums(&self.weights[tile * length..][..length], self.rows, row)
+    }
+}
+
+impl Matrix {
+    /// `rows` is `(m, k)`; the result is `(m, n)`.
+    pub(crate) fn multiply(&self, rows: &[f32]) -> Vec<f32> {
+        self.multiply_by(rows, By::detect())
+    }
+
+    /// The same with the kernels that any processor can run.
+    #[cfg(test)]
+    pub(crate) fn multiply_portably(&self, rows: &[f32]) -> Vec<f32> {
+        self.multiply_by(rows, By::Portable)
+    }
+
+    fn multiply_by(&self, rows: &[f32], by: By) -> Vec<f32> {
+        match &self.tiles {
+            Tiles::Q4K(tiles) => self.quantised(tiles, rows, by),
+            Tiles::Q6K(tiles) => self.quantised(tiles, rows, by),
+            Tiles::Q41(tiles) => self.quantised(tiles, rows, by),
+            Tiles::Q80(tiles) => self.quantised(tiles, rows, by),
+            Tiles::F32(weights) => self.run(&Float { weights, rows, k: self.k }, rows),
+            Tiles::F16(weights) => self.run(&Float { weights, rows, k: self.k }, rows),
+            Tiles::Bf16(weights) => self.run(&Float { weights, rows, k: self.k }, rows),
+        }
+    }
+
+    fn quantised<T: Kernel>(&self, tiles: &[T], rows: &[f32], by: By) -> Vec<f32> {
+        let acts = Activations::quantise(rows, self.k, T::SCHEME);
+        self.run(&Quantised { tiles, acts, by }, rows)
+    }
+
+    /// Runs the tiles, split evenly over the threads of the current pool.
+    fn run(&self, product: &impl Product, rows: &[f32]) -> Vec<f32> {
+        let (m, n) = (rows.len() / self.k, self.n);
+        let tiles = n.div_ceil(COLUMNS);
+        let mut out = vec![0f32; m * n];
+        let threads = rayon::current_num_threads().min(tiles);
+        if threads <= 1 {
+            strip(product, 0..tiles, &mut Strip { out: &mut out, first: 0, width: n, m });
+            return out;
+        }
+        let share = tiles.div_ceil(threads);
+        if m == 1 {
+            out.par_chunks_mut(share * COLUMNS).enumerate().for_each(|(i, out)| {
+                let (first, width) = (i * share * COLUMNS, out.len());
+                let range = i * share..i * share + width.div_ceil(COLUMNS);
+                strip(product, range, &mut Strip { out, first, width, m });
+            });
+            return out;
+        }
+        let strips: Vec<(usize, usize, Vec<f32>)> = (0..tiles.div_ceil(share))
+            .into_par_iter()
+            .map(|i| {
+                let (first, end) = (i * share * COLUMNS, ((i + 1) * share * COLUMNS).min(n));
+                let width = end - first;
+                let mut out = vec![0f32; m * width];
+                let range = i * share..i * share + width.div_ceil(COLUMNS);
+                strip(product, range, &mut Strip { out: &mut out, first, width, m });
+                (first, width, out)
+            })
+            .collect();
+        for (first, width, strip) in strips {
+            for (row, values) in strip.chunks_exact(width).enumerate() {
+                out[row * n + first..][..width].copy_from_slice(values);
+            }
+        }
+        out
+    }
+}
+
+/// Some columns of the result: `out` is `(m, width)` and starts at column `first`.
+struct Strip<'a> {
+    out: &'a mut [f32],
+    first: usize,
+    width: usize,
+    m: usize,
+}
+
+fn strip(product: &impl Product, tiles: std::ops::Range<usize>, strip: &mut Strip) {
+    for tile in tiles {
+        let mut row = 0;
+        while row < strip.m {
+            let rows = (strip.m - row).min(ROWS);
+            match rows {
+                1 => strip.put(tile, row, product.sums::<1>(tile, row)),
+                2 => strip.put(tile, row, product.sums::<2>(tile, row)),
+                3 => strip.put(tile, row, product.sums::<3>(tile, row)),
+                4 => strip.put(tile, row, product.sums::<4>(tile, row)),
+                5 => strip.put(tile, row, product.sums::<5>(tile, row)),
+                6 => strip.put(tile, row, product.sums::<6>(tile, row)),
+                7 => strip.put(tile, row, product.sums::<7>(tile, row)),
+                _ => strip.put(tile, row, product.sums::<ROWS>(tile, row)),
+            }
+            row += rows;
+        }
+    }
+}
+
+impl Strip<'_> {
+    /// Writes the sums of the rows from `row` on; the last tile may be wider than the matrix.
+    fn put<const R: usize>(&mut self, tile: usize, row: usize, sums: Sums<R>) {
+        let column = tile * COLUMNS - self.first;
+        let width = COLUMNS.min(self.width - column);
+        for (r, sums) in sums.iter().enumerate() {
+            let at = (row + r) * self.width + column;
+            self.out[at..at + width].copy_from_slice(&sums[..width]);
+        }
+    }
+}

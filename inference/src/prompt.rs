@@ -1,0 +1,43 @@
+//! From a request's prompt to token ids, by a model's own rules.
+
+use crate::engine::Engine;
+use crate::template::{self, Message, Role, TemplateError};
+
+/// What a session starts from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Prompt {
+    /// Text to continue. It is text throughout: what spells a special token is spelled out.
+    Text(String),
+    /// A conversation. If the last message is the assistant's, it is continued, otherwise answered.
+    Messages(Vec<Message>),
+}
+
+impl Engine {
+    /// The ids of a prompt: messages in the model's chat template, or as plain text where it has none, and the
+    /// beginning-of-sequence token where the model wants one.
+    pub fn encode_prompt(&self, prompt: &Prompt) -> Result<Vec<u32>, TemplateError> {
+        let tokenizer = self.tokenizer();
+        let mut ids = match prompt {
+            Prompt::Text(text) => tokenizer.encode(text),
+            Prompt::Messages(messages) => self.encode_messages(messages)?,
+        };
+        let specials = tokenizer.specials();
+        if let Some(bos) = specials.bos.filter(|bos| specials.adds_bos && ids.first() != Some(bos)) {
+            ids.insert(0, bos);
+        }
+        Ok(ids)
+    }
+
+    fn encode_messages(&self, messages: &[Message]) -> Result<Vec<u32>, TemplateError> {
+        let (messages, begun) = match messages.split_last() {
+            Some((last, before)) if last.role == Role::Assistant => (before, last.content.as_str()),
+            _ => (messages, ""),
+        };
+        let tokenizer = self.tokenizer();
+        let Some(template) = self.chat_template() else {
+            return Ok(tokenizer.encode(&(template::plain(messages) + begun)));
+        };
+        let rendered = template.render(messages, true)? + begun;
+        Ok(tokenizer.encode_with_specials(&rendered))
+    }
+}

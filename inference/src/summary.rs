@@ -1,0 +1,42 @@
+//! What a loaded model says about itself, in logs and in `Describe`.
+
+use candle_core::Device;
+
+use crate::checkpoint::Checkpoint;
+use crate::engine::{EngineOptions, ModelInfo};
+use crate::kernels::{Conversion, kernels};
+
+pub(crate) fn describe(
+    checkpoint: &Checkpoint,
+    options: &EngineOptions,
+    device: &Device,
+) -> ModelInfo {
+    let formats = checkpoint.formats();
+    let parameters: u64 = formats.iter().map(|(_, count)| count).sum();
+    let share = |count: u64| 100.0 * count as f64 / parameters.max(1) as f64;
+    let quantisation: Vec<String> = formats
+        .iter()
+        .filter(|(_, count)| share(*count) >= 0.1)
+        .map(|(format, count)| format!("{format:?} {:.1} %", share(*count)))
+        .collect();
+    let requantised = formats.iter().filter_map(|(format, _)| match Conversion::of(*format) {
+        Conversion::None => None,
+        Conversion::Exact { to } => Some(format!("{format:?} to {to}, exactly")),
+        Conversion::Rounded => Some(format!("{format:?} to Q8_0, rounded to eight bits")),
+    });
+    let on_cpu = device.is_cpu();
+    let a = &checkpoint.architecture;
+    ModelInfo {
+        name: checkpoint.name.clone(),
+        architecture: a.kind.name().to_owned(),
+        parameters,
+        context_length: a.context_length.min(options.context),
+        vocab_size: a.vocab_size,
+        quantisation: quantisation.join(", "),
+        requantised: if on_cpu { requantised.collect() } else { Vec::new() },
+        kernels: if on_cpu { kernels().to_owned() } else { format!("{:?}", options.device) },
+        batch_invariant: on_cpu,
+        file_bytes: checkpoint.file_bytes,
+        threads: options.threads,
+    }
+}
