@@ -23,6 +23,8 @@
   value: {{ printf "%vs" $shared.gracePeriodSeconds | quote }}
 - name: DUET_LOG_FORMAT
   value: {{ $shared.logFormat | quote }}
+- name: DUET_LOG_LEVEL
+  value: {{ $shared.logLevel | quote }}
 - name: POD_NAME
   valueFrom:
     fieldRef:
