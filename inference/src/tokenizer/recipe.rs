@@ -1,0 +1,107 @@
+//! What a tokenizer is made of, whichever kind of file it was read from.
+
+use std::{collections::BTreeMap, fmt};
+
+use super::{merges::Merge, pre::PreTokenizer, specials::Specials};
+
+/// Vocabularies larger than this are taken for damage.
+pub(super) const MAX_TOKENS: usize = 1 << 22;
+
+/// The character that SentencePiece writes for a space.
+pub(super) const SPACE_MARK: char = '\u{2581}';
+
+/// Everything that a tokenizer file says, in one form.
+pub(super) struct Recipe {
+    /// By id.
+    pub(super) pieces: Vec<Piece>,
+    pub(super) spelling: Spelling,
+    /// First the strongest.
+    pub(super) merges: Vec<Merge>,
+    /// A word that is a piece is that piece, even where the merges would not lead to it.
+    pub(super) whole_words: bool,
+    pub(super) pre: PreTokenizer,
+    pub(super) specials: Specials,
+    /// What text that no piece covers becomes, where there are no byte pieces.
+    pub(super) unknown: Option<u32>,
+    pub(super) chat_template: Option<String>,
+}
+
+/// A token as its file writes it.
+#[derive(Clone, Debug)]
+pub(super) struct Piece {
+    pub(super) text: String,
+    pub(super) kind: Kind,
+}
+
+/// What a token is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Made by merging.
+    Normal,
+    /// One byte, written `<0xHH>`.
+    Byte,
+    /// Text that is always this one token, wherever it appears.
+    Defined,
+    /// No text.
+    Control,
+    /// A hole in the vocabulary.
+    Unused,
+}
+
+/// How pieces spell bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Spelling {
+    /// In GPT-2's byte alphabet.
+    ByteLevel,
+    /// As text with `▁` for spaces, and byte pieces for the rest.
+    SentencePiece,
+}
+
+impl fmt::Display for Spelling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ByteLevel => "byte-level BPE",
+            Self::SentencePiece => "SentencePiece BPE",
+        })
+    }
+}
+
+impl Recipe {
+    /// Spelling of each control token.
+    pub(super) fn control_names(&self) -> BTreeMap<u32, String> {
+        (0..)
+            .zip(&self.pieces)
+            .filter(|(_, piece)| piece.kind == Kind::Control)
+            .map(|(id, piece)| (id, piece.text.clone()))
+            .collect()
+    }
+}
+
+impl Piece {
+    /// The byte of a piece written `<0xHH>`.
+    pub(super) fn byte(&self) -> Option<u8> {
+        let digits = self.text.strip_prefix("<0x")?.strip_suffix('>')?;
+        (digits.len() == 2).then(|| u8::from_str_radix(digits, 16).ok())?
+    }
+
+    /// The text of a token that is found by its spelling.
+    pub(super) fn spelled_text(&self, spelling: Spelling) -> String {
+        match spelling {
+            Spelling::ByteLevel => self.text.clone(),
+            Spelling::SentencePiece => self.text.replace(SPACE_MARK, " "),
+        }
+    }
+
+    /// Exact bytes.
+    pub(super) fn bytes(&self, spelling: Spelling) -> Vec<u8> {
+        match self.kind {
+            Kind::Control | Kind::Unused => Vec::new(),
+            Kind::Byte => self.byte().into_iter().collect(),
+            Kind::Normal if spelling == Spelling::ByteLevel => {
+                // A piece that is not in the alphabet was added as text by someone's conversion.
+                super::alphabet::read(&self.text).unwrap_or_else(|| self.text.clone().into_bytes())
+            }
+            Kind::Normal | Kind::Defined => self.spelled_text(spelling).into_bytes(),
+        }
+    }
+}
