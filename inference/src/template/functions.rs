@@ -1,0 +1,130 @@
+//! Functions and filters that Hugging Face gives its templates.
+
+use std::{error::Error as _, fmt};
+
+use minijinja::{
+    Environment, Error, ErrorKind, Value,
+    filters::tojson,
+    value::{Kwargs, from_args},
+};
+
+/// Adds `raise_exception`, `strftime_now` and `tojson`.
+pub(super) fn add_to(environment: &mut Environment<'_>) {
+    environment.add_function("raise_exception", raise_exception);
+    environment.add_function("strftime_now", strftime_now);
+    environment.add_filter("tojson", plain_json);
+}
+
+/// What a template said with `raise_exception`.
+#[derive(Debug)]
+struct Refusal(String);
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// The message of a template's own exception, if that is what an error is.
+pub(super) fn refusal(error: &Error) -> Option<String> {
+    let mut source = error.source();
+    while let Some(inner) = source {
+        if let Some(Refusal(message)) = inner.downcast_ref() {
+            return Some(message.clone());
+        }
+        source = inner.source();
+    }
+    None
+}
+
+fn raise_exception(message: String) -> Result<Value, Error> {
+    let error = Error::new(
+        ErrorKind::InvalidOperation,
+        "the template raised an exception",
+    );
+    Err(error.with_source(Refusal(message)))
+}
+
+/// The time, by a clock that stands still at midnight of Friday, 26 July 2024: the day which templates
+/// that ask for the time put down where there is no clock. A prompt must not change overnight.
+fn strftime_now(format: &str) -> Result<String, Error> {
+    let mut text = String::with_capacity(format.len() + 8);
+    let mut characters = format.chars();
+    while let Some(character) = characters.next() {
+        if character != '%' {
+            text.push(character);
+            continue;
+        }
+        text.push_str(match characters.next() {
+            Some('Y') => "2024",
+            Some('y') => "24",
+            Some('m') => "07",
+            Some('d') => "26",
+            Some('B') => "July",
+            Some('b' | 'h') => "Jul",
+            Some('A') => "Friday",
+            Some('a') => "Fri",
+            Some('j') => "208",
+            Some('F') => "2024-07-26",
+            Some('H' | 'M' | 'S') => "00",
+            Some('I') => "12",
+            Some('p') => "AM",
+            Some('X' | 'T') => "00:00:00",
+            Some('Z') => "UTC",
+            Some('z') => "+0000",
+            Some('%') => "%",
+            other => {
+                let message = format!("strftime_now does not know %{}", other.unwrap_or(' '));
+                return Err(Error::new(ErrorKind::InvalidOperation, message));
+            }
+        });
+    }
+    Ok(text)
+}
+
+/// JSON as Python writes it, without the escapes for HTML of the built-in filter.
+fn plain_json(value: &Value, indent: Option<Value>, options: Kwargs) -> Result<String, Error> {
+    for ignored in ["ensure_ascii", "sort_keys", "separators"] {
+        let _: Option<Value> = options.get(ignored)?;
+    }
+    let indent = match indent {
+        Some(indent) => Some(indent),
+        None => options.get("indent")?,
+    };
+    let (none,): (Kwargs,) = from_args(&[])?;
+    let escaped = tojson(value, indent.filter(|indent| !indent.is_none()), none)?;
+    Ok(unescape(escaped.as_str().unwrap_or_default()))
+}
+
+/// Undoes `\u003c`, `\u003e`, `\u0026` and `\u0027` in JSON.
+fn unescape(json: &str) -> String {
+    let mut plain = String::with_capacity(json.len());
+    let mut rest = json;
+    while let Some(place) = rest.find('\\') {
+        plain.push_str(&rest[..place]);
+        rest = &rest[place..];
+        let undone = match rest.get(..6) {
+            Some("\\u003c") => Some('<'),
+            Some("\\u003e") => Some('>'),
+            Some("\\u0026") => Some('&'),
+            Some("\\u0027") => Some('\''),
+            _ => None,
+        };
+        // An escape is a backslash and one ASCII character at least; the two are copied together so
+        // that an escaped backslash does not start another escape.
+        let taken = if undone.is_some() {
+            6
+        } else {
+            2.min(rest.len())
+        };
+        match undone {
+            Some(character) => plain.push(character),
+            None => plain.push_str(&rest[..taken]),
+        }
+        rest = &rest[taken..];
+    }
+    plain.push_str(rest);
+    plain
+}
