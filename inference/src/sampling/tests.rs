@@ -1,0 +1,348 @@
+//! Laws of small vocabularies against the definitions, written naively in double precision.
+
+use super::*;
+
+/// The law by its definition: sort, cut, normalise.
+fn reference(sampling: &Sampling, logits: &[f32], history: &History) -> Vec<(u32, f64)> {
+    let mut logits: Vec<f64> = logits.iter().map(|&logit| f64::from(logit)).collect();
+    for &(id, bias) in &sampling.logit_bias {
+        logits[id as usize] += f64::from(bias);
+    }
+    for id in history.seen() {
+        let penalty = f64::from(sampling.repetition_penalty);
+        let logit = &mut logits[id as usize];
+        *logit = if *logit > 0.0 {
+            *logit / penalty
+        } else {
+            *logit * penalty
+        };
+    }
+    for (id, count) in history.counts() {
+        let frequency = f64::from(sampling.frequency_penalty) * f64::from(count);
+        logits[id as usize] -= frequency + f64::from(sampling.presence_penalty);
+    }
+    let mut order: Vec<(u32, f64)> = (0..).zip(logits).collect();
+    order.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    let temperature = f64::from(sampling.temperature);
+    let highest = order[0].1;
+    let weigh = |(id, logit): (u32, f64)| (id, ((logit - highest) / temperature).exp());
+    let mut law: Vec<(u32, f64)> = order.into_iter().map(weigh).collect();
+    if sampling.top_k > 0 {
+        law.truncate(sampling.top_k as usize);
+    }
+    let total: f64 = law.iter().map(|token| token.1).sum();
+    let mut before = 0.0;
+    law.retain(|token| {
+        let kept = sampling.top_p >= 1.0 || before < f64::from(sampling.top_p) * total;
+        before += token.1;
+        kept
+    });
+    law.retain(|token| token.1 > 0.0 && token.1 >= f64::from(sampling.min_p) * (1.0 - 1e-9));
+    let total: f64 = law.iter().map(|token| token.1).sum();
+    law.sort_by_key(|token| token.0);
+    law.into_iter()
+        .map(|(id, weight)| (id, (weight / total).ln()))
+        .collect()
+}
+
+/// Numbers without a pattern, the same in every run.
+fn noise(seed: u32) -> impl FnMut() -> f32 {
+    let mut state = seed.wrapping_mul(0x9E37_79B9) | 1;
+    move || {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        state as f32 / u32::MAX as f32
+    }
+}
+
+fn logits(count: usize, spread: f32, seed: u32) -> Vec<f32> {
+    let mut next = noise(seed);
+    (0..count)
+        .map(|_| (next() + next() + next() - 1.5) * spread)
+        .collect()
+}
+
+fn at(temperature: f32) -> Sampling {
+    Sampling {
+        temperature,
+        ..Sampling::greedy()
+    }
+}
+
+fn evaluate(sampling: &Sampling, logits: &[f32], history: &History) -> Vec<(u32, f32)> {
+    let mut evaluator = LawEvaluator::new(sampling.clone(), logits.len());
+    let law = evaluator.evaluate(logits, history).unwrap();
+    law.ids
+        .iter()
+        .copied()
+        .zip(law.log_probs.iter().copied())
+        .collect()
+}
+
+#[track_caller]
+fn check(sampling: &Sampling, logits: &[f32], history: &History) {
+    let law = evaluate(sampling, logits, history);
+    let expected = reference(sampling, logits, history);
+    let ids = |law: &[(u32, f32)]| law.iter().map(|token| token.0).collect::<Vec<_>>();
+    let expected_ids: Vec<u32> = expected.iter().map(|token| token.0).collect();
+    assert_eq!(ids(&law), expected_ids, "{sampling:?}");
+    for (got, want) in law.iter().zip(&expected) {
+        let tolerance = 2e-5 + 1e-6 * want.1.abs();
+        assert!(
+            (f64::from(got.1) - want.1).abs() < tolerance,
+            "{got:?} {want:?} {sampling:?}"
+        );
+    }
+    let total: f64 = law.iter().map(|token| f64::from(token.1).exp()).sum();
+    assert!((total - 1.0).abs() < 1e-5, "{total} {sampling:?}");
+}
+
+#[test]
+fn laws_follow_their_definition_whatever_is_combined() {
+    let mut history = History::new(&[3, 5, 8]);
+    [5, 9, 9, 40].into_iter().for_each(|id| history.push(id));
+    let mut next = noise(7);
+    for round in 0..400 {
+        let count = [50, 333, 2000][round % 3];
+        let logits = logits(count, [1.0, 8.0, 40.0][round / 3 % 3], round as u32);
+        let mut choose = |options: [f32; 4]| options[(next() * 3.99) as usize];
+        let sampling = Sampling {
+            temperature: choose([0.3, 0.8, 1.0, 1.7]),
+            top_k: choose([0.0, 1.0, 20.0, 5000.0]) as u32,
+            top_p: choose([1.0, 0.95, 0.5, 0.01]),
+            min_p: choose([0.0, 0.02, 0.3, 0.9]),
+            repetition_penalty: choose([1.0, 1.0, 1.3, 0.8]),
+            frequency_penalty: choose([0.0, 0.0, 0.7, -0.4]),
+            presence_penalty: choose([0.0, 0.0, 1.5, -1.0]),
+            logit_bias: if round % 4 == 0 {
+                vec![(7, 9.0), (9, -100.0)]
+            } else {
+                vec![]
+            },
+        };
+        check(&sampling, &logits, &history);
+    }
+}
+
+#[test]
+fn without_any_limit_every_possible_token_is_in_the_law() {
+    let mut logits = logits(1000, 10.0, 1);
+    logits[17] = f32::NEG_INFINITY;
+    let law = evaluate(&at(1.0), &logits, &History::default());
+    assert_eq!(law.len(), 999);
+    assert!(law.iter().all(|token| token.0 != 17 && token.1.is_finite()));
+}
+
+#[test]
+fn temperature_zero_takes_the_lowest_id_of_the_highest_logits() {
+    let law = evaluate(
+        &Sampling::greedy(),
+        &[1.0, 4.0, 4.0, -1.0],
+        &History::default(),
+    );
+    assert_eq!(law, [(1, 0.0)]);
+}
+
+#[test]
+fn temperature_zero_comes_after_bias_and_penalties() {
+    let biased = Sampling {
+        logit_bias: vec![(3, 10.0)],
+        ..Sampling::greedy()
+    };
+    assert_eq!(
+        evaluate(&biased, &[1.0, 4.0, 4.0, -1.0], &History::default()),
+        [(3, 0.0)]
+    );
+    let penalised = Sampling {
+        repetition_penalty: 2.0,
+        ..Sampling::greedy()
+    };
+    assert_eq!(
+        evaluate(&penalised, &[1.0, 4.0, 3.0], &History::new(&[1])),
+        [(2, 0.0)]
+    );
+}
+
+#[test]
+fn ties_at_a_limit_go_to_the_lowest_ids() {
+    let equal = [2.0; 6];
+    let top_k = Sampling {
+        top_k: 2,
+        ..at(1.0)
+    };
+    let half = 0.5_f32.ln();
+    let law = evaluate(&top_k, &equal, &History::default());
+    assert_eq!(law.iter().map(|token| token.0).collect::<Vec<_>>(), [0, 1]);
+    assert!((law[0].1 - half).abs() < 1e-6);
+    let top_p = Sampling {
+        top_p: 0.4,
+        ..at(1.0)
+    };
+    let law = evaluate(&top_p, &equal, &History::default());
+    assert_eq!(
+        law.iter().map(|token| token.0).collect::<Vec<_>>(),
+        [0, 1, 2]
+    );
+}
+
+#[test]
+fn frequency_counts_the_reply_only_and_repetition_the_prompt_too() {
+    let mut history = History::new(&[0]);
+    [1, 1].into_iter().for_each(|id| history.push(id));
+    let logits = [0.0; 3];
+    let sampling = Sampling {
+        frequency_penalty: 1.0,
+        presence_penalty: 0.5,
+        ..at(1.0)
+    };
+    let law = evaluate(&sampling, &logits, &history);
+    assert!((law[0].1 - law[2].1).abs() < 1e-6);
+    assert!((law[2].1 - law[1].1 - 2.5).abs() < 1e-6);
+    let sampling = Sampling {
+        repetition_penalty: 2.0,
+        ..at(1.0)
+    };
+    let law = evaluate(&sampling, &[-1.0, 1.0, 1.0], &history);
+    assert!((law[2].1 - law[0].1 - 3.0).abs() < 1e-6);
+    assert!((law[2].1 - law[1].1 - 0.5).abs() < 1e-6);
+}
+
+#[test]
+fn rolled_back_tokens_leave_no_trace_in_a_law() {
+    let sampling = Sampling {
+        repetition_penalty: 1.2,
+        frequency_penalty: 0.5,
+        presence_penalty: 0.25,
+        ..at(0.9)
+    };
+    let logits = logits(64, 5.0, 3);
+    let mut history = History::new(&[1, 2]);
+    history.push(7);
+    let before = evaluate(&sampling, &logits, &history);
+    [7, 7, 30, 2].into_iter().for_each(|id| history.push(id));
+    assert_ne!(evaluate(&sampling, &logits, &history), before);
+    history.truncate(1);
+    assert_eq!(history.len(), 1);
+    assert_eq!(evaluate(&sampling, &logits, &history), before);
+    history.truncate(5);
+    assert_eq!(history.len(), 1);
+}
+
+#[test]
+fn the_same_logits_give_the_same_law_bit_for_bit() {
+    let sampling = Sampling {
+        top_p: 0.9,
+        min_p: 0.001,
+        ..at(0.8)
+    };
+    let (one, other) = (logits(5000, 9.0, 1), logits(5000, 9.0, 2));
+    let mut evaluator = LawEvaluator::new(sampling.clone(), 5000);
+    let mut bits = |logits: &[f32]| {
+        let law = evaluator.evaluate(logits, &History::default()).unwrap();
+        let bits = law.log_probs.iter().map(|log_prob| log_prob.to_bits());
+        law.ids.iter().copied().zip(bits).collect::<Vec<_>>()
+    };
+    let first = bits(&one);
+    bits(&other);
+    assert_eq!(bits(&one), first);
+}
+
+#[test]
+fn padding_past_the_vocabulary_is_never_in_a_law() {
+    let mut evaluator = LawEvaluator::new(at(1.0), 2);
+    let law = evaluator
+        .evaluate(&[0.0, 0.0, 50.0, f32::NAN], &History::default())
+        .unwrap();
+    assert_eq!(law.ids, [0, 1]);
+    let error = evaluator.evaluate(&[0.0], &History::default()).unwrap_err();
+    assert_eq!(
+        error,
+        LawError::Length {
+            found: 1,
+            expected: 2
+        }
+    );
+}
+
+#[test]
+fn logits_that_make_no_sense_are_an_error() {
+    let none = History::default();
+    for sampling in [
+        at(0.0),
+        at(1.0),
+        Sampling {
+            top_p: 0.5,
+            top_k: 2,
+            ..at(1.0)
+        },
+    ] {
+        let mut evaluator = LawEvaluator::new(sampling, 3);
+        let mut error = |logits: [f32; 3]| evaluator.evaluate(&logits, &none).unwrap_err();
+        let nan = error([0.0, f32::NAN, 0.0]);
+        assert!(matches!(nan, LawError::NotFinite { id: 1, .. }));
+        let infinite = error([0.0, 0.0, f32::INFINITY]);
+        assert_eq!(
+            infinite,
+            LawError::NotFinite {
+                id: 2,
+                logit: f32::INFINITY
+            }
+        );
+        assert_eq!(error([f32::NEG_INFINITY; 3]), LawError::Nothing);
+        let one = [f32::NEG_INFINITY, 0.0, f32::NEG_INFINITY];
+        let law = evaluator.evaluate(&one, &none).unwrap();
+        assert_eq!((law.ids, law.log_probs), (&[1_u32][..], &[0.0_f32][..]));
+    }
+}
+
+#[test]
+fn extreme_but_valid_settings_give_a_law() {
+    let logits = logits(300, 30.0, 5);
+    for temperature in [f32::MIN_POSITIVE, 1e-40, 1e-3, 10.0] {
+        for (top_k, top_p, min_p) in [(0, 1.0, 0.0), (1, 1e-9, 0.999), (7, 0.999_999, 1e-30)] {
+            let law = evaluate(
+                &Sampling {
+                    top_k,
+                    top_p,
+                    min_p,
+                    ..at(temperature)
+                },
+                &logits,
+                &History::default(),
+            );
+            let total: f64 = law.iter().map(|token| f64::from(token.1).exp()).sum();
+            assert!((total - 1.0).abs() < 1e-5);
+        }
+    }
+}
+
+#[test]
+fn every_field_out_of_range_is_refused_by_name() {
+    let valid = Sampling {
+        logit_bias: vec![(9, -100.0), (0, 100.0)],
+        ..at(0.8)
+    };
+    assert_eq!(valid.validate(10), Ok(()));
+    let refused = |change: &dyn Fn(&mut Sampling)| {
+        let mut sampling = Sampling::greedy();
+        change(&mut sampling);
+        sampling.validate(10).unwrap_err().to_string()
+    };
+    for bad in [-0.1, 10.5, f32::NAN, f32::INFINITY] {
+        assert!(refused(&|s| s.temperature = bad).starts_with("`temperature` is "));
+        assert!(refused(&|s| s.top_p = if bad > 0.0 { bad } else { 0.0 }).starts_with("`top_p`"));
+        assert!(refused(&|s| s.min_p = bad).starts_with("`min_p`"));
+        assert!(refused(&|s| s.repetition_penalty = bad).starts_with("`repetition_penalty`"));
+    }
+    assert!(refused(&|s| s.frequency_penalty = 2.5).starts_with("`frequency_penalty`"));
+    assert!(refused(&|s| s.presence_penalty = f32::NAN).starts_with("`presence_penalty`"));
+    let bias = |entries: Vec<(u32, f32)>| refused(&|s| s.logit_bias.clone_from(&entries));
+    assert_eq!(
+        bias(vec![(10, 0.0)]),
+        "`logit_bias` is for token 10, it must be for tokens below 10"
+    );
+    assert!(bias(vec![(1, f32::NAN)]).contains("NaN for token 1"));
+    assert!(bias(vec![(1, 0.0), (1, 0.0)]).contains("twice for token 1"));
+    assert!(bias(vec![(1, 0.0); 2000]).contains("2000 entries"));
+}
