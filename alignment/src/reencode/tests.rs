@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use proptest::prelude::*;
 
-use super::toy::{Bpe, Letters, PAGE};
+use super::toy::{Bpe, Letters, PAGE, UNSEEN};
 use super::*;
 
 static BPE: LazyLock<Bpe> = LazyLock::new(|| Bpe::trained(PAGE, 400));
@@ -36,31 +36,47 @@ fn check_spelled(vocabulary: &impl Vocabulary, found: &Proxies, draft: &[u8], ma
     assert_eq!(found.dropped_bytes, draft.len() - spelled.len());
 }
 
-/// How many blocks agree with the encoding of the whole text, over every cut of the page at a token
-/// boundary whose sides the whole text's encoding also parts there.
-fn agreement(tail_tokens: usize) -> (usize, usize) {
+/// How often a block agrees with the encoding of a whole page that the toy was not trained on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Agreement {
+    /// Blocks that start where a character does: agreeing, and all.
+    at_characters: (usize, usize),
+    /// Blocks that start inside a character: agreeing, and all.
+    inside_characters: (usize, usize),
+}
+
+/// Over every cut of the page that its encoding makes.
+fn agreement(tail_tokens: usize) -> Agreement {
     const BLOCK: usize = 8;
-    let whole = BPE.encode(PAGE);
-    let cuts = 1..whole.len() - BLOCK;
-    let agreeing = cuts.clone().filter(|cut| {
-        let recent = targets(&whole[cut.saturating_sub(tail_tokens)..*cut]);
-        // The draft goes on to the end of a later token, so that its own end changes nothing.
-        let draft = BPE.decode(&whole[*cut..(cut + 3 * BLOCK).min(whole.len())]);
+    let whole = BPE.encode(UNSEEN);
+    let mut measured = Agreement::default();
+    for cut in 1..whole.len() - BLOCK {
+        let recent = targets(&whole[cut.saturating_sub(tail_tokens)..cut]);
+        // The draft goes on behind the block, so that its own end changes nothing.
+        let draft = BPE.decode(&whole[cut..(cut + 3 * BLOCK).min(whole.len())]);
         let found = after_tail(&*BPE, &Tail::of(&*BPE, &recent), &draft, BLOCK);
-        let expected = &whole[*cut..cut + BLOCK];
-        let found = ids(&found);
-        found.len() == BLOCK && found == expected
-    });
-    (agreeing.count(), cuts.len())
+        let inside = !UNSEEN.is_char_boundary(BPE.decode(&whole[..cut]).len());
+        let (agreeing, all) = if inside {
+            &mut measured.inside_characters
+        } else {
+            &mut measured.at_characters
+        };
+        *agreeing += usize::from(ids(&found) == whole[cut..cut + BLOCK]);
+        *all += 1;
+    }
+    measured
 }
 
 #[test]
 fn tail_is_long_enough_to_agree_with_the_whole_text() {
-    let measured: Vec<(usize, usize)> = (0..=8).map(agreement).collect();
-    println!("agreement by tail length: {measured:?}");
-    let (chosen, longest) = (measured[TAIL_TOKENS], measured[8]);
+    let measured: Vec<Agreement> = (0..=8).map(agreement).collect();
+    for (tail_tokens, agreement) in measured.iter().enumerate() {
+        println!("tail of {tail_tokens}: {agreement:?}");
+    }
+    let (without, chosen, longest) = (measured[0], measured[TAIL_TOKENS], measured[8]);
     assert_eq!(chosen, longest);
-    assert!(measured[0] < chosen);
+    assert!(without.at_characters < chosen.at_characters);
+    assert!(without.inside_characters < chosen.inside_characters);
 }
 
 #[test]

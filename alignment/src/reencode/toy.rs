@@ -37,6 +37,8 @@ does that come from? It's what we don't see that makes us slow. In 1978 the band
 
     total = 1000 + 2000 + 3000; print("total:", total)
     items.forEach((item) => { console.log(item.name, item.value); });
+    rows[0].name = item.name; last(rows).value = pair.1.value; tuple.0.name = {item}.value;
+    (&item).name == names[item.value]?.name; Some(*item.name).unwrap().value
 
 日本語の文章は空白なしで書かれます。日本の夏は暑い。漢字とかなが混ざる。
 Привет, мир! Как дела? Это простой пример текста.
@@ -44,6 +46,32 @@ does that come from? It's what we don't see that makes us slow. In 1978 the band
 
 <|im_start|>user
 What is this?<|im_end|>
+"#;
+
+/// Another page of the same kinds, to measure on: its rarer pieces stay several tokens.
+pub(super) const UNSEEN: &str = r#"impl Iterator for Walk<'_> {
+    type Item = Step;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let last = self.stack.pop()?;
+        self.seen[last.value as usize] = true;
+        for edge in &self.graph.edges[..] {
+            if !edge.done() && edge.value != 17 { self.stack.push(edge.name.clone()); }
+        }
+        Some(Step { value: last.value, name: last.name.unwrap_or_default() })
+    }
+}
+
+const total = rows.map(r => ({...r, name: `${r.name}!`})).filter(({value}) => value >= 1250000);
+print({k: v for k, v in zip(names, values)}["total"].value, f"{item.name!r}", a[-1:].name);
+if (x->name && *(y).value || !z[0]?.value) return {.name = "none", .value = 0x1f};
+
+We don't know where it's from; they'd say (and nobody's sure) that "the end" comes first...
+It was 98765 in 2031, then 1234567 -- what a value!  Two  spaces   and	tabs too.
+
+今日は東京で日本語を書きます。Как это работает? Просто: читаем с конца.
+😇🙂😀🚀 👨‍👩‍👦 👍🏿 déjà vu, naïve Ωμέγα ≤ ∞ → 𝒳
+<|im_start|>assistant
 "#;
 
 /// A byte-level BPE: ids 0 to 255 are the bytes, then the merges, then one control token.
