@@ -1,0 +1,65 @@
+//! The admin port: metrics and probes over plain HTTP, for those who run the process. It stays up while the process drains.
+
+use std::{io, sync::Arc};
+
+use axum::{
+    Router,
+    extract::State as Shared,
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    health::{Health, State},
+    metrics,
+};
+
+/// What the admin port serves.
+#[derive(Debug)]
+pub struct Admin {
+    /// Where.
+    pub listener: TcpListener,
+    /// `GET /metrics`, as `OpenMetrics` text.
+    pub registry: Arc<Registry>,
+}
+
+impl Admin {
+    /// Serves until `stop`. `GET /livez` fails when only a restart can help, `GET /readyz` when the process is not serving.
+    pub async fn serve(self, health: Health, stop: CancellationToken) -> io::Result<()> {
+        let router = Router::new()
+            .route("/metrics", get(scrape).with_state(self.registry))
+            .route("/livez", get(live).with_state(health.clone()))
+            .route("/readyz", get(ready).with_state(health));
+        axum::serve(self.listener, router)
+            .with_graceful_shutdown(stop.cancelled_owned())
+            .await
+    }
+}
+
+async fn scrape(Shared(registry): Shared<Arc<Registry>>) -> Response {
+    match metrics::encode(&registry) {
+        Ok(text) => ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+async fn live(Shared(health): Shared<Health>) -> Response {
+    probe(health.state(), |state| state != State::Broken)
+}
+
+async fn ready(Shared(health): Shared<Health>) -> Response {
+    probe(health.state(), |state| state == State::Serving)
+}
+
+fn probe(state: State, passes: impl Fn(State) -> bool) -> Response {
+    let code = if passes(state) {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (code, format!("{state:?}\n").to_lowercase()).into_response()
+}

@@ -1,0 +1,77 @@
+//! W3C trace context in gRPC metadata, so that one trace spans client, verifier and drafter.
+
+use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator as _};
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use tonic::{
+    Request,
+    codegen::http::{self, HeaderMap, HeaderName, HeaderValue},
+    metadata::MetadataMap,
+};
+use tracing::Span;
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+/// A request that carries the current span: `client.generate(trace::request(message))`.
+pub fn request<T>(message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    inject(request.metadata_mut());
+    request
+}
+
+/// Writes the current span into the metadata of an outgoing request.
+pub fn inject(metadata: &mut MetadataMap) {
+    let context = Span::current().context();
+    TraceContextPropagator::new().inject_context(&context, &mut Outgoing(metadata.as_mut()));
+}
+
+/// Makes `span` a child of the span in the headers of an incoming request, if there is one. To be called before the span is
+/// entered for the first time.
+pub fn adopt(span: &Span, headers: &HeaderMap) {
+    let context = TraceContextPropagator::new().extract(&Incoming(headers));
+    if let Err(error) = span.set_parent(context) {
+        tracing::debug!(%error, "the caller's trace is not continued");
+    }
+}
+
+/// The span of an incoming call, as a child of the caller's; none for health checks and reflection. [`crate::server::builder`]
+/// has it run around every handler, up to the response's headers: work that goes on behind them is to be instrumented
+/// with a child of the span that is current in the handler.
+pub fn call_span(request: &http::Request<()>) -> Span {
+    let path = request.uri().path().trim_start_matches('/');
+    if path.starts_with("grpc.") {
+        return Span::none();
+    }
+    let (service, method) = path.split_once('/').unwrap_or((path, ""));
+    let span = tracing::info_span!(
+        "call",
+        otel.name = path,
+        otel.kind = "server",
+        rpc.system = "grpc",
+        rpc.service = service,
+        rpc.method = method,
+    );
+    adopt(&span, request.headers());
+    span
+}
+
+struct Outgoing<'a>(&'a mut HeaderMap);
+
+impl Injector for Outgoing<'_> {
+    fn set(&mut self, key: &str, value: String) {
+        let name = HeaderName::from_bytes(key.as_bytes());
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(&value)) {
+            self.0.insert(name, value);
+        }
+    }
+}
+
+struct Incoming<'a>(&'a HeaderMap);
+
+impl Extractor for Incoming<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key)?.to_str().ok()
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        self.0.keys().map(HeaderName::as_str).collect()
+    }
+}
