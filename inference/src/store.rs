@@ -102,9 +102,15 @@ impl Store {
         models.map(|model| self.describe(model)).collect()
     }
 
-    /// The known model called `name`.
-    pub fn find(&self, name: &str) -> Result<KnownModel, StoreError> {
-        self.manifest.find(name).map(|model| self.describe(model))
+    /// Where the known model called `name` is cached; fetches nothing.
+    pub fn path(&self, name: &str) -> Result<PathBuf, StoreError> {
+        let model = self.manifest.find(name)?;
+        let path = self.cache.blobs.path(&model.sha256);
+        if self.cache.blobs.holds(&model.sha256, model.bytes) {
+            return Ok(path);
+        }
+        let name = model.name.clone();
+        Err(StoreError::NotCached { name, path })
     }
 
     /// The path of a model's file or folder; a known model or a file on the hub that is not cached is fetched. Blocks.

@@ -28,7 +28,7 @@ pub enum StoreError {
     },
     /// A name that is not in the manifest.
     #[error("unknown model {name:?}{}; known models: {}; a file or folder is written as a path, ./{name}",
-        closest.as_ref().map(|name| format!(", did you mean {name:?}?")).unwrap_or_default(), known.join(", "))]
+        closest.as_ref().map(|name| format!(" (did you mean {name:?}?)")).unwrap_or_default(), known.join(", "))]
     UnknownModel {
         /// The name as given.
         name: String,

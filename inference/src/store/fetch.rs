@@ -12,7 +12,7 @@ use super::Progress;
 use super::assembly::Assembly;
 use super::blobs::{Blobs, Hash, hash_file};
 use super::error::{Failure, NoSource, StoreError};
-use super::hub::{Fetched, Hub};
+use super::hub::Hub;
 use super::manifest::{Manifest, Model, Packages, Source};
 use super::packages::Order;
 use super::reference::HubFile;
@@ -99,19 +99,20 @@ impl Cache {
         if let Some(path) = Hub::cached(file, &folder) {
             return Ok(path);
         }
-        progress.started(file.name(), 0);
         let unfit = |why: String| StoreError::Hub {
             reference: file.to_string(),
             why,
         };
-        let on_bytes = &mut |bytes| progress.advanced(bytes);
-        let Fetched { path, tag } = self
-            .hub
-            .fetch(file, &folder, |_| Ok(()), on_bytes)
-            .map_err(|failure| match failure {
-                Failure::PassOver(why) => unfit(why),
-                Failure::Fatal(error) => error,
-            })?;
+        let refused = |failure| match failure {
+            Failure::PassOver(why) => unfit(why),
+            Failure::Fatal(error) => error,
+        };
+        let offer = self.hub.ask(file, &folder).map_err(refused)?;
+        let tag = offer.tag.clone();
+        progress.started(file.name(), offer.bytes);
+        let path = offer
+            .download(&mut |bytes| progress.advanced(bytes))
+            .map_err(refused)?;
         if let Ok(expected) = Hash::try_from(tag) {
             let found = hash_file(&path, &mut |_| {})?;
             if found != expected {
@@ -184,17 +185,18 @@ impl Cache {
                 Ok(target)
             }
             Source::Hub(file) => {
-                let wanted = |tag: &str| match Hash::try_from(tag.to_owned()) {
-                    Ok(offered) if offered != model.sha256 => {
-                        Err(wrong_hash(&offered, &model.sha256))
-                    }
-                    _ => Ok(()),
-                };
                 let folder = partial.join("hub");
-                let fetched = self.hub.fetch(file, &folder, wanted, on_bytes)?;
+                let offer = self.hub.ask(file, &folder)?;
+                // A hub that says what it has need not send it.
+                if let Ok(offered) = Hash::try_from(offer.tag.clone())
+                    && offered != model.sha256
+                {
+                    let why = wrong_hash(&offered, &model.sha256);
+                    return Err(Failure::PassOver(why));
+                }
+                let link = offer.download(on_bytes)?;
                 // The hub's cache has links; the file itself is what is moved.
-                let path = fs::canonicalize(&fetched.path)
-                    .map_err(StoreError::io("find", &fetched.path))?;
+                let path = fs::canonicalize(&link).map_err(StoreError::io("find", &link))?;
                 let found = hash_file(&path, &mut |_| {})?;
                 judge(model, &found, &folder)?;
                 Ok(path)

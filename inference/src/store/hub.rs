@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use hf_hub::api::Progress;
-use hf_hub::api::sync::{Api, ApiBuilder, ApiError};
+use hf_hub::api::sync::{Api, ApiBuilder, ApiError, ApiRepo};
 use hf_hub::{Cache, Repo};
 
 use super::error::{Failure, StoreError};
@@ -34,11 +34,15 @@ pub(super) struct Hub {
     pub(super) answer: Duration,
 }
 
-/// A file that was fetched.
-pub(super) struct Fetched {
-    pub(super) path: PathBuf,
+/// What the hub said it has.
+pub(super) struct Offer {
     /// The hub's own tag; for large files their SHA-256.
     pub(super) tag: String,
+    /// Size of the file.
+    pub(super) bytes: u64,
+    repository: ApiRepo,
+    file: String,
+    folder: PathBuf,
 }
 
 impl Default for Hub {
@@ -63,15 +67,8 @@ impl Hub {
         own.repo(repository()).get(&file.file).or_else(shared)
     }
 
-    /// Fetches `file` into the hub cache at `folder`. `wanted` sees the hub's tag before anything is downloaded and may
-    /// refuse it. An interrupted download goes on where it was.
-    pub(super) fn fetch(
-        &self,
-        file: &HubFile,
-        folder: &Path,
-        wanted: impl FnOnce(&str) -> Result<(), String>,
-        on_bytes: &mut dyn FnMut(u64),
-    ) -> Result<Fetched, Failure> {
+    /// Asks what the hub has; a download would go into the hub cache at `folder`.
+    pub(super) fn ask(&self, file: &HubFile, folder: &Path) -> Result<Offer, Failure> {
         let api = self.api(folder).map_err(|error| refusal(error, folder))?;
         let repository = api.model(file.repository.clone());
         let url = repository.url(&file.file);
@@ -79,15 +76,12 @@ impl Hub {
             .recv_timeout(self.answer)
             .map_err(|_| Failure::PassOver(format!("no answer within {:?}", self.answer)))?
             .map_err(|error| refusal(error, folder))?;
-        wanted(answer.etag()).map_err(Failure::PassOver)?;
-
-        let bytes = Arc::new(AtomicU64::new(0));
-        let (name, counter) = (file.file.clone(), Counter(Arc::clone(&bytes)));
-        let download = on_thread(move || repository.download_with_progress(&name, counter))?;
-        let ended = watch(&download, &bytes, on_bytes).map_err(Failure::PassOver)?;
-        Ok(Fetched {
-            path: ended.map_err(|error| refusal(error, folder))?,
+        Ok(Offer {
             tag: answer.etag().to_owned(),
+            bytes: answer.size() as u64,
+            repository,
+            file: file.file.clone(),
+            folder: folder.to_owned(),
         })
     }
 
@@ -101,6 +95,18 @@ impl Hub {
             builder = builder.with_endpoint(endpoint.clone());
         }
         builder.build()
+    }
+}
+
+impl Offer {
+    /// Downloads the file; an interrupted download goes on where it was.
+    pub(super) fn download(self, on_bytes: &mut dyn FnMut(u64)) -> Result<PathBuf, Failure> {
+        let bytes = Arc::new(AtomicU64::new(0));
+        let counter = Counter(Arc::clone(&bytes));
+        let work = move || self.repository.download_with_progress(&self.file, counter);
+        watch(&on_thread(work)?, &bytes, on_bytes)
+            .map_err(Failure::PassOver)?
+            .map_err(|error| refusal(error, &self.folder))
     }
 }
 

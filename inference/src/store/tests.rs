@@ -130,7 +130,8 @@ fn cached_model_needs_no_source_and_no_reading() {
     let mut heard = Heard::default();
     assert_eq!(store.resolve(&tiny(), &mut heard).unwrap(), path);
     assert_eq!(heard.started, 0);
-    let known = store.find("tiny").unwrap();
+    assert_eq!(store.path("tiny").unwrap(), path);
+    let known = &store.list()[0];
     assert!(known.cached && known.path == Some(path));
 }
 
@@ -166,8 +167,13 @@ fn corrupted_file_is_found_by_verify_and_replaced_by_resolve() {
     let bench = Bench::new();
     let offered = bench.offer("right", b"right bytes");
     let store = bench.store(b"right bytes", &[file_source(&offered)]);
-    let error = store.verify("tiny", &mut Heard::default()).unwrap_err();
-    assert!(error.to_string().contains("duet models pull tiny"));
+    for error in [
+        store.verify("tiny", &mut Heard::default()),
+        store.path("tiny"),
+    ] {
+        let text = error.unwrap_err().to_string();
+        assert!(text.contains("duet models pull tiny"), "{text}");
+    }
     let path = store.resolve(&tiny(), &mut Heard::default()).unwrap();
     assert_eq!(store.verify("tiny", &mut Heard::default()).unwrap(), path);
 

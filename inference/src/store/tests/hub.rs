@@ -119,7 +119,7 @@ fn hub_that_lies_about_the_hash_is_passed_over() {
         error.to_string().contains(&digest(b"wrong bytes")),
         "{error}"
     );
-    assert!(!store.find("tiny").unwrap().cached);
+    assert!(store.path("tiny").is_err());
 }
 
 #[test]
