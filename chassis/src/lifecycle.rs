@@ -78,7 +78,7 @@ pub async fn signal() -> io::Result<&'static str> {
 }
 
 impl Lifecycle {
-    /// A life that ends within `grace` of being told to stop, and [`LINGER`] behind it.
+    /// A life that ends within `grace` of being told to stop, and two seconds behind it.
     pub fn new(grace: Duration) -> Self {
         Self {
             stopping: CancellationToken::new(),
