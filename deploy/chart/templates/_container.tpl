@@ -17,6 +17,10 @@
   value: {{ .values.threads | quote }}
 - name: DUET_MAX_SESSIONS
   value: {{ .values.maxSessions | quote }}
+- name: DUET_QUEUE
+  value: {{ mul 2 .values.maxSessions | quote }}
+- name: DUET_CONTEXT
+  value: {{ .values.context | int | quote }}
 - name: DUET_CACHE
   value: /var/cache/duet
 - name: DUET_GRACE_PERIOD
