@@ -1,1 +1,3 @@
-//! System tests; see `tests/system.rs`.
+//! What tests of several crates share; the system tests themselves are in `tests/`.
+
+pub mod tree;

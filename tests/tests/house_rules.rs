@@ -4,21 +4,27 @@
 //! Each test names its rule and, when it fails, every place that breaks it. The checks read the tree as text; a parser would
 //! say no more about rules as coarse as these.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use toml::Table;
+use tests::tree::{
+    DEPENDENCY_TABLES, all_sources, dependencies, manifest, members, parse, read, root,
+    rust_sources, sources,
+};
 
 /// Crates that stand alone: each may be taken out of Duet and used without the others.
 const STANDALONE: [&str; 4] = ["alignment", "chassis", "inference", "proto"];
 const SERVICES: [&str; 2] = ["drafter-service", "verifier-service"];
+/// Files that both services have, beside the one that does what the service is for.
+const SKELETON: [&str; 8] = [
+    "main", "lib", "args", "config", "app", "service", "error", "metrics",
+];
 
 #[test]
 fn standalone_crates_import_no_other_crate_of_the_workspace() {
     let members = members();
     let mut broken = Vec::new();
     for name in STANDALONE {
-        for dependency in dependencies(name, &ALL_TABLES) {
+        for dependency in dependencies(name, &DEPENDENCY_TABLES) {
             if dependency != name && members.contains(&dependency) {
                 broken.push(format!("{name}/Cargo.toml: depends on {dependency}"));
             }
@@ -34,7 +40,7 @@ fn standalone_crates_import_no_other_crate_of_the_workspace() {
 fn services_never_import_each_other() {
     let mut broken = Vec::new();
     for (name, other) in [(SERVICES[0], SERVICES[1]), (SERVICES[1], SERVICES[0])] {
-        if dependencies(name, &ALL_TABLES)
+        if dependencies(name, &DEPENDENCY_TABLES)
             .iter()
             .any(|dependency| dependency == other)
         {
@@ -78,7 +84,7 @@ fn alignment_is_pure() {
         .iter()
         .filter(|source| source.is_in("alignment/src"))
     {
-        broken.extend(source.production().containing(&ambient));
+        broken.extend(source.containing_untested(&ambient));
     }
     assert_holds(
         "alignment has no async, clock, input, output or ambient randomness",
@@ -90,7 +96,7 @@ fn alignment_is_pure() {
 fn candle_appears_only_in_inference() {
     let mut broken = Vec::new();
     for name in members().iter().filter(|name| *name != "inference") {
-        for dependency in dependencies(name, &ALL_TABLES) {
+        for dependency in dependencies(name, &DEPENDENCY_TABLES) {
             if dependency.starts_with("candle") {
                 broken.push(format!("{name}/Cargo.toml: depends on {dependency}"));
             }
@@ -120,11 +126,7 @@ fn generated_types_stay_in_proto_and_in_the_file_that_implements_each_service() 
                 .iter()
                 .any(|name| source.path == Path::new(name).join("src/service.rs"));
         if !allowed {
-            broken.extend(
-                source
-                    .production()
-                    .containing(&[concat!("proto::", "wire")]),
-            );
+            broken.extend(source.containing_untested(&[concat!("proto::", "wire")]));
         }
     }
     assert_holds(
@@ -172,7 +174,7 @@ fn every_rust_file_opens_by_saying_what_it_is() {
 fn no_file_is_longer_than_600_lines_without_its_tests() {
     let mut broken = Vec::new();
     for source in rust_sources() {
-        let lines = source.production().lines.len();
+        let lines = source.production_lines().len();
         if lines > 600 {
             broken.push(format!("{}: {lines} lines", source.path.display()));
         }
@@ -206,7 +208,7 @@ fn modules_have_names_that_say_something() {
                 broken.push(format!("{}: `{part}` says nothing", source.path.display()));
             }
         }
-        for (number, line) in source.numbered() {
+        for (number, line) in source.lines() {
             let mut tokens = line.split(|c: char| !c.is_alphanumeric() && c != '_');
             let declares = tokens.any(|token| ["struct", "enum", "trait"].contains(&token));
             let name = tokens.next().unwrap_or_default();
@@ -250,20 +252,9 @@ fn no_package_registry_is_named_outside_the_lock_file() {
     ];
     let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
     let mut broken = Vec::new();
-    for path in tree(Path::new("")) {
-        if path == Path::new("Cargo.lock") {
-            continue;
-        }
-        // What is not text names no host that anyone reads.
-        if let Ok(text) = fs::read_to_string(root().join(&path)) {
-            broken.extend(
-                Source {
-                    path,
-                    text,
-                    is_unit_test: false,
-                }
-                .containing(&hosts),
-            );
+    for source in all_sources() {
+        if source.path != Path::new("Cargo.lock") {
+            broken.extend(source.containing(&hosts));
         }
     }
     assert_holds(
@@ -274,9 +265,8 @@ fn no_package_registry_is_named_outside_the_lock_file() {
 
 #[test]
 fn the_architecture_fits_200_lines() {
-    let path = root().join("ARCHITECTURE.md");
-    if path.exists() {
-        let lines = read(&path).lines().count();
+    if root().join("ARCHITECTURE.md").exists() {
+        let lines = read("ARCHITECTURE.md").lines().count();
         assert!(
             lines < 200,
             "ARCHITECTURE.md has {lines} lines; a map has fewer than 200"
@@ -287,18 +277,13 @@ fn the_architecture_fits_200_lines() {
 #[test]
 fn every_element_of_the_schema_is_explained() {
     let schemas = sources("proto");
-    assert!(
-        !schemas.is_empty(),
-        "no .proto file found under {}",
-        root().display()
-    );
     let mut broken = Vec::new();
     for schema in &schemas {
         if !schema.text.starts_with("// ") {
             broken.push(schema.at(1, "does not open with a comment"));
         }
         let mut explained = false;
-        for (number, line) in schema.numbered() {
+        for (number, line) in schema.lines() {
             let line = line.trim();
             if let Some(name) = declared(line)
                 && !explained
@@ -316,18 +301,18 @@ fn every_element_of_the_schema_is_explained() {
 
 #[test]
 fn chart_and_image_speak_of_what_is_there() {
-    let workspace: Table = parse(&root().join("Cargo.toml"));
+    let workspace = parse("Cargo.toml");
     let version = workspace["workspace"]["package"]["version"]
         .as_str()
         .expect("a version");
-    let chart = read(&root().join("deploy/chart/Chart.yaml"));
+    let chart = read("deploy/chart/Chart.yaml");
     assert!(
         chart
             .lines()
             .any(|line| line == format!("appVersion: {version}")),
         "deploy/chart/Chart.yaml: appVersion is not the workspace's version {version}"
     );
-    let image = read(&root().join("deploy/Dockerfile"));
+    let image = read("deploy/Dockerfile");
     let missing: Vec<_> = ["drafter-service", "verifier-service", "cli"]
         .iter()
         .filter(|package| !image.contains(&format!("--package {package}")))
@@ -335,6 +320,41 @@ fn chart_and_image_speak_of_what_is_there() {
     assert!(
         missing.is_empty(),
         "deploy/Dockerfile does not build {missing:?}"
+    );
+}
+
+#[test]
+fn services_share_a_skeleton_and_know_every_variable_that_deploy_sets() {
+    let written: Vec<_> = SERVICES
+        .iter()
+        .map(|name| Path::new(name).join("src"))
+        .filter(|folder| root().join(folder).join("args.rs").exists())
+        .collect();
+    let mut broken = Vec::new();
+    for folder in &written {
+        for file in SKELETON {
+            let path = folder.join(file).with_extension("rs");
+            if !root().join(&path).exists() {
+                broken.push(format!("{} is missing", path.display()));
+            }
+        }
+    }
+    let code: String = rust_sources()
+        .into_iter()
+        .map(|source| source.text)
+        .collect();
+    let template = read("deploy/chart/templates/_container.tpl");
+    for variable in template
+        .lines()
+        .filter_map(|line| line.strip_prefix("- name: DUET_"))
+    {
+        if written.len() == SERVICES.len() && !code.contains(&format!("\"DUET_{variable}\"")) {
+            broken.push(format!("deploy sets DUET_{variable}, which no flag reads"));
+        }
+    }
+    assert_holds(
+        "one skeleton for both services, and one set of variables",
+        &broken,
     );
 }
 
@@ -350,215 +370,6 @@ fn declared(line: &str) -> Option<&str> {
             is_numbered.then(|| left.rsplit(' ').next())?
         }
     }
-}
-
-/// A file of the tree, its path relative to the root.
-struct Source {
-    path: PathBuf,
-    text: String,
-    /// It is a module that another file declares behind `#[cfg(test)]`.
-    is_unit_test: bool,
-}
-
-/// The numbered lines of a source that are not in a unit test module.
-struct Production<'a> {
-    source: &'a Source,
-    lines: Vec<(usize, &'a str)>,
-}
-
-impl Source {
-    fn is_in(&self, folder: &str) -> bool {
-        self.path.starts_with(folder)
-    }
-
-    fn numbered(&self) -> impl Iterator<Item = (usize, &str)> {
-        self.text
-            .lines()
-            .enumerate()
-            .map(|(index, line)| (index + 1, line))
-    }
-
-    /// One place and what is wrong there.
-    fn at(&self, line: usize, what: &str) -> String {
-        format!("{}:{line}: {what}", self.path.display())
-    }
-
-    /// A finding for each line that has one of the words.
-    fn containing(&self, words: &[&str]) -> Vec<String> {
-        self.findings(self.numbered(), words)
-    }
-
-    fn findings<'a>(
-        &self,
-        lines: impl Iterator<Item = (usize, &'a str)>,
-        words: &[&str],
-    ) -> Vec<String> {
-        let mut found = Vec::new();
-        for (number, line) in lines {
-            found.extend(
-                words
-                    .iter()
-                    .filter(|word| line.contains(**word))
-                    .map(|word| self.at(number, &format!("`{}`", word.trim()))),
-            );
-        }
-        found
-    }
-
-    /// Leaves out modules behind `#[cfg(test)]`. In formatted code such a module ends at the brace in its own column.
-    fn production(&self) -> Production<'_> {
-        let mut kept = Vec::new();
-        let mut lines = self.numbered().filter(|_| !self.is_unit_test).peekable();
-        while let Some((number, line)) = lines.next() {
-            let is_module = |(_, next): &(usize, &str)| is_test_module(line, next);
-            let Some((_, header)) = lines.next_if(is_module) else {
-                kept.push((number, line));
-                continue;
-            };
-            if header.ends_with('{') {
-                let indent = header.len() - header.trim_start().len();
-                let end = format!("{}}}", &header[..indent]);
-                lines.by_ref().find(|(_, line)| *line == end);
-            }
-        }
-        Production {
-            source: self,
-            lines: kept,
-        }
-    }
-
-    /// Files of the unit test modules that this file declares and does not contain.
-    fn unit_test_files(&self) -> Vec<PathBuf> {
-        let is_root = ["lib.rs", "main.rs"]
-            .iter()
-            .any(|name| self.path.ends_with(name));
-        let folder = if is_root {
-            self.path.with_file_name("")
-        } else {
-            self.path.with_extension("")
-        };
-        let lines: Vec<&str> = self.text.lines().collect();
-        lines
-            .windows(2)
-            .filter(|pair| is_test_module(pair[0], pair[1]))
-            .filter_map(|pair| pair[1].trim().strip_suffix(';')?.rsplit(' ').next())
-            .map(|name| folder.join(name).with_extension("rs"))
-            .collect()
-    }
-}
-
-/// Whether two lines in a row open or declare a module of unit tests.
-fn is_test_module(attribute: &str, header: &str) -> bool {
-    let header = header.trim();
-    attribute.trim() == "#[cfg(test)]" && (header.starts_with("mod ") || header.contains(" mod "))
-}
-
-impl Production<'_> {
-    fn containing(&self, words: &[&str]) -> Vec<String> {
-        self.source.findings(self.lines.iter().copied(), words)
-    }
-}
-
-const ALL_TABLES: [&str; 3] = ["dependencies", "dev-dependencies", "build-dependencies"];
-
-/// Packages that a member depends on, by their own names, for any target.
-fn dependencies(member: &str, tables: &[&str]) -> Vec<String> {
-    let manifest = manifest(member);
-    let mut scopes = vec![&manifest];
-    if let Some(targets) = manifest.get("target").and_then(toml::Value::as_table) {
-        scopes.extend(targets.values().filter_map(toml::Value::as_table));
-    }
-    let mut names = Vec::new();
-    for scope in scopes {
-        for table in tables {
-            let entries = scope.get(*table).and_then(toml::Value::as_table);
-            for (name, entry) in entries.into_iter().flatten() {
-                let renamed = entry.get("package").and_then(toml::Value::as_str);
-                names.push(renamed.unwrap_or(name).to_owned());
-            }
-        }
-    }
-    names
-}
-
-/// Folders of the workspace's members.
-fn members() -> Vec<String> {
-    let workspace = parse(&root().join("Cargo.toml"));
-    let members = workspace["workspace"]["members"]
-        .as_array()
-        .expect("a list of members");
-    members
-        .iter()
-        .filter_map(|member| member.as_str().map(str::to_owned))
-        .collect()
-}
-
-fn manifest(member: &str) -> Table {
-    parse(&root().join(member).join("Cargo.toml"))
-}
-
-fn parse(path: &Path) -> Table {
-    read(path)
-        .parse()
-        .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-fn read(path: &Path) -> String {
-    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-fn rust_sources() -> Vec<Source> {
-    let mut found = sources("rs");
-    assert!(
-        !found.is_empty(),
-        "no Rust file found under {}",
-        root().display()
-    );
-    let unit_tests: Vec<PathBuf> = found.iter().flat_map(Source::unit_test_files).collect();
-    for source in &mut found {
-        source.is_unit_test = unit_tests.contains(&source.path);
-    }
-    found
-}
-
-/// Every file of the tree with this extension.
-fn sources(extension: &str) -> Vec<Source> {
-    tree(Path::new(""))
-        .into_iter()
-        .filter(|path| path.extension().is_some_and(|found| found == extension))
-        .map(|path| {
-            let text = read(&root().join(&path));
-            Source {
-                path,
-                text,
-                is_unit_test: false,
-            }
-        })
-        .collect()
-}
-
-/// Every file below a folder, relative to the root, in order of path; what is built or downloaded is not part of the tree.
-fn tree(folder: &Path) -> Vec<PathBuf> {
-    const NOT_OURS: [&str; 3] = [".git", "node_modules", "target"];
-    let mut files = Vec::new();
-    let entries = fs::read_dir(root().join(folder)).expect("a folder of the tree");
-    for entry in entries.map(|entry| entry.expect("an entry of a folder")) {
-        let kind = entry.file_type().expect("the kind of an entry");
-        let path = folder.join(entry.file_name());
-        if kind.is_file() {
-            files.push(path);
-        } else if kind.is_dir() && !NOT_OURS.iter().any(|name| entry.file_name() == *name) {
-            files.extend(tree(&path));
-        }
-    }
-    files.sort();
-    files
-}
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("the crate lies inside the workspace")
 }
 
 /// Fails with the rule and every place that breaks it.
