@@ -79,6 +79,8 @@ impl Store {
                 .ok_or(StoreError::NoCacheFolder)?
                 .join("duet"),
         };
+        // Programs that help to fetch run in folders of their own.
+        let root = std::path::absolute(&root).map_err(StoreError::io("find", &root))?;
         Ok(Self {
             manifest: Manifest::own()?,
             cache: Cache::new(root),

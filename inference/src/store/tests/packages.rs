@@ -16,7 +16,7 @@ here=$(dirname "$0")
 for requirement; do :; done
 echo "$requirement" >> "$here/calls"
 mkdir wheel
-cp "$here/$requirement.whl" wheel/ || { echo "ERROR: No matching distribution found for $requirement"; exit 1; }
+cp "$here/$requirement.whl" wheel/ || { echo "ERROR: No matching distribution found for $requirement" >&2; exit 1; }
 "#;
 
 impl Bench {
@@ -217,17 +217,17 @@ fn what_is_wrong_with_python_or_pip_is_said() {
         assert!(error.to_string().contains(part), "{error}");
     };
     refused(
-        "echo 'python3: No module named pip'; exit 1",
+        "echo 'python3: No module named pip' >&2; exit 1",
         "Python has no pip; install it",
     );
     refused(
-        "echo \"WARNING: NewConnectionError: Name or service not known\"; echo 'ERROR: No matching'; exit 1",
+        "echo 'WARNING: NewConnectionError: no route' >&2; echo 'ERROR: No matching' >&2; exit 1",
         "the package index cannot be reached; pip failed: ERROR: No matching",
     );
     refused("exit 0", "left no wheel");
     refused("exit 3", "it said nothing");
     refused(
-        "echo 'ERROR: [Errno 28] No space left on device'; exit 1",
+        "echo 'ERROR: [Errno 28] No space left on device' >&2; exit 1",
         "the disk is full",
     );
     store.cache.python = vec!["no-such-python-on-this-machine".into()];
@@ -238,4 +238,10 @@ fn what_is_wrong_with_python_or_pip_is_said() {
             .contains("is not installed; install Python 3"),
         "{error}"
     );
+}
+
+#[test]
+fn store_in_a_relative_folder_is_the_same_folder_for_pip() {
+    let store = Store::open(Some("relative".into())).unwrap();
+    assert!(store.root().is_absolute());
 }
