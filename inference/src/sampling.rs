@@ -137,9 +137,10 @@ impl Sampling {
         }
         let mut ids: Vec<u32> = self.logit_bias.iter().map(|&(id, _)| id).collect();
         ids.sort_unstable();
-        if let Some(twice) = ids.windows(2).find(|pair| pair[0] == pair[1]) {
+        let twice = |pair: &[u32]| (pair[0] == pair[1]).then_some(pair[0]);
+        if let Some(id) = ids.windows(2).find_map(twice) {
             return refuse(
-                format!("twice for token {}", twice[0]),
+                format!("twice for token {id}"),
                 "once for each token".into(),
             );
         }
@@ -172,7 +173,7 @@ impl Sampling {
 }
 
 impl SamplingError {
-    fn new(field: &'static str, value: impl ToString, range: &str) -> Self {
+    fn new(field: &'static str, value: f32, range: &str) -> Self {
         Self {
             field,
             value: value.to_string(),

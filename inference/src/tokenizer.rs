@@ -3,15 +3,17 @@
 //! Two vocabularies meet in Duet, and bytes are all they have in common. So a tokenizer here is a table
 //! with the exact bytes of every token, and an `encode` whose ids spell exactly the bytes they were
 //! given: no normaliser, no dummy prefix space, no BOS, no clean-up, wherever in a text the call starts.
-//! The splitting and merging is done by the `tokenizers` crate. What is ours is the reading of GGUF
-//! metadata, the bytes, the roles of special tokens, and keeping text that merely spells a special
-//! token apart from the token itself, which that crate can only switch for a whole tokenizer at once.
+//! The `tokenizers` crate cuts text into words. What is ours is the reading of GGUF metadata, the bytes,
+//! the roles of special tokens, keeping text that merely spells a special token apart from the token
+//! itself, which that crate can only switch for a whole tokenizer at once, and merging, for the sake of
+//! memory.
 
 mod alphabet;
 mod error;
 mod fingerprint;
 mod gguf;
 mod json;
+mod merger;
 mod merges;
 mod pieces;
 mod pipeline;
@@ -27,7 +29,7 @@ use std::{collections::BTreeMap, fmt, path::Path};
 use candle_core::quantized::gguf_file::Content;
 
 pub use self::{error::TokenizerError, specials::Specials};
-use self::{pieces::Pieces, pipeline::Pipeline, recipe::Recipe, spelled::Spelled};
+use self::{merger::Word, pieces::Pieces, pipeline::Pipeline, recipe::Recipe, spelled::Spelled};
 
 /// A vocabulary and how text becomes ids of it. Immutable; share it in an `Arc`.
 pub struct Tokenizer {
@@ -68,7 +70,7 @@ impl Tokenizer {
         let family = format!("{} ({})", recipe.spelling, recipe.pre.name);
         let specials = recipe.specials.clone();
         let chat_template = recipe.chat_template.clone();
-        let pipeline = Pipeline::new(recipe)?;
+        let pipeline = Pipeline::new(recipe);
         Ok(Self {
             pieces,
             pipeline,
@@ -99,7 +101,9 @@ impl Tokenizer {
         self.pieces.rank(id)
     }
 
-    /// Ids of plain text: whatever it spells, no control token comes of it.
+    /// Ids of plain text: whatever it spells, no control token comes of it. They spell the text byte for
+    /// byte, but for bytes that the vocabulary has no token for, which are left out: SmolLM2 lacks 0x1D
+    /// and the like, so whoever depends on it compares.
     pub fn encode(&self, text: &str) -> Vec<u32> {
         self.encode_around(&self.defined, text)
     }
@@ -111,8 +115,9 @@ impl Tokenizer {
 
     fn encode_around(&self, spelled: &Spelled, text: &str) -> Vec<u32> {
         let mut ids = Vec::with_capacity(text.len() / 3 + 1);
+        let mut word = Word::default();
         spelled.split(text, |part| match part {
-            spelled::Part::Text(text) => self.pipeline.encode_into(text, &mut ids),
+            spelled::Part::Text(text) => self.pipeline.encode_into(text, &mut word, &mut ids),
             spelled::Part::Tokens(tokens) => ids.extend_from_slice(tokens),
         });
         ids

@@ -2,7 +2,7 @@
 
 use super::{
     History, Sampling, exponential,
-    selection::{Candidate, Limits, Scaled},
+    selection::{self, Candidate, Limits, Scaled},
 };
 
 /// Lower temperatures that are not 0 count as this one: any law there is a step already.
@@ -49,6 +49,7 @@ pub struct LawEvaluator {
     sampling: Sampling,
     vocab_size: usize,
     adjusted: Vec<f32>,
+    tops: Vec<f32>,
     candidates: Vec<Candidate>,
     ids: Vec<u32>,
     log_probs: Vec<f32>,
@@ -61,6 +62,7 @@ impl LawEvaluator {
             sampling,
             vocab_size,
             adjusted: Vec::new(),
+            tops: Vec::new(),
             candidates: Vec::new(),
             ids: Vec::new(),
             log_probs: Vec::new(),
@@ -125,23 +127,25 @@ impl LawEvaluator {
 
     /// Leaves the law of adjusted logits in `ids` and `log_probs`.
     fn fill(&mut self, logits: &[f32]) -> Result<(), LawError> {
-        let highest = highest(logits)?;
-        self.ids.clear();
-        self.log_probs.clear();
-        if self.sampling.temperature == 0.0 {
-            let first = logits
-                .iter()
-                .position(|&logit| logit == highest)
-                .unwrap_or(0);
-            self.ids.push(first as u32);
-            self.log_probs.push(0.0);
-            return Ok(());
-        }
+        let highest = highest(logits, &mut self.tops)?;
+        let Self { ids, log_probs, .. } = self;
+        ids.clear();
+        log_probs.clear();
         let scaled = Scaled {
             logits,
+            tops: &self.tops,
             highest,
             scale: self.sampling.temperature.max(COLDEST).recip(),
         };
+        if self.sampling.temperature == 0.0 {
+            scaled.each_from(highest, |id, logit| {
+                if logit >= highest && ids.is_empty() {
+                    ids.push(id);
+                    log_probs.push(0.0);
+                }
+            });
+            return Ok(());
+        }
         let limits = Limits {
             top_k: match self.sampling.top_k {
                 0 => usize::MAX,
@@ -151,50 +155,46 @@ impl LawEvaluator {
             min_p: self.sampling.min_p,
         };
         match scaled.last_kept(limits, &mut self.candidates) {
-            Some(last) => self.collect(logits, |logit, id| last.keeps(logit, id)),
-            None => self.collect(logits, |logit, _| logit > f32::NEG_INFINITY),
+            None if all_possible(logits) => {
+                ids.extend(0..logits.len() as u32);
+                log_probs.extend_from_slice(logits);
+            }
+            last => {
+                let last = last.unwrap_or(Candidate::LEAST);
+                scaled.each_from(last.logit, |id, logit| {
+                    if last.keeps(logit, id) && logit > f32::NEG_INFINITY {
+                        ids.push(id);
+                        log_probs.push(logit);
+                    }
+                });
+            }
         }
-        let total = exponential::sum(&self.log_probs, highest, scaled.scale);
+        // So far `log_probs` holds logits.
+        let total = exponential::sum(log_probs, highest, scaled.scale);
         let normaliser = total.ln() as f32;
-        for log_prob in &mut self.log_probs {
+        for log_prob in log_probs {
             *log_prob = (*log_prob - highest) * scaled.scale - normaliser;
         }
         Ok(())
     }
-
-    /// Collects kept tokens, and for now their logits.
-    fn collect(&mut self, logits: &[f32], keeps: impl Fn(f32, u32) -> bool) {
-        for (id, &logit) in (0..).zip(logits) {
-            if keeps(logit, id) && logit > f32::NEG_INFINITY {
-                self.ids.push(id);
-                self.log_probs.push(logit);
-            }
-        }
-    }
 }
 
-/// The highest logit, of logits that make sense.
-fn highest(logits: &[f32]) -> Result<f32, LawError> {
-    // Several running maxima, so that the loop becomes vector code.
-    let mut lanes = [f32::NEG_INFINITY; 16];
-    let mut sensible = true;
-    for row in logits.chunks(lanes.len()) {
-        for (lane, &logit) in lanes.iter_mut().zip(row) {
-            sensible &= logit < f32::INFINITY;
-            *lane = if logit > *lane { logit } else { *lane };
-        }
-    }
-    if !sensible {
-        let id = logits
-            .iter()
-            .position(|&logit| logit.is_nan() || logit == f32::INFINITY);
-        let id = id.unwrap_or(0);
+fn all_possible(logits: &[f32]) -> bool {
+    let impossible = logits.iter().filter(|&&logit| logit == f32::NEG_INFINITY);
+    impossible.count() == 0
+}
+
+/// The highest logit, of logits that make sense; leaves the highest of each block in `tops`.
+fn highest(logits: &[f32], tops: &mut Vec<f32>) -> Result<f32, LawError> {
+    if !selection::find_tops(logits, tops) {
+        let wrong = |logit: &f32| logit.is_nan() || *logit == f32::INFINITY;
+        let id = logits.iter().position(wrong).unwrap_or(0);
         return Err(LawError::NotFinite {
             id: id as u32,
             logit: logits[id],
         });
     }
-    let highest = lanes.into_iter().fold(f32::NEG_INFINITY, f32::max);
+    let highest = tops.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     if highest == f32::NEG_INFINITY {
         Err(LawError::Nothing)
     } else {

@@ -3,8 +3,11 @@
 //! Top-k, top-p and min-p all keep a beginning of one order, that of falling logits and, among equals,
 //! rising ids. So what is looked for is the last token kept, and finding it needs no sorted vocabulary:
 //! candidates are gathered from the top down until there are enough, and only they are partly ordered.
+//! The highest logit of each block of the vocabulary tells which blocks need not be looked at again.
 
 use std::cmp::Ordering;
+
+use pulp::Arch;
 
 use super::exponential::{self, exponential};
 
@@ -16,24 +19,35 @@ pub(super) struct Candidate {
 }
 
 impl Candidate {
-    /// Likelier tokens are less.
-    fn order(&self, other: &Self) -> Ordering {
-        other
-            .logit
-            .total_cmp(&self.logit)
+    /// Keeps everything.
+    pub(super) const LEAST: Self = Self {
+        logit: f32::NEG_INFINITY,
+        id: u32::MAX,
+    };
+
+    /// Likelier tokens are less. No logit is NaN here.
+    fn order(self, other: Self) -> Ordering {
+        let by_logit = other.logit.partial_cmp(&self.logit);
+        by_logit
+            .unwrap_or(Ordering::Equal)
             .then(self.id.cmp(&other.id))
     }
 
     /// Whether this, as the last token kept, keeps another one.
-    pub(super) fn keeps(&self, logit: f32, id: u32) -> bool {
-        logit > self.logit || (logit == self.logit && id <= self.id)
+    pub(super) fn keeps(self, logit: f32, id: u32) -> bool {
+        Self { logit, id }.order(self).is_le()
     }
 }
+
+/// Logits that share an entry in `Scaled::tops`.
+const BLOCK: usize = 128;
 
 /// Logits as the law scales them.
 #[derive(Clone, Copy)]
 pub(super) struct Scaled<'a> {
     pub(super) logits: &'a [f32],
+    /// The highest of each block.
+    pub(super) tops: &'a [f32],
     pub(super) highest: f32,
     /// One over temperature.
     pub(super) scale: f32,
@@ -59,9 +73,9 @@ impl Scaled<'_> {
         let top_p = limits.top_p < 1.0;
         if top_k {
             self.gather_count(limits.top_k, scratch);
-            scratch.select_nth_unstable_by(limits.top_k - 1, Candidate::order);
+            let (_, kept, _) = scratch.select_nth_unstable_by(limits.top_k - 1, |a, b| a.order(*b));
+            last = Some(*kept);
             scratch.truncate(limits.top_k);
-            last = scratch.iter().max_by(|a, b| a.order(b)).copied();
         }
         if top_p {
             let mass = if top_k {
@@ -86,45 +100,67 @@ impl Scaled<'_> {
         last
     }
 
-    /// Collects the tokens that are at most `reach` below the highest, in scaled logits.
-    fn gather(self, reach: f32, into: &mut Vec<Candidate>) {
-        into.clear();
-        let lowest = self.highest - reach / self.scale;
-        for (id, &logit) in (0..).zip(self.logits) {
-            if logit >= lowest {
-                into.push(Candidate { logit, id });
+    /// Visits tokens in ascending order, all whose logit is `lowest` or more and perhaps others.
+    pub(super) fn each_from(self, lowest: f32, mut visit: impl FnMut(u32, f32)) {
+        for (place, (block, &top)) in self.logits.chunks(BLOCK).zip(self.tops).enumerate() {
+            if top >= lowest {
+                let first = (place * BLOCK) as u32;
+                (first..)
+                    .zip(block)
+                    .for_each(|(id, &logit)| visit(id, logit));
             }
         }
     }
 
-    /// Collects at least `count` tokens from the top.
+    /// Collects the tokens whose logit is `lowest` or more.
+    fn gather(self, lowest: f32, into: &mut Vec<Candidate>) {
+        into.clear();
+        self.each_from(lowest, |id, logit| {
+            if logit >= lowest {
+                into.push(Candidate { logit, id });
+            }
+        });
+    }
+
+    /// Collects at least `count` tokens from the top: so many blocks reach up to where they start.
     fn gather_count(self, count: usize, into: &mut Vec<Candidate>) {
-        let mut reach = 4.0;
-        self.gather(reach, into);
-        while into.len() < count {
-            reach = widened(reach);
-            self.gather(reach, into);
-        }
+        into.clear();
+        into.extend(self.tops.iter().map(|&logit| Candidate { logit, id: 0 }));
+        let lowest = if count <= into.len() {
+            into.select_nth_unstable_by(count - 1, |a, b| a.order(*b))
+                .1
+                .logit
+        } else {
+            f32::NEG_INFINITY
+        };
+        self.gather(lowest, into);
     }
 
     /// Collects tokens from the top that have at least `mass` together, or all.
     fn gather_mass(self, mass: f64, into: &mut Vec<Candidate>) {
         let mut reach = 8.0;
-        self.gather(reach, into);
-        while self.mass(into) < mass && into.len() < self.logits.len() {
-            reach = widened(reach);
-            self.gather(reach, into);
+        loop {
+            self.gather(self.highest - reach / self.scale, into);
+            if self.mass(into) >= mass || into.len() == self.logits.len() {
+                return;
+            }
+            // Past any sensible reach all are taken in, the impossible too.
+            reach = if reach < 64.0 {
+                2.0 * reach
+            } else {
+                f32::INFINITY
+            };
         }
     }
 
-    fn weight(self, candidate: &Candidate) -> f64 {
+    fn weight(self, candidate: Candidate) -> f64 {
         f64::from(exponential((candidate.logit - self.highest) * self.scale))
     }
 
     fn mass(self, candidates: &[Candidate]) -> f64 {
         candidates
             .iter()
-            .map(|candidate| self.weight(candidate))
+            .map(|&candidate| self.weight(candidate))
             .sum()
     }
 
@@ -136,7 +172,7 @@ impl Scaled<'_> {
         let mut last = None;
         while !part.is_empty() {
             let middle = (part.len() - 1) / 2;
-            part.select_nth_unstable_by(middle, Candidate::order);
+            part.select_nth_unstable_by(middle, |a, b| a.order(*b));
             let upper = self.mass(&part[..=middle]);
             if upper >= missing {
                 last = Some(part[middle]);
@@ -150,11 +186,25 @@ impl Scaled<'_> {
     }
 }
 
-/// The next reach; past any sensible one it takes in everything, the impossible too.
-fn widened(reach: f32) -> f32 {
-    if reach < 64.0 {
-        2.0 * reach
-    } else {
-        f32::INFINITY
-    }
+/// Leaves the highest logit of each block in `tops`. False if a logit is not a number or infinite upwards.
+pub(super) fn find_tops(logits: &[f32], tops: &mut Vec<f32>) -> bool {
+    tops.clear();
+    Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            let mut sensible = true;
+            for block in logits.chunks(BLOCK) {
+                // Several running maxima, so that the loop becomes vector code.
+                let mut lanes = [f32::NEG_INFINITY; 16];
+                for row in block.chunks(lanes.len()) {
+                    for (lane, &logit) in lanes.iter_mut().zip(row) {
+                        sensible &= logit < f32::INFINITY;
+                        *lane = if logit > *lane { logit } else { *lane };
+                    }
+                }
+                tops.push(lanes.into_iter().fold(f32::NEG_INFINITY, f32::max));
+            }
+            sensible
+        },
+    )
 }

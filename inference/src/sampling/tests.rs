@@ -101,7 +101,9 @@ fn check(sampling: &Sampling, logits: &[f32], history: &History) {
 #[test]
 fn laws_follow_their_definition_whatever_is_combined() {
     let mut history = History::new(&[3, 5, 8]);
-    [5, 9, 9, 40].into_iter().for_each(|id| history.push(id));
+    for id in [5, 9, 9, 40] {
+        history.push(id);
+    }
     let mut next = noise(7);
     for round in 0..400 {
         let count = [50, 333, 2000][round % 3];
@@ -189,7 +191,9 @@ fn ties_at_a_limit_go_to_the_lowest_ids() {
 #[test]
 fn frequency_counts_the_reply_only_and_repetition_the_prompt_too() {
     let mut history = History::new(&[0]);
-    [1, 1].into_iter().for_each(|id| history.push(id));
+    for id in [1, 1] {
+        history.push(id);
+    }
     let logits = [0.0; 3];
     let sampling = Sampling {
         frequency_penalty: 1.0,
@@ -220,7 +224,9 @@ fn rolled_back_tokens_leave_no_trace_in_a_law() {
     let mut history = History::new(&[1, 2]);
     history.push(7);
     let before = evaluate(&sampling, &logits, &history);
-    [7, 7, 30, 2].into_iter().for_each(|id| history.push(id));
+    for id in [7, 7, 30, 2] {
+        history.push(id);
+    }
     assert_ne!(evaluate(&sampling, &logits, &history), before);
     history.truncate(1);
     assert_eq!(history.len(), 1);

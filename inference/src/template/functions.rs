@@ -85,6 +85,10 @@ fn strftime_now(format: &str) -> Result<String, Error> {
 }
 
 /// JSON as Python writes it, without the escapes for HTML of the built-in filter.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "filters take their options by value"
+)]
 fn plain_json(value: &Value, indent: Option<Value>, options: Kwargs) -> Result<String, Error> {
     for ignored in ["ensure_ascii", "sort_keys", "separators"] {
         let _: Option<Value> = options.get(ignored)?;

@@ -22,6 +22,7 @@ fn stands_for_itself(byte: u8) -> bool {
 }
 
 /// Writes bytes in the alphabet.
+#[cfg(test)]
 pub(super) fn write(bytes: &[u8]) -> String {
     let characters = &*CHARACTERS;
     bytes
@@ -36,13 +37,11 @@ pub(super) fn read(piece: &str) -> Option<Vec<u8>> {
 }
 
 fn byte_of(character: char) -> Option<u8> {
-    match u8::try_from(u32::from(character)) {
-        Ok(byte) => stands_for_itself(byte).then_some(byte),
-        Err(_) => {
-            let place = CHARACTERS.iter().position(|&other| other == character)?;
-            Some(place as u8)
-        }
+    if let Ok(byte) = u8::try_from(u32::from(character)) {
+        return stands_for_itself(byte).then_some(byte);
     }
+    let place = CHARACTERS.iter().position(|&other| other == character)?;
+    Some(place as u8)
 }
 
 #[cfg(test)]

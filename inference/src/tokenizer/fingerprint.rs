@@ -28,9 +28,9 @@ pub(super) fn of(recipe: &Recipe, pieces: &Pieces) -> [u8; 32] {
     for role in roles.into_iter().chain(ends) {
         number(&mut hash, role.map_or(u64::MAX, u64::from));
     }
-    for step in &recipe.pre.described {
-        number(&mut hash, step.len() as u64);
-        hash.update(step);
+    for step in &recipe.pre.steps {
+        number(&mut hash, step.described.len() as u64);
+        hash.update(&step.described);
     }
     hash.update([recipe.spelling as u8, u8::from(recipe.whole_words)]);
     for merge in &recipe.merges {

@@ -1,8 +1,6 @@
-//! Merges as pairs of ids, checked; and how they are rebuilt where a file carries scores instead.
+//! Merges as ids, checked; and how they are rebuilt where a file carries scores instead.
 
 use std::collections::HashMap;
-
-use tokenizers::models::bpe::Vocab;
 
 use super::{
     error::TokenizerError,
@@ -14,19 +12,8 @@ use super::{
 pub(super) struct Merge {
     pub(super) left: u32,
     pub(super) right: u32,
-}
-
-/// Pieces that text can become, by spelling. Where two are spelled alike the first is meant.
-pub(super) fn vocabulary(pieces: &[Piece], unknown: Option<u32>) -> Vocab {
-    let mut vocabulary = Vocab::default();
-    vocabulary.reserve(pieces.len());
-    for (id, piece) in (0..).zip(pieces) {
-        let reachable = matches!(piece.kind, Kind::Normal | Kind::Byte | Kind::Defined);
-        if reachable || unknown == Some(id) {
-            vocabulary.entry(piece.text.clone()).or_insert(id);
-        }
-    }
-    vocabulary
+    /// What they become.
+    pub(super) whole: u32,
 }
 
 /// Merges that a file spells out, strongest first. Each must join two pieces into a third.
@@ -41,16 +28,16 @@ pub(super) fn from_pairs<'a>(
         joined.clear();
         joined.push_str(left);
         joined.push_str(right);
-        let (Some(&left), Some(&right), true) = (
+        let (Some(&left), Some(&right), Some(&whole)) = (
             by_text.get(left),
             by_text.get(right),
-            by_text.contains_key(joined.as_str()),
+            by_text.get(joined.as_str()),
         ) else {
             return Err(TokenizerError::Inconsistent(format!(
                 "merge {place} (`{left}` with `{right}`) names a piece that is not there"
             )));
         };
-        merges.push(Merge { left, right });
+        merges.push(Merge { left, right, whole });
     }
     Ok(merges)
 }
@@ -70,7 +57,11 @@ pub(super) fn from_scores(pieces: &[Piece], scores: &[f32]) -> Vec<Merge> {
         for (cut, _) in text.char_indices().skip(1) {
             let (left, right) = text.split_at(cut);
             if let (Some(&left), Some(&right)) = (by_text.get(left), by_text.get(right)) {
-                merges.push(Merge { left, right });
+                merges.push(Merge {
+                    left,
+                    right,
+                    whole: id,
+                });
             }
         }
     }
@@ -85,15 +76,6 @@ fn by_text(pieces: &[Piece], wanted: impl Fn(Kind) -> bool) -> HashMap<&str, u32
         }
     }
     by_text
-}
-
-/// The form that the library takes merges in.
-pub(super) fn spelled(pieces: &[Piece], merges: &[Merge]) -> Vec<(String, String)> {
-    let text = |id: u32| pieces[id as usize].text.clone();
-    merges
-        .iter()
-        .map(|merge| (text(merge.left), text(merge.right)))
-        .collect()
 }
 
 #[cfg(test)]
@@ -112,10 +94,10 @@ mod tests {
     fn every_split_into_two_pieces_is_a_merge_and_the_best_score_comes_first() {
         let pieces = pieces(&["a", "b", "c", "ab", "bc", "abc"]);
         let merges = from_scores(&pieces, &[-9.0, -9.0, -9.0, -2.0, -1.0, -3.0]);
-        let spelled = spelled(&pieces, &merges);
-        let spelled: Vec<_> = spelled
+        let text = |id: u32| pieces[id as usize].text.as_str();
+        let spelled: Vec<_> = merges
             .iter()
-            .map(|(l, r)| (l.as_str(), r.as_str()))
+            .map(|merge| (text(merge.left), text(merge.right)))
             .collect();
         assert_eq!(spelled, [("b", "c"), ("a", "b"), ("a", "bc"), ("ab", "c")]);
     }

@@ -1,124 +1,181 @@
-//! Plain text to ids: cut into words, respell, merge.
+//! Plain text to ids: cut into words, take them apart, merge.
 
-use tokenizers::{
-    Model, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer as _, models::bpe::BPE,
-    pre_tokenizers::PreTokenizerWrapper,
-};
+use std::collections::HashMap;
 
 use super::{
     alphabet,
-    error::TokenizerError,
-    merges,
+    merger::{Merger, Word},
+    pre::PreTokenizer,
     recipe::{Kind, Piece, Recipe, SPACE_MARK, Spelling},
 };
 
-/// Words whose ids a thread remembers, for each tokenizer.
-const REMEMBERED_WORDS: usize = 4096;
-
 /// A merging model and the way into it.
 pub(super) struct Pipeline {
-    spelling: Spelling,
-    steps: Vec<PreTokenizerWrapper>,
-    model: BPE,
+    pre: PreTokenizer,
+    symbols: Symbols,
+    merger: Merger,
+    /// Words that are a piece, where such words are not merged.
+    whole_words: HashMap<Vec<u8>, u32>,
+}
+
+/// What a word is taken apart into.
+enum Symbols {
+    /// Tokens of single bytes.
+    Bytes([Option<u32>; 256]),
+    Characters(Characters),
+}
+
+/// Tokens of single characters, and for other characters tokens of single bytes.
+struct Characters {
+    tokens: HashMap<char, u32>,
+    bytes: [Option<u32>; 256],
+    /// For characters that neither spells.
+    unknown: Option<u32>,
     /// Whether no piece reaches over the end of a word into a space, so that words merge alone.
     words_end_before_space: bool,
 }
 
 impl Pipeline {
-    pub(super) fn new(recipe: Recipe) -> Result<Self, TokenizerError> {
-        let unknown = recipe.unknown.and_then(|id| recipe.pieces.get(id as usize));
-        let unknown = unknown.map(|piece| piece.text.clone());
-        let mut builder = BPE::builder()
-            .vocab_and_merges(
-                merges::vocabulary(&recipe.pieces, recipe.unknown),
-                merges::spelled(&recipe.pieces, &recipe.merges),
-            )
-            .byte_fallback(recipe.spelling == Spelling::SentencePiece)
-            .ignore_merges(recipe.whole_words)
-            .fuse_unk(true)
-            .cache_capacity(REMEMBERED_WORDS);
-        if let Some(unknown) = unknown {
-            builder = builder.unk_token(unknown);
+    pub(super) fn new(recipe: Recipe) -> Self {
+        let symbols = match recipe.spelling {
+            Spelling::ByteLevel => Symbols::Bytes(byte_tokens(&recipe.pieces)),
+            Spelling::SentencePiece => {
+                Symbols::Characters(Characters::new(&recipe.pieces, recipe.unknown))
+            }
+        };
+        let mut whole_words = HashMap::new();
+        if recipe.whole_words {
+            for (id, piece) in normal(&recipe.pieces) {
+                whole_words
+                    .entry(piece.bytes(recipe.spelling))
+                    .or_insert(id);
+            }
         }
-        Ok(Self {
-            spelling: recipe.spelling,
-            words_end_before_space: recipe.pieces.iter().all(ends_before_space),
-            model: builder.build().map_err(TokenizerError::Build)?,
-            steps: recipe.pre.steps,
-        })
+        let merger = Merger::new(recipe.pieces.len(), &recipe.merges);
+        Self {
+            pre: recipe.pre,
+            symbols,
+            merger,
+            whole_words,
+        }
     }
 
-    /// Appends the ids of `text`.
-    pub(super) fn encode_into(&self, text: &str, ids: &mut Vec<u32>) {
-        match self.spelling {
-            Spelling::ByteLevel => self.each_word(text, |word| {
-                self.merge(&alphabet::write(word.as_bytes()), ids);
+    /// Appends the ids of `text`. A byte that the vocabulary has no token for is left out.
+    pub(super) fn encode_into(&self, text: &str, word: &mut Word, ids: &mut Vec<u32>) {
+        match &self.symbols {
+            Symbols::Bytes(bytes) => self.pre.each_word(text, |text| {
+                if let Some(&id) = self.whole_words.get(text.as_bytes()) {
+                    return ids.push(id);
+                }
+                text.bytes()
+                    .filter_map(|byte| bytes[usize::from(byte)])
+                    .for_each(|id| word.push(id));
+                self.merger.merge(word, ids);
             }),
-            Spelling::SentencePiece => {
+            Symbols::Characters(characters) => {
                 let mut mark = [0; 4];
                 let marked = text.replace(' ', SPACE_MARK.encode_utf8(&mut mark));
-                self.each_word(&marked, |word| {
-                    if self.words_end_before_space {
-                        words(word).for_each(|word| self.merge(word, ids));
-                    } else {
-                        self.merge(word, ids);
+                self.pre.each_word(&marked, |text| {
+                    let mut rest = text;
+                    while !rest.is_empty() {
+                        let (first, after) = rest.split_at(characters.merged_alone(rest));
+                        characters.take_apart(first, word);
+                        self.merger.merge(word, ids);
+                        rest = after;
                     }
                 });
             }
         }
     }
+}
 
-    fn each_word(&self, text: &str, mut take: impl FnMut(&str)) {
-        if self.steps.is_empty() {
-            return take(text);
+fn byte_tokens(pieces: &[Piece]) -> [Option<u32>; 256] {
+    let mut bytes = [None; 256];
+    for (id, piece) in normal(pieces) {
+        if let Some(&[byte]) = alphabet::read(&piece.text).as_deref() {
+            bytes[usize::from(byte)].get_or_insert(id);
         }
-        let mut cut = PreTokenizedString::from(text);
-        // A step fails only where its pattern gives up on a text; what it had not cut yet is one word.
-        let _ = self
-            .steps
-            .iter()
-            .try_for_each(|step| step.pre_tokenize(&mut cut));
-        for (word, ..) in cut.get_splits(OffsetReferential::Normalized, OffsetType::None) {
-            take(word);
+    }
+    bytes
+}
+
+impl Characters {
+    fn new(pieces: &[Piece], unknown: Option<u32>) -> Self {
+        let mut tokens = HashMap::new();
+        let mut bytes = [None; 256];
+        for (id, piece) in (0..).zip(pieces) {
+            let mut text = piece.text.chars();
+            match (piece.kind, text.next(), text.next()) {
+                (Kind::Normal | Kind::Defined, Some(character), None) => {
+                    tokens.entry(character).or_insert(id);
+                }
+                (Kind::Byte, ..) => {
+                    if let Some(byte) = piece.byte() {
+                        bytes[usize::from(byte)].get_or_insert(id);
+                    }
+                }
+                _ => {}
+            }
+        }
+        let words_end_before_space = normal(pieces).all(|(_, piece)| {
+            !piece
+                .text
+                .trim_start_matches(SPACE_MARK)
+                .contains(SPACE_MARK)
+        });
+        Self {
+            tokens,
+            bytes,
+            unknown,
+            words_end_before_space,
         }
     }
 
-    fn merge(&self, word: &str, ids: &mut Vec<u32>) {
-        // The model fails only if its unknown token is not in its vocabulary, where `new` put it.
-        ids.extend(
-            self.model
-                .tokenize(word)
-                .unwrap_or_default()
-                .iter()
-                .map(|token| token.id),
-        );
+    /// How much of a text merges on its own.
+    fn merged_alone(&self, text: &str) -> usize {
+        if self.words_end_before_space {
+            first_word(text)
+        } else {
+            text.len()
+        }
+    }
+
+    fn take_apart(&self, text: &str, word: &mut Word) {
+        let mut after_unknown = false;
+        for character in text.chars() {
+            let mut buffer = [0; 4];
+            let spelled = character.encode_utf8(&mut buffer).as_bytes();
+            let byte = |&byte: &u8| self.bytes[usize::from(byte)];
+            let mut unknown = false;
+            if let Some(&id) = self.tokens.get(&character) {
+                word.push(id);
+            } else if spelled.iter().all(|spelled| byte(spelled).is_some()) {
+                spelled.iter().filter_map(byte).for_each(|id| word.push(id));
+            } else {
+                // A run of them is one token.
+                unknown = true;
+                self.unknown
+                    .filter(|_| !after_unknown)
+                    .into_iter()
+                    .for_each(|id| word.push(id));
+            }
+            after_unknown = unknown;
+        }
     }
 }
 
-/// Whether a piece has no space after something else.
-fn ends_before_space(piece: &Piece) -> bool {
-    piece.kind != Kind::Normal
-        || !piece
-            .text
-            .trim_start_matches(SPACE_MARK)
-            .contains(SPACE_MARK)
+fn normal(pieces: &[Piece]) -> impl Iterator<Item = (u32, &Piece)> {
+    (0..)
+        .zip(pieces)
+        .filter(|(_, piece)| piece.kind == Kind::Normal)
 }
 
-/// Cuts where a space follows something else: spaces stay with what comes after them.
-fn words(text: &str) -> impl Iterator<Item = &str> {
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        let spaces = rest.len() - rest.trim_start_matches(SPACE_MARK).len();
-        let end = rest[spaces..]
-            .find(SPACE_MARK)
-            .map_or(rest.len(), |place| spaces + place);
-        let (word, after) = rest.split_at(end);
-        rest = after;
-        Some(word)
-    })
+/// Length of the first word: spaces stay with what comes after them.
+fn first_word(text: &str) -> usize {
+    let spaces = text.len() - text.trim_start_matches(SPACE_MARK).len();
+    text[spaces..]
+        .find(SPACE_MARK)
+        .map_or(text.len(), |place| spaces + place)
 }
 
 #[cfg(test)]
@@ -127,9 +184,10 @@ mod tests {
 
     #[test]
     fn words_take_the_spaces_before_them() {
-        let cut = |text: &'static str| words(text).collect::<Vec<_>>();
-        assert_eq!(cut("a▁b▁▁c▁"), ["a", "▁b", "▁▁c", "▁"]);
-        assert_eq!(cut("▁▁"), ["▁▁"]);
-        assert!(cut("").is_empty());
+        let first = |text: &'static str| &text[..first_word(text)];
+        assert_eq!(first("a▁b▁▁c▁"), "a");
+        assert_eq!(first("▁▁c▁"), "▁▁c");
+        assert_eq!(first("▁▁"), "▁▁");
+        assert_eq!(first(""), "");
     }
 }

@@ -3,21 +3,30 @@
 //! The patterns belong to the models: each is what its family's own tokenizer was trained with.
 
 use tokenizers::{
-    SplitDelimiterBehavior,
-    pre_tokenizers::{
-        PreTokenizerWrapper,
-        split::{Split, SplitPattern},
-    },
+    OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer as _,
+    pre_tokenizers::PreTokenizerWrapper, utils::SysRegex,
 };
 
 use super::error::TokenizerError;
 
-/// Steps, each of which cuts what the one before left whole.
+/// Steps, each of which cuts the words that the one before left.
 pub(super) struct PreTokenizer {
     pub(super) name: String,
-    pub(super) steps: Vec<PreTokenizerWrapper>,
-    /// The same steps as bytes, for the fingerprint.
-    pub(super) described: Vec<Vec<u8>>,
+    pub(super) steps: Vec<Step>,
+}
+
+/// One way to cut.
+pub(super) struct Step {
+    cut: Cut,
+    /// The same as bytes, for the fingerprint.
+    pub(super) described: Vec<u8>,
+}
+
+enum Cut {
+    /// Each match is a word, and so is what lies between matches.
+    Isolate(SysRegex),
+    /// Anything else that a `tokenizer.json` may hold.
+    Library(PreTokenizerWrapper),
 }
 
 /// What comes with a name.
@@ -200,11 +209,8 @@ pub(super) fn named(name: &str) -> Result<Named, TokenizerError> {
                 known: known.join(", "),
             }
         })?;
-    let steps = family
-        .patterns
-        .iter()
-        .map(|pattern| isolate(pattern))
-        .collect::<Result<_, _>>()?;
+    let step = |pattern: &&str| Step::isolate(pattern);
+    let steps = family.patterns.iter().map(step).collect::<Result<_, _>>()?;
     Ok(Named {
         pre: PreTokenizer::new(name, steps),
         whole_words: family.whole_words,
@@ -212,25 +218,76 @@ pub(super) fn named(name: &str) -> Result<Named, TokenizerError> {
     })
 }
 
-/// A step that makes a word of each match and of what lies between matches.
-pub(super) fn isolate(pattern: &str) -> Result<PreTokenizerWrapper, TokenizerError> {
-    let pattern = SplitPattern::Regex(pattern.to_owned());
-    Split::new(pattern, SplitDelimiterBehavior::Isolated, false)
-        .map(PreTokenizerWrapper::from)
-        .map_err(TokenizerError::Build)
-}
-
 impl PreTokenizer {
-    pub(super) fn new(name: &str, steps: Vec<PreTokenizerWrapper>) -> Self {
-        // Serialising to memory cannot fail; an empty description would only weaken the fingerprint.
-        let described = steps
-            .iter()
-            .map(|step| serde_json::to_vec(step).unwrap_or_default())
-            .collect();
+    pub(super) fn new(name: &str, steps: Vec<Step>) -> Self {
         Self {
             name: name.to_owned(),
             steps,
-            described,
         }
+    }
+
+    /// Hands over the words of `text` in order; none is empty.
+    pub(super) fn each_word(&self, text: &str, mut take: impl FnMut(&str)) {
+        cut(&self.steps, text, &mut take);
+    }
+}
+
+fn cut(steps: &[Step], text: &str, take: &mut dyn FnMut(&str)) {
+    match steps.split_first() {
+        Some((step, rest)) => step.each_word(text, &mut |word| cut(rest, word, take)),
+        None => take(text),
+    }
+}
+
+impl Step {
+    /// A step that makes a word of each match and of what lies between matches.
+    pub(super) fn isolate(pattern: &str) -> Result<Self, TokenizerError> {
+        let regex = SysRegex::new(pattern).map_err(TokenizerError::Build)?;
+        Ok(Self {
+            cut: Cut::Isolate(regex),
+            described: pattern.as_bytes().to_vec(),
+        })
+    }
+
+    /// A step of the library's.
+    pub(super) fn library(step: PreTokenizerWrapper) -> Result<Self, TokenizerError> {
+        let described =
+            serde_json::to_vec(&step).map_err(|error| TokenizerError::Build(error.into()))?;
+        Ok(Self {
+            cut: Cut::Library(step),
+            described,
+        })
+    }
+
+    fn each_word(&self, text: &str, take: &mut dyn FnMut(&str)) {
+        match &self.cut {
+            Cut::Isolate(regex) => isolate(regex, text, take),
+            Cut::Library(step) => {
+                let mut words = PreTokenizedString::from(text);
+                if step.pre_tokenize(&mut words).is_err() {
+                    return take(text);
+                }
+                for (word, ..) in words.get_splits(OffsetReferential::Normalized, OffsetType::None)
+                {
+                    take(word);
+                }
+            }
+        }
+    }
+}
+
+fn isolate(regex: &SysRegex, text: &str, take: &mut dyn FnMut(&str)) {
+    let mut done = 0;
+    // Where a pattern gives up on a text, the rest of it is one word.
+    for (start, end) in regex.find_iter(text) {
+        for word in [&text[done..start], &text[start..end]] {
+            if !word.is_empty() {
+                take(word);
+            }
+        }
+        done = end;
+    }
+    if done < text.len() {
+        take(&text[done..]);
     }
 }

@@ -5,21 +5,25 @@ use serde_json::{Value, json};
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 
 use super::file::File;
-use crate::tokenizer::{error::TokenizerError, pre, recipe::Spelling};
+use crate::tokenizer::{
+    error::TokenizerError,
+    pre::{self, Step},
+    recipe::Spelling,
+};
 
 /// How pieces spell bytes, and how text is cut into words.
 ///
 /// Of normalisers only the one that writes spaces as SentencePiece does is kept, as a spelling.
 pub(super) struct Steps {
     pub(super) spelling: Spelling,
-    pub(super) pre: Vec<PreTokenizerWrapper>,
+    pub(super) pre: Vec<Step>,
 }
 
 #[derive(Default)]
 struct Found {
     byte_level: bool,
     marks_spaces: bool,
-    pre: Vec<PreTokenizerWrapper>,
+    pre: Vec<Step>,
 }
 
 impl Steps {
@@ -98,7 +102,7 @@ impl Found {
             "ByteLevel" => {
                 self.byte_level = true;
                 if flag(step, "use_regex", true) {
-                    self.pre.push(pre::isolate(pre::GPT2)?);
+                    self.pre.push(Step::isolate(pre::GPT2)?);
                 }
             }
             "Metaspace" => {
@@ -110,26 +114,18 @@ impl Found {
                     }))?;
                 }
             }
-            "Split" if text(step, "behavior") == "Removed" => {
-                if !flag(step, "invert", false) {
-                    return Err(TokenizerError::Unsupported(
-                        "a `Split` that removes text".into(),
-                    ));
-                }
-                // What lies between the words would be dropped: keep it, as words of its own.
-                let mut step = step.clone();
-                step["behavior"] = "Isolated".into();
-                step["invert"] = false.into();
-                self.push(&step)?;
+            "Split" => self.split(step)?,
+            "Digits" => {
+                let alone = flag(step, "individual_digits", false);
+                let pattern = if alone { r"\p{N}" } else { r"\p{N}+" };
+                self.pre.push(Step::isolate(pattern)?);
             }
             "Punctuation" if text(step, "behavior") == "Removed" => {
                 return Err(TokenizerError::Unsupported(
                     "a `Punctuation` that removes it".into(),
                 ));
             }
-            "Split" | "Digits" | "Punctuation" | "UnicodeScripts" | "FixedLength" => {
-                self.push(step)?;
-            }
+            "Punctuation" | "UnicodeScripts" | "FixedLength" => self.push(step)?,
             other => {
                 return Err(TokenizerError::Unsupported(format!(
                     "pre-tokenizer `{other}`"
@@ -139,10 +135,38 @@ impl Found {
         Ok(())
     }
 
+    fn split(&mut self, step: &Value) -> Result<(), TokenizerError> {
+        let pattern = step.get("pattern").unwrap_or(&Value::Null);
+        let isolates = match (text(step, "behavior"), flag(step, "invert", false)) {
+            // Under `Removed` what lies between the words would be dropped: it is kept, as words.
+            ("Isolated", _) | ("Removed", true) => true,
+            ("Removed", false) => {
+                return Err(TokenizerError::Unsupported(
+                    "a `Split` that removes text".into(),
+                ));
+            }
+            _ => false,
+        };
+        if self.marks_spaces && text(pattern, "String") == " " {
+            // All spaces are marks by now: there is nothing to cut at.
+            return Ok(());
+        }
+        match pattern.get("Regex").and_then(Value::as_str) {
+            Some(regex) if isolates => self.pre.push(Step::isolate(regex)?),
+            _ if isolates && text(step, "behavior") == "Removed" => {
+                let mut step = step.clone();
+                step["behavior"] = "Isolated".into();
+                self.push(&step)?;
+            }
+            _ => self.push(step)?,
+        }
+        Ok(())
+    }
+
     fn push(&mut self, step: &Value) -> Result<(), TokenizerError> {
-        let step = PreTokenizerWrapper::deserialize(step);
-        self.pre
-            .push(step.map_err(|error| TokenizerError::Build(error.into()))?);
+        let step = PreTokenizerWrapper::deserialize(step)
+            .map_err(|error| TokenizerError::Build(error.into()))?;
+        self.pre.push(Step::library(step)?);
         Ok(())
     }
 }

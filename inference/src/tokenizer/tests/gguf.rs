@@ -234,6 +234,18 @@ fn bytes_of_pieces_are_exact() {
 }
 
 #[test]
+fn a_byte_without_a_token_is_left_out() {
+    let mut metadata = byte_level("qwen2");
+    metadata.tokens[0x1D] = ("unreachable".into(), 0.0, UNUSED);
+    let end = metadata.id("<|endoftext|>");
+    let metadata = metadata.set("unknown_token_id", Value::U32(end));
+    let tokenizer = metadata.build().unwrap();
+    let ids = tokenizer.encode("a\u{1d}b");
+    assert_eq!(tokenizer.decode_bytes(&ids), b"ab");
+    assert!(!ids.contains(&end));
+}
+
+#[test]
 fn defined_tokens_are_found_in_any_text_and_the_longest_wins() {
     let metadata = sentence_piece();
     let tokenizer = metadata.build().unwrap();
