@@ -42,7 +42,11 @@ impl Kind {
     }
 
     pub(crate) fn activation(self) -> Activation {
-        if self == Self::Gemma3 { Activation::GeluTanh } else { Activation::Silu }
+        if self == Self::Gemma3 {
+            Activation::GeluTanh
+        } else {
+            Activation::Silu
+        }
     }
 
     /// Whether queries and keys are normalised per head before rotation.
@@ -96,7 +100,12 @@ pub(crate) enum RotaryScaling {
     /// All frequencies divided by a factor.
     Linear(f64),
     /// Llama 3: low frequencies divided, high ones kept, a ramp between.
-    Llama3 { factor: f64, low: f64, high: f64, original_context: f64 },
+    Llama3 {
+        factor: f64,
+        low: f64,
+        high: f64,
+        original_context: f64,
+    },
     /// A divisor for each frequency, from the file.
     Factors(Vec<f32>),
 }
@@ -122,23 +131,37 @@ const LIMITS: [(&str, usize); 5] = [
 impl Architecture {
     /// The window of a layer; none where it sees everything.
     pub(crate) fn window_of(&self, layer: usize) -> Option<&SlidingWindow> {
-        self.window.as_ref().filter(|window| !(layer + 1).is_multiple_of(window.period))
+        self.window
+            .as_ref()
+            .filter(|window| !(layer + 1).is_multiple_of(window.period))
     }
 
     /// Refuses numbers that contradict each other.
     pub(crate) fn validate(self) -> Result<Self, CheckpointError> {
-        let values = [self.layers, self.hidden, self.feed_forward, self.heads, self.vocab_size];
+        let values = [
+            self.layers,
+            self.hidden,
+            self.feed_forward,
+            self.heads,
+            self.vocab_size,
+        ];
         for ((key, limit), value) in LIMITS.into_iter().zip(values) {
             if value == 0 || value > limit {
                 return Err(wrong(key, &format!("is {value}, must be 1 to {limit}")));
             }
         }
         if self.kv_heads == 0 || !self.heads.is_multiple_of(self.kv_heads) {
-            let reason = format!("{} heads cannot share {} key heads", self.heads, self.kv_heads);
+            let reason = format!(
+                "{} heads cannot share {} key heads",
+                self.heads, self.kv_heads
+            );
             return Err(wrong("key heads", &reason));
         }
         if self.head_dim == 0 || !self.head_dim.is_multiple_of(2) || self.head_dim > 4096 {
-            return Err(wrong("head size", &format!("is {}, must be even", self.head_dim)));
+            return Err(wrong(
+                "head size",
+                &format!("is {}, must be even", self.head_dim),
+            ));
         }
         if self.context_length == 0 {
             return Err(wrong("context length", "is 0"));
@@ -157,5 +180,8 @@ impl Architecture {
 }
 
 pub(crate) fn wrong(key: &str, reason: &str) -> CheckpointError {
-    CheckpointError::Configuration { key: key.to_owned(), reason: reason.to_owned() }
+    CheckpointError::Configuration {
+        key: key.to_owned(),
+        reason: reason.to_owned(),
+    }
 }

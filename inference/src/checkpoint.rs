@@ -39,7 +39,9 @@ pub enum CheckpointError {
         reason: String,
     },
     /// A model of a kind that the decoder does not have.
-    #[error("architecture \"{0}\" is not supported; supported are llama (with mistral), qwen2, qwen3 and gemma3")]
+    #[error(
+        "architecture \"{0}\" is not supported; supported are llama (with mistral), qwen2, qwen3 and gemma3"
+    )]
     Architecture(String),
     /// A configuration value that is missing or makes no sense.
     #[error("configuration \"{key}\": {reason}")]
@@ -94,16 +96,28 @@ pub(crate) struct RawTensor<'a> {
 impl Checkpoint {
     /// Opens a GGUF file, or a folder with `config.json`, `*.safetensors` and `tokenizer.json`.
     pub(crate) fn open(path: &Path) -> Result<Self, CheckpointError> {
-        let metadata = std::fs::metadata(path)
-            .map_err(|source| CheckpointError::Io { path: path.to_owned(), source })?;
-        if metadata.is_dir() { safetensors::open(path) } else { gguf::open(path) }
+        let metadata = std::fs::metadata(path).map_err(|source| CheckpointError::Io {
+            path: path.to_owned(),
+            source,
+        })?;
+        if metadata.is_dir() {
+            safetensors::open(path)
+        } else {
+            gguf::open(path)
+        }
     }
 
     /// A weight that must be there.
-    pub(crate) fn weight(&self, part: Part, layer: usize) -> Result<RawTensor<'_>, CheckpointError> {
+    pub(crate) fn weight(
+        &self,
+        part: Part,
+        layer: usize,
+    ) -> Result<RawTensor<'_>, CheckpointError> {
         let name = self.name_of(part, layer);
-        self.optional(part, layer)?
-            .ok_or(CheckpointError::Weight { name, reason: "is not in the checkpoint".to_owned() })
+        self.optional(part, layer)?.ok_or(CheckpointError::Weight {
+            name,
+            reason: "is not in the checkpoint".to_owned(),
+        })
     }
 
     /// A weight that a model may or may not have.
@@ -130,11 +144,12 @@ impl Checkpoint {
     /// Elements by format, largest share first.
     pub(crate) fn formats(&self) -> Vec<(GgmlDType, u64)> {
         let mut formats: Vec<(GgmlDType, u64)> = Vec::new();
-        let mut add = |format: GgmlDType, elements: u64| {
-            match formats.iter_mut().find(|(known, _)| *known == format) {
-                Some((_, count)) => *count += elements,
-                None => formats.push((format, elements)),
-            }
+        let mut add = |format: GgmlDType, elements: u64| match formats
+            .iter_mut()
+            .find(|(known, _)| *known == format)
+        {
+            Some((_, count)) => *count += elements,
+            None => formats.push((format, elements)),
         };
         match &self.weights {
             Weights::Gguf(gguf) => gguf.formats(&mut add),
@@ -163,7 +178,13 @@ impl RawTensor<'_> {
         if self.shape == shape {
             return Ok(());
         }
-        let reason = format!("has shape {:?}, the configuration implies {shape:?}", self.shape);
-        Err(CheckpointError::Weight { name: self.name.clone(), reason })
+        let reason = format!(
+            "has shape {:?}, the configuration implies {shape:?}",
+            self.shape
+        );
+        Err(CheckpointError::Weight {
+            name: self.name.clone(),
+            reason,
+        })
     }
 }

@@ -64,7 +64,10 @@ impl Decoder {
         embedding.expect(&[architecture.vocab_size, architecture.hidden])?;
         let head_dim = architecture.head_dim;
         let local = architecture.window.as_ref().map(|window| {
-            let rotary = Rotary { base: window.base, scaling: RotaryScaling::None };
+            let rotary = Rotary {
+                base: window.base,
+                scaling: RotaryScaling::None,
+            };
             Frequencies::new(&rotary, head_dim)
         });
         let layers = (0..architecture.layers).map(|index| Layer::load(&loader, index));
@@ -94,7 +97,11 @@ impl Decoder {
             .collect();
         let angles = Angles {
             global: self.global.at(&positions, &self.device)?,
-            local: self.local.as_ref().map(|f| f.at(&positions, &self.device)).transpose()?,
+            local: self
+                .local
+                .as_ref()
+                .map(|f| f.at(&positions, &self.device))
+                .transpose()?,
         };
         let mut x = self.embedding.forward(&tokens, &self.device)?; // (rows, hidden)
         for layer in &self.layers {
@@ -122,7 +129,7 @@ fn wanted_rows(sequences: &[Sequence]) -> Vec<u32> {
     let mut wanted = Vec::new();
     for sequence in sequences {
         let end = start + sequence.tokens.len();
-        wanted.extend((end - sequence.rows.min(sequence.tokens.len()) ..end).map(|row| row as u32));
+        wanted.extend((end - sequence.rows.min(sequence.tokens.len())..end).map(|row| row as u32));
         start = end;
     }
     wanted

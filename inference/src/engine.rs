@@ -191,7 +191,11 @@ impl Engine {
     /// Loads and warms the model on its own thread; blocks until that is done.
     pub fn load(path: &Path, options: EngineOptions) -> Result<Self, LoadError> {
         validate(&options)?;
-        let EngineOptions { max_sessions, max_batch_rows, .. } = options;
+        let EngineOptions {
+            max_sessions,
+            max_batch_rows,
+            ..
+        } = options;
         let started = worker::start(path, options)?;
         Ok(Self {
             shared: Arc::new(Shared {
@@ -234,15 +238,24 @@ impl Engine {
     /// A new session without positions.
     pub fn open(&self) -> Result<Session, EngineError> {
         let limit = self.shared.max_sessions;
-        let admitted = self.shared.sessions.fetch_update(
-            Ordering::Relaxed,
-            Ordering::Relaxed,
-            |open| (open < limit).then_some(open + 1),
-        );
-        admitted.map_err(|_| EngineError::Full { what: "sessions", limit })?;
+        let admitted =
+            self.shared
+                .sessions
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| {
+                    (open < limit).then_some(open + 1)
+                });
+        admitted.map_err(|_| EngineError::Full {
+            what: "sessions",
+            limit,
+        })?;
         let id = self.shared.next_session.fetch_add(1, Ordering::Relaxed);
         let shared = Arc::clone(&self.shared);
-        Ok(Session { shared, id, len: 0, alive: Arc::new(()) })
+        Ok(Session {
+            shared,
+            id,
+            len: 0,
+            alive: Arc::new(()),
+        })
     }
 }
 
@@ -256,7 +269,11 @@ fn validate(options: &EngineOptions) -> Result<(), LoadError> {
     ];
     for (field, value, limit) in fields {
         if value == 0 || value > limit {
-            return Err(LoadError::Option { field, value, range: "at least 1 and not absurd" });
+            return Err(LoadError::Option {
+                field,
+                value,
+                range: "at least 1 and not absurd",
+            });
         }
     }
     Ok(())
@@ -345,21 +362,25 @@ impl Session {
             keep: self.len,
             tokens,
             rows,
-            reader: Box::new(worker::Reading { read: Some(read), reply: Some(reply) }),
+            reader: Box::new(worker::Reading {
+                read: Some(read),
+                reply: Some(reply),
+            }),
             arrived: now,
             taken: now,
             compute: Duration::ZERO,
             done: 0,
         };
-        self.shared.commands.try_send(worker::Command::Forward(Box::new(work))).map_err(
-            |error| match error {
+        self.shared
+            .commands
+            .try_send(worker::Command::Forward(Box::new(work)))
+            .map_err(|error| match error {
                 mpsc::error::TrySendError::Full(_) => EngineError::Full {
                     what: "queued commands",
                     limit: self.shared.commands.max_capacity(),
                 },
                 mpsc::error::TrySendError::Closed(_) => EngineError::Stopped,
-            },
-        )?;
+            })?;
         let passed = answer.await.map_err(|_| EngineError::Stopped)??;
         self.len += added;
         Ok(passed)
@@ -369,14 +390,27 @@ impl Session {
         let info = &self.shared.info;
         let limit = tokens.len().min(self.shared.max_batch_rows);
         if tokens.is_empty() || rows > limit {
-            return Err(EngineError::Rows { tokens: tokens.len(), rows, limit });
+            return Err(EngineError::Rows {
+                tokens: tokens.len(),
+                rows,
+                limit,
+            });
         }
-        if let Some(&token) = tokens.iter().find(|&&token| token as usize >= info.vocab_size) {
-            return Err(EngineError::UnknownToken { token, vocab_size: info.vocab_size });
+        if let Some(&token) = tokens
+            .iter()
+            .find(|&&token| token as usize >= info.vocab_size)
+        {
+            return Err(EngineError::UnknownToken {
+                token,
+                vocab_size: info.vocab_size,
+            });
         }
         let needed = self.len + tokens.len();
         if needed > info.context_length {
-            return Err(EngineError::ContextFull { needed, limit: info.context_length });
+            return Err(EngineError::ContextFull {
+                needed,
+                limit: info.context_length,
+            });
         }
         Ok(())
     }

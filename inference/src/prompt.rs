@@ -22,7 +22,10 @@ impl Engine {
             Prompt::Messages(messages) => self.encode_messages(messages)?,
         };
         let specials = tokenizer.specials();
-        if let Some(bos) = specials.bos.filter(|bos| specials.adds_bos && ids.first() != Some(bos)) {
+        if let Some(bos) = specials
+            .bos
+            .filter(|bos| specials.adds_bos && ids.first() != Some(bos))
+        {
             ids.insert(0, bos);
         }
         Ok(ids)

@@ -19,11 +19,13 @@ pub(crate) fn describe(
         .filter(|(_, count)| share(*count) >= 0.1)
         .map(|(format, count)| format!("{format:?} {:.1} %", share(*count)))
         .collect();
-    let requantised = formats.iter().filter_map(|(format, _)| match Conversion::of(*format) {
-        Conversion::None => None,
-        Conversion::Exact { to } => Some(format!("{format:?} to {to}, exactly")),
-        Conversion::Rounded => Some(format!("{format:?} to Q8_0, rounded to eight bits")),
-    });
+    let requantised = formats
+        .iter()
+        .filter_map(|(format, _)| match Conversion::of(*format) {
+            Conversion::None => None,
+            Conversion::Exact { to } => Some(format!("{format:?} to {to}, exactly")),
+            Conversion::Rounded => Some(format!("{format:?} to Q8_0, rounded to eight bits")),
+        });
     let on_cpu = device.is_cpu();
     let a = &checkpoint.architecture;
     ModelInfo {
@@ -33,8 +35,16 @@ pub(crate) fn describe(
         context_length: a.context_length.min(options.context),
         vocab_size: a.vocab_size,
         quantisation: quantisation.join(", "),
-        requantised: if on_cpu { requantised.collect() } else { Vec::new() },
-        kernels: if on_cpu { kernels().to_owned() } else { format!("{:?}", options.device) },
+        requantised: if on_cpu {
+            requantised.collect()
+        } else {
+            Vec::new()
+        },
+        kernels: if on_cpu {
+            kernels().to_owned()
+        } else {
+            format!("{:?}", options.device)
+        },
         batch_invariant: on_cpu,
         file_bytes: checkpoint.file_bytes,
         threads: options.threads,

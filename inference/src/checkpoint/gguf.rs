@@ -19,9 +19,14 @@ pub(super) struct Gguf {
 
 pub(super) fn open(path: &Path) -> Result<Checkpoint, CheckpointError> {
     let mapping = Arc::new(Mapping::open(path)?);
-    let corrupt = |reason: String| CheckpointError::Corrupt { path: path.to_owned(), reason };
+    let corrupt = |reason: String| CheckpointError::Corrupt {
+        path: path.to_owned(),
+        reason,
+    };
     if !mapping.starts_with(b"GGUF") {
-        return Err(corrupt("it does not begin with the letters GGUF".to_owned()));
+        return Err(corrupt(
+            "it does not begin with the letters GGUF".to_owned(),
+        ));
     }
     let content = Content::read(&mut Cursor::new(&mapping[..]))
         .map_err(|error| corrupt(format!("its header cannot be read ({error})")))?;
@@ -34,24 +39,47 @@ pub(super) fn open(path: &Path) -> Result<Checkpoint, CheckpointError> {
     let architecture = metadata::architecture(&gguf.content, vocab_size)?;
     let tokenizer = Arc::new(Tokenizer::from_gguf(&gguf.content)?);
     let template = template(&gguf.content, &tokenizer)?;
-    let name = gguf.content.metadata.get("general.name").and_then(|name| name.to_string().ok());
-    let file_name = || path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let name = gguf
+        .content
+        .metadata
+        .get("general.name")
+        .and_then(|name| name.to_string().ok());
+    let file_name = || {
+        path.file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+    };
     let name = name.cloned().or_else(file_name).unwrap_or_default();
     // Vocabularies are large as metadata values and not needed again.
-    gguf.content.metadata.retain(|key, _| !key.starts_with("tokenizer."));
+    gguf.content
+        .metadata
+        .retain(|key, _| !key.starts_with("tokenizer."));
     let file_bytes = gguf.mapping.len() as u64;
     let weights = Weights::Gguf(gguf);
-    Ok(Checkpoint { architecture, tokenizer, template, name, file_bytes, weights })
+    Ok(Checkpoint {
+        architecture,
+        tokenizer,
+        template,
+        name,
+        file_bytes,
+        weights,
+    })
 }
 
 fn template(
     content: &Content,
     tokenizer: &Tokenizer,
 ) -> Result<Option<ChatTemplate>, CheckpointError> {
-    let Some(source) = content.metadata.get("tokenizer.chat_template") else { return Ok(None) };
-    let Ok(source) = source.to_string() else { return Ok(None) };
+    let Some(source) = content.metadata.get("tokenizer.chat_template") else {
+        return Ok(None);
+    };
+    let Ok(source) = source.to_string() else {
+        return Ok(None);
+    };
     let specials = tokenizer.specials();
-    let spelling = |id: Option<u32>| id.and_then(|id| tokenizer.control_name(id)).map(str::to_owned);
+    let spelling = |id: Option<u32>| {
+        id.and_then(|id| tokenizer.control_name(id))
+            .map(str::to_owned)
+    };
     let bos = spelling(specials.bos).unwrap_or_default();
     let eos = spelling(specials.eos).unwrap_or_default();
     Ok(Some(ChatTemplate::new(source, &bos, &eos)?))
@@ -59,7 +87,9 @@ fn template(
 
 impl Gguf {
     pub(super) fn tensor(&self, name: &str) -> Result<Option<RawTensor<'_>>, CheckpointError> {
-        let Some(info) = self.content.tensor_infos.get(name) else { return Ok(None) };
+        let Some(info) = self.content.tensor_infos.get(name) else {
+            return Ok(None);
+        };
         let wrong = |reason: &str| CheckpointError::Weight {
             name: name.to_owned(),
             reason: reason.to_owned(),
@@ -101,6 +131,9 @@ impl Gguf {
 
     /// Every tensor lies inside the file: found at once, not when its layer is read.
     fn check_ranges(&self) -> Result<(), CheckpointError> {
-        self.content.tensor_infos.keys().try_for_each(|name| self.tensor(name).map(|_| ()))
+        self.content
+            .tensor_infos
+            .keys()
+            .try_for_each(|name| self.tensor(name).map(|_| ()))
     }
 }

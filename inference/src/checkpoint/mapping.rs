@@ -1,6 +1,9 @@
 //! Files mapped into memory.
 
-#![allow(unsafe_code, reason = "mapping a file is unsafe by nature; see the invariant")]
+#![allow(
+    unsafe_code,
+    reason = "mapping a file is unsafe by nature; see the invariant"
+)]
 
 use std::fs::File;
 use std::ops::Deref;
@@ -21,11 +24,17 @@ pub(crate) struct Mapping {
 
 impl Mapping {
     pub(crate) fn open(path: &Path) -> Result<Self, CheckpointError> {
-        let io = |source| CheckpointError::Io { path: path.to_owned(), source };
+        let io = |source| CheckpointError::Io {
+            path: path.to_owned(),
+            source,
+        };
         let file = File::open(path).map_err(io)?;
         // SAFETY: see the invariant above.
         let map = unsafe { Mmap::map(&file) }.map_err(io)?;
-        Ok(Self { path: path.to_owned(), map })
+        Ok(Self {
+            path: path.to_owned(),
+            map,
+        })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -37,7 +46,10 @@ impl Mapping {
         #[cfg(unix)]
         {
             // SAFETY: the mapping is read-only and backed by a file, so no content can be lost.
-            let released = unsafe { self.map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
+            let released = unsafe {
+                self.map
+                    .unchecked_advise(memmap2::UncheckedAdvice::DontNeed)
+            };
             if let Err(error) = released {
                 tracing::debug!(%error, "cannot release pages of the checkpoint");
             }

@@ -13,18 +13,29 @@ pub(super) fn architecture(
     content: &Content,
     vocab_size: usize,
 ) -> Result<Architecture, CheckpointError> {
-    let keys = Keys { content, prefix: text(content, "general.architecture")? };
+    let keys = Keys {
+        content,
+        prefix: text(content, "general.architecture")?,
+    };
     let kind = Kind::parse(&keys.prefix)?;
     let hidden = keys.integer("embedding_length")?;
     let heads = keys.integer("attention.head_count")?;
     if heads == 0 {
         return Err(wrong("attention.head_count", "is 0"));
     }
-    let kv_heads = keys.optional_integer("attention.head_count_kv")?.unwrap_or(heads);
-    let head_dim = keys.optional_integer("attention.key_length")?.unwrap_or(hidden / heads);
+    let kv_heads = keys
+        .optional_integer("attention.head_count_kv")?
+        .unwrap_or(heads);
+    let head_dim = keys
+        .optional_integer("attention.key_length")?
+        .unwrap_or(hidden / heads);
     let layers = keys.integer("block_count")?;
     let gemma = kind == Kind::Gemma3;
-    let scaled_by = if gemma && layers == GEMMA3_27B_LAYERS { hidden / heads } else { head_dim };
+    let scaled_by = if gemma && layers == GEMMA3_27B_LAYERS {
+        hidden / heads
+    } else {
+        head_dim
+    };
     let positions = keys.optional_integer("attention.sliding_window")?;
     Architecture {
         kind,
@@ -39,7 +50,9 @@ pub(super) fn architecture(
         norm_epsilon: keys.float("attention.layer_norm_rms_epsilon")? as f32,
         attention_scale: 1.0 / (scaled_by as f32).sqrt(),
         rotary: Rotary {
-            base: keys.optional_float("rope.freq_base")?.unwrap_or(default_base(kind)),
+            base: keys
+                .optional_float("rope.freq_base")?
+                .unwrap_or(default_base(kind)),
             scaling: scaling(&keys)?,
         },
         // Only Gemma's files name a window that the model was trained with.
@@ -57,11 +70,17 @@ pub(super) fn architecture(
 
 /// The base where the file names none.
 fn default_base(kind: Kind) -> f64 {
-    if kind == Kind::Gemma3 { 1_000_000.0 } else { 10_000.0 }
+    if kind == Kind::Gemma3 {
+        1_000_000.0
+    } else {
+        10_000.0
+    }
 }
 
 fn scaling(keys: &Keys) -> Result<RotaryScaling, CheckpointError> {
-    let kind = keys.find("rope.scaling.type").and_then(|value| value.to_string().ok());
+    let kind = keys
+        .find("rope.scaling.type")
+        .and_then(|value| value.to_string().ok());
     match kind.map(String::as_str) {
         None | Some("none") => Ok(RotaryScaling::None),
         Some("linear") => Ok(RotaryScaling::Linear(keys.float("rope.scaling.factor")?)),
@@ -74,8 +93,14 @@ fn scaling(keys: &Keys) -> Result<RotaryScaling, CheckpointError> {
 
 /// A text that must be there.
 fn text(content: &Content, key: &str) -> Result<String, CheckpointError> {
-    let value = content.metadata.get(key).ok_or_else(|| wrong(key, "is missing"))?;
-    value.to_string().cloned().map_err(|_| wrong(key, "is not a text"))
+    let value = content
+        .metadata
+        .get(key)
+        .ok_or_else(|| wrong(key, "is missing"))?;
+    value
+        .to_string()
+        .cloned()
+        .map_err(|_| wrong(key, "is not a text"))
 }
 
 /// Keys under the architecture's own prefix.
@@ -90,22 +115,31 @@ impl<'a> Keys<'a> {
     }
 
     fn integer(&self, key: &str) -> Result<usize, CheckpointError> {
-        self.optional_integer(key)?.ok_or_else(|| wrong(key, "is missing"))
+        self.optional_integer(key)?
+            .ok_or_else(|| wrong(key, "is missing"))
     }
 
     fn optional_integer(&self, key: &str) -> Result<Option<usize>, CheckpointError> {
-        let Some(value) = self.find(key) else { return Ok(None) };
-        let number = value.to_u64().ok().and_then(|number| usize::try_from(number).ok());
+        let Some(value) = self.find(key) else {
+            return Ok(None);
+        };
+        let number = value
+            .to_u64()
+            .ok()
+            .and_then(|number| usize::try_from(number).ok());
         let number = number.or_else(|| value.to_i32().ok().and_then(|n| usize::try_from(n).ok()));
         number.map(Some).ok_or_else(|| wrong(key, "is not a count"))
     }
 
     fn float(&self, key: &str) -> Result<f64, CheckpointError> {
-        self.optional_float(key)?.ok_or_else(|| wrong(key, "is missing"))
+        self.optional_float(key)?
+            .ok_or_else(|| wrong(key, "is missing"))
     }
 
     fn optional_float(&self, key: &str) -> Result<Option<f64>, CheckpointError> {
-        let Some(value) = self.find(key) else { return Ok(None) };
+        let Some(value) = self.find(key) else {
+            return Ok(None);
+        };
         let number = value.to_f64().or_else(|_| value.to_f32().map(f64::from));
         let number = number.map_err(|_| wrong(key, "is not a number"))?;
         if number.is_finite() && number > 0.0 {

@@ -35,7 +35,9 @@ pub(super) fn open(folder: &Path) -> Result<Checkpoint, CheckpointError> {
     let weights = Safetensors::open(folder)?;
     let tokenizer = Arc::new(Tokenizer::from_file(&folder.join("tokenizer.json"))?);
     let template = template(folder)?;
-    let name = folder.file_name().map(|name| name.to_string_lossy().into_owned());
+    let name = folder
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned());
     let file_bytes = weights.files.iter().map(|file| file.len() as u64).sum();
     Ok(Checkpoint {
         architecture,
@@ -87,8 +89,13 @@ impl Config {
         if self.num_attention_heads == 0 {
             return Err(wrong("num_attention_heads", "is 0"));
         }
-        let head_dim = self.head_dim.unwrap_or(self.hidden_size / self.num_attention_heads);
-        let scaled_by = self.query_pre_attn_scalar.filter(|_| gemma).unwrap_or(head_dim as f64);
+        let head_dim = self
+            .head_dim
+            .unwrap_or(self.hidden_size / self.num_attention_heads);
+        let scaled_by = self
+            .query_pre_attn_scalar
+            .filter(|_| gemma)
+            .unwrap_or(head_dim as f64);
         Architecture {
             kind,
             layers: self.num_hidden_layers,
@@ -102,30 +109,51 @@ impl Config {
             norm_epsilon: self.rms_norm_eps as f32,
             attention_scale: (1.0 / scaled_by.sqrt()) as f32,
             rotary: Rotary {
-                base: self.rope_theta.unwrap_or(if gemma { 1_000_000.0 } else { 10_000.0 }),
-                scaling: self.rope_scaling.as_ref().map_or(Ok(RotaryScaling::None), scaling)?,
+                base: self
+                    .rope_theta
+                    .unwrap_or(if gemma { 1_000_000.0 } else { 10_000.0 }),
+                scaling: self
+                    .rope_scaling
+                    .as_ref()
+                    .map_or(Ok(RotaryScaling::None), scaling)?,
             },
             window: self.window(kind)?,
-            embedding_scale: if gemma { (self.hidden_size as f32).sqrt() } else { 1.0 },
+            embedding_scale: if gemma {
+                (self.hidden_size as f32).sqrt()
+            } else {
+                1.0
+            },
             norm_offset: if gemma { 1.0 } else { 0.0 },
         }
         .validate()
     }
 
     fn window(&self, kind: Kind) -> Result<Option<SlidingWindow>, CheckpointError> {
-        let base = self.rope_local_base_freq.or(self.rope_theta).unwrap_or(10_000.0);
+        let base = self
+            .rope_local_base_freq
+            .or(self.rope_theta)
+            .unwrap_or(10_000.0);
         match (kind, self.sliding_window) {
             (Kind::Gemma3, Some(positions)) => {
                 let period = self.sliding_window_pattern.unwrap_or(6);
                 let base = self.rope_local_base_freq.unwrap_or(10_000.0);
-                Ok(Some(SlidingWindow { positions, period, base }))
+                Ok(Some(SlidingWindow {
+                    positions,
+                    period,
+                    base,
+                }))
             }
             // Every layer of the first Mistral looks back only so far.
-            (Kind::Mistral, Some(positions)) => {
-                Ok(Some(SlidingWindow { positions, period: usize::MAX, base }))
-            }
+            (Kind::Mistral, Some(positions)) => Ok(Some(SlidingWindow {
+                positions,
+                period: usize::MAX,
+                base,
+            })),
             (Kind::Qwen2 | Kind::Qwen3, Some(_)) if self.use_sliding_window == Some(true) => {
-                Err(wrong("use_sliding_window", "is true, which is supported for Gemma and Mistral"))
+                Err(wrong(
+                    "use_sliding_window",
+                    "is true, which is supported for Gemma and Mistral",
+                ))
             }
             _ => Ok(None),
         }
@@ -135,7 +163,10 @@ impl Config {
 fn scaling(scaling: &RopeScaling) -> Result<RotaryScaling, CheckpointError> {
     let need = |value: Option<f64>, key: &str| match value {
         Some(value) if value.is_finite() && value > 0.0 => Ok(value),
-        _ => Err(wrong(&format!("rope_scaling.{key}"), "must be a positive number")),
+        _ => Err(wrong(
+            &format!("rope_scaling.{key}"),
+            "must be a positive number",
+        )),
     };
     match scaling.rope_type.as_str() {
         "default" => Ok(RotaryScaling::None),
@@ -165,29 +196,49 @@ struct TokenizerConfig {
 
 fn template(folder: &Path) -> Result<Option<ChatTemplate>, CheckpointError> {
     let path = folder.join("tokenizer_config.json");
-    let config: TokenizerConfig =
-        if path.exists() { json(&path)? } else { TokenizerConfig::default() };
+    let config: TokenizerConfig = if path.exists() {
+        json(&path)?
+    } else {
+        TokenizerConfig::default()
+    };
     // Special tokens are texts, or objects with a `content`.
     let spelling = |token: &Option<serde_json::Value>| {
         let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
-        token.as_ref().and_then(|t| text(t).or_else(|| t.get("content").and_then(text)))
+        token
+            .as_ref()
+            .and_then(|t| text(t).or_else(|| t.get("content").and_then(text)))
     };
     let separate = folder.join("chat_template.jinja");
     let source = if separate.exists() {
-        let io = |source| CheckpointError::Io { path: separate.clone(), source };
+        let io = |source| CheckpointError::Io {
+            path: separate.clone(),
+            source,
+        };
         Some(std::fs::read_to_string(&separate).map_err(io)?)
     } else {
-        config.chat_template.as_ref().and_then(|value| value.as_str()).map(str::to_owned)
+        config
+            .chat_template
+            .as_ref()
+            .and_then(|value| value.as_str())
+            .map(str::to_owned)
     };
-    let Some(source) = source else { return Ok(None) };
+    let Some(source) = source else {
+        return Ok(None);
+    };
     let bos = spelling(&config.bos_token).unwrap_or_default();
     let eos = spelling(&config.eos_token).unwrap_or_default();
     Ok(Some(ChatTemplate::new(&source, &bos, &eos)?))
 }
 
 fn json<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<T, CheckpointError> {
-    let io = |source| CheckpointError::Io { path: path.to_owned(), source };
-    let corrupt = |reason: String| CheckpointError::Corrupt { path: path.to_owned(), reason };
+    let io = |source| CheckpointError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let corrupt = |reason: String| CheckpointError::Corrupt {
+        path: path.to_owned(),
+        reason,
+    };
     if std::fs::metadata(path).map_err(io)?.len() > MAX_JSON_BYTES {
         return Err(corrupt(format!("it is larger than {MAX_JSON_BYTES} bytes")));
     }
@@ -197,30 +248,44 @@ fn json<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<T, CheckpointError> {
 
 impl Safetensors {
     fn open(folder: &Path) -> Result<Self, CheckpointError> {
-        let io = |source| CheckpointError::Io { path: folder.to_owned(), source };
+        let io = |source| CheckpointError::Io {
+            path: folder.to_owned(),
+            source,
+        };
         let mut paths: Vec<PathBuf> = Vec::new();
         for entry in std::fs::read_dir(folder).map_err(io)? {
             let path = entry.map_err(io)?.path();
-            if path.extension().is_some_and(|extension| extension == "safetensors") {
+            if path
+                .extension()
+                .is_some_and(|extension| extension == "safetensors")
+            {
                 paths.push(path);
             }
         }
         paths.sort();
-        let mut files = Self { files: Vec::new(), tensors: HashMap::new() };
+        let mut files = Self {
+            files: Vec::new(),
+            tensors: HashMap::new(),
+        };
         for path in paths {
             files.add(Arc::new(Mapping::open(&path)?))?;
         }
         if files.tensors.is_empty() {
             let reason = "it holds no *.safetensors file with weights".to_owned();
-            return Err(CheckpointError::Corrupt { path: folder.to_owned(), reason });
+            return Err(CheckpointError::Corrupt {
+                path: folder.to_owned(),
+                reason,
+            });
         }
         Ok(files)
     }
 
     /// Reads one file's header; the crate checks that every range lies inside the file.
     fn add(&mut self, mapping: Arc<Mapping>) -> Result<(), CheckpointError> {
-        let corrupt =
-            |reason: String| CheckpointError::Corrupt { path: mapping.path().to_owned(), reason };
+        let corrupt = |reason: String| CheckpointError::Corrupt {
+            path: mapping.path().to_owned(),
+            reason,
+        };
         let parsed = safetensors::SafeTensors::deserialize(&mapping)
             .map_err(|error| corrupt(format!("its header cannot be read ({error})")))?;
         let file = self.files.len();
@@ -234,7 +299,13 @@ impl Safetensors {
             };
             let offset = view.data().as_ptr().addr() - mapping.as_ptr().addr();
             let shape = view.shape().to_vec();
-            let entry = Entry { file, offset, length: view.data().len(), format, shape };
+            let entry = Entry {
+                file,
+                offset,
+                length: view.data().len(),
+                format,
+                shape,
+            };
             self.tensors.insert(name, entry);
         }
         self.files.push(mapping);
@@ -252,7 +323,9 @@ impl Safetensors {
     }
 
     pub(super) fn tensor(&self, name: &str) -> Result<Option<RawTensor<'_>>, CheckpointError> {
-        let Some(entry) = self.tensors.get(name) else { return Ok(None) };
+        let Some(entry) = self.tensors.get(name) else {
+            return Ok(None);
+        };
         let mapping = &self.files[entry.file];
         Ok(Some(RawTensor {
             name: name.to_owned(),

@@ -24,7 +24,10 @@ struct Layer {
 
 impl Cache {
     pub(crate) fn new(architecture: &Architecture) -> Self {
-        Self { layers: (0..architecture.layers).map(|_| None).collect(), len: 0 }
+        Self {
+            layers: (0..architecture.layers).map(|_| None).collect(),
+            len: 0,
+        }
     }
 
     /// Positions held.
@@ -73,10 +76,15 @@ impl Layer {
     ) -> Result<Self> {
         let capacity = end.next_power_of_two().max(INITIAL_POSITIONS);
         let zeros = || Tensor::zeros((capacity, heads, dim), DType::F32, device);
-        let new = Self { keys: zeros()?, values: zeros()? };
+        let new = Self {
+            keys: zeros()?,
+            values: zeros()?,
+        };
         if let Some(old) = old.filter(|_| len > 0) {
-            new.keys.slice_set(&old.keys.narrow(0, 0, len)?.contiguous()?, 0, 0)?;
-            new.values.slice_set(&old.values.narrow(0, 0, len)?.contiguous()?, 0, 0)?;
+            new.keys
+                .slice_set(&old.keys.narrow(0, 0, len)?.contiguous()?, 0, 0)?;
+            new.values
+                .slice_set(&old.values.narrow(0, 0, len)?.contiguous()?, 0, 0)?;
         }
         Ok(new)
     }

@@ -18,14 +18,23 @@ pub(super) struct Embedding {
 }
 
 impl Embedding {
-    pub(super) fn new(weight: &RawTensor, scale: f32) -> std::result::Result<Self, CheckpointError> {
+    pub(super) fn new(
+        weight: &RawTensor,
+        scale: f32,
+    ) -> std::result::Result<Self, CheckpointError> {
         let &[rows, hidden] = weight.shape.as_slice() else {
             let reason = format!("has shape {:?}, a matrix was expected", weight.shape);
-            return Err(CheckpointError::Weight { name: weight.name.clone(), reason });
+            return Err(CheckpointError::Weight {
+                name: weight.name.clone(),
+                reason,
+            });
         };
         if !hidden.is_multiple_of(weight.format.block_size()) {
             let reason = format!("rows of {hidden} do not divide into the format's blocks");
-            return Err(CheckpointError::Weight { name: weight.name.clone(), reason });
+            return Err(CheckpointError::Weight {
+                name: weight.name.clone(),
+                reason,
+            });
         }
         Ok(Self {
             mapping: Arc::clone(weight.mapping),
@@ -46,7 +55,11 @@ impl Embedding {
         }
         let storage = QStorage::from_data(Cow::Borrowed(&bytes), &Device::Cpu, self.format)?;
         let rows = QTensor::new(storage, (ids.len(), self.hidden))?.dequantize(&Device::Cpu)?;
-        let rows = if self.scale == 1.0 { rows } else { (rows * f64::from(self.scale))? };
+        let rows = if self.scale == 1.0 {
+            rows
+        } else {
+            (rows * f64::from(self.scale))?
+        };
         rows.to_device(device)
     }
 }

@@ -44,7 +44,11 @@ impl Layer {
         let head_norms = a.kind.norms_queries_and_keys();
         let norm = |part, width| loader.norm(part, index, width);
         let norm_if = |wanted: bool, part, width| {
-            if wanted { norm(part, width).map(Some) } else { Ok(None) }
+            if wanted {
+                norm(part, width).map(Some)
+            } else {
+                Ok(None)
+            }
         };
         let linear = |part, shape| loader.linear(part, None, index, shape);
         let biased = |part, bias, shape| loader.linear(part, Some(bias), index, shape);
@@ -119,8 +123,13 @@ impl Layer {
             outputs.push(attention(&queries, &keys, &values, &self.attention)?);
             start += count;
         }
-        let joined = if outputs.len() == 1 { outputs.remove(0) } else { Tensor::cat(&outputs, 0)? };
-        self.attention_output.forward(&joined.reshape((rows, self.heads * self.head_dim))?)
+        let joined = if outputs.len() == 1 {
+            outputs.remove(0)
+        } else {
+            Tensor::cat(&outputs, 0)?
+        };
+        self.attention_output
+            .forward(&joined.reshape((rows, self.heads * self.head_dim))?)
     }
 
     fn normed_if(&self, x: Tensor, norm: Option<&Tensor>) -> Result<Tensor> {
@@ -137,7 +146,11 @@ fn gated(gate: &Tensor, up: &Tensor, kind: Kind) -> Result<Tensor> {
         return gate.apply_op2_no_bwd(up, &Gated(kind.activation()));
     }
     // candle's `gelu` is the tanh approximation; `gelu_erf` is the exact one.
-    if kind == Kind::Gemma3 { gate.gelu()? * up } else { gate.silu()? * up }
+    if kind == Kind::Gemma3 {
+        gate.gelu()? * up
+    } else {
+        gate.silu()? * up
+    }
 }
 
 /// Queries `(rows, heads, head_dim)`, keys and values `(positions, kv_heads, head_dim)`, result as the queries.
@@ -163,7 +176,9 @@ fn attention_by_tensors(
     let (rows, heads, dim) = queries.dims3()?;
     let (positions, kv_heads, _) = keys.dims3()?;
     let group = heads / kv_heads;
-    let queries = queries.transpose(0, 1)?.reshape((kv_heads, group * rows, dim))?;
+    let queries = queries
+        .transpose(0, 1)?
+        .reshape((kv_heads, group * rows, dim))?;
     let keys = keys.permute((1, 2, 0))?.contiguous()?; // (kv_heads, head_dim, positions)
     let values = values.transpose(0, 1)?.contiguous()?; // (kv_heads, positions, head_dim)
     let scores = (queries.contiguous()?.matmul(&keys)? * f64::from(attention.scale))?;
@@ -171,9 +186,16 @@ fn attention_by_tensors(
     let mask: Vec<f32> = (0..rows)
         .flat_map(|row| {
             let end = positions - rows + row + 1;
-            let start = attention.window.map_or(0, |window| end.saturating_sub(window));
-            (0..positions)
-                .map(move |p| if (start..end).contains(&p) { 0.0 } else { f32::NEG_INFINITY })
+            let start = attention
+                .window
+                .map_or(0, |window| end.saturating_sub(window));
+            (0..positions).map(move |p| {
+                if (start..end).contains(&p) {
+                    0.0
+                } else {
+                    f32::NEG_INFINITY
+                }
+            })
         })
         .collect();
     let mask = Tensor::from_vec(mask, (1, rows, positions), scores.device())?;
@@ -225,7 +247,9 @@ impl Loader<'_> {
 
     /// The output head: its own weight, or the embedding's where they are tied.
     pub(super) fn output(&self) -> std::result::Result<Linear, CheckpointError> {
-        let Architecture { vocab_size, hidden, .. } = self.checkpoint.architecture;
+        let Architecture {
+            vocab_size, hidden, ..
+        } = self.checkpoint.architecture;
         let own = self.checkpoint.optional(Part::Output, 0)?;
         let weight = match own {
             Some(own) => own,
@@ -237,16 +261,23 @@ impl Loader<'_> {
 
     /// Divisors of the rotary frequencies, where the file has them.
     pub(super) fn rope_factors(&self) -> std::result::Result<Option<Vec<f32>>, CheckpointError> {
-        let Some(weight) = self.checkpoint.optional(Part::RopeFactors, 0)? else { return Ok(None) };
+        let Some(weight) = self.checkpoint.optional(Part::RopeFactors, 0)? else {
+            return Ok(None);
+        };
         weight.expect(&[self.checkpoint.architecture.head_dim / 2])?;
         let factors = self.vector(&weight, RowOrder::Plain, 0.0)?;
-        factors.to_vec1().map(Some).map_err(|error| unreadable(&weight, &error))
+        factors
+            .to_vec1()
+            .map(Some)
+            .map_err(|error| unreadable(&weight, &error))
     }
 
     fn row_order(&self, part: Part) -> RowOrder {
         let rotated = matches!(part, Part::Query | Part::Key);
         if rotated && self.checkpoint.interleaved_rotary() {
-            RowOrder::Interleaved { head_dim: self.checkpoint.architecture.head_dim }
+            RowOrder::Interleaved {
+                head_dim: self.checkpoint.architecture.head_dim,
+            }
         } else {
             RowOrder::Plain
         }
@@ -276,7 +307,10 @@ impl Loader<'_> {
 }
 
 fn unreadable(weight: &RawTensor, error: &candle_core::Error) -> CheckpointError {
-    CheckpointError::Weight { name: weight.name.clone(), reason: error.to_string() }
+    CheckpointError::Weight {
+        name: weight.name.clone(),
+        reason: error.to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -285,9 +319,8 @@ mod tests {
 
     #[test]
     fn both_ways_of_attending_agree() {
-        let tensor = |shape: (usize, usize, usize)| {
-            Tensor::randn(0f32, 1.0, shape, &Device::Cpu).unwrap()
-        };
+        let tensor =
+            |shape: (usize, usize, usize)| Tensor::randn(0f32, 1.0, shape, &Device::Cpu).unwrap();
         let (queries, keys, values) = (tensor((3, 6, 32)), tensor((9, 2, 32)), tensor((9, 2, 32)));
         for window in [None, Some(4)] {
             let op = Attention { scale: 0.2, window };

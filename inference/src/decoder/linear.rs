@@ -38,9 +38,15 @@ impl Linear {
         order: RowOrder,
         device: &Device,
     ) -> std::result::Result<Self, CheckpointError> {
-        let wrong = |reason: String| CheckpointError::Weight { name: weight.name.clone(), reason };
+        let wrong = |reason: String| CheckpointError::Weight {
+            name: weight.name.clone(),
+            reason,
+        };
         let &[n, k] = weight.shape.as_slice() else {
-            return Err(wrong(format!("has shape {:?}, a matrix was expected", weight.shape)));
+            return Err(wrong(format!(
+                "has shape {:?}, a matrix was expected",
+                weight.shape
+            )));
         };
         let bytes = ordered(weight.bytes, n, order);
         let weight = if device.is_cpu() {
@@ -81,7 +87,9 @@ fn device_matrix(
 /// GGUF's llama rotates neighbours (rows 2i and 2i+1 of a head), everybody else rotates halves (rows i and i + dim/2).
 /// Moving the rows once lets the decoder have one rotation.
 pub(super) fn ordered(bytes: &[u8], rows: usize, order: RowOrder) -> Cow<'_, [u8]> {
-    let RowOrder::Interleaved { head_dim } = order else { return Cow::Borrowed(bytes) };
+    let RowOrder::Interleaved { head_dim } = order else {
+        return Cow::Borrowed(bytes);
+    };
     let width = bytes.len() / rows;
     let mut out = Vec::with_capacity(bytes.len());
     for row in 0..rows {

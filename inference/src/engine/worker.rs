@@ -67,11 +67,23 @@ impl<R: Send, F: FnOnce(Logits<'_>) -> R + Send> Reader for Reading<F, R> {
     }
 
     fn read(&mut self, logits: Logits<'_>, queued: Duration, cost: Cost) {
-        let (Some(read), Some(reply)) = (self.read.take(), self.reply.take()) else { return };
-        let Cost { compute, batch_rows, batch_sessions } = cost;
+        let (Some(read), Some(reply)) = (self.read.take(), self.reply.take()) else {
+            return;
+        };
+        let Cost {
+            compute,
+            batch_rows,
+            batch_sessions,
+        } = cost;
         let value = read(logits);
         // A caller who left in the meantime needs no answer.
-        let _ = reply.send(Ok(Passed { value, queued, compute, batch_rows, batch_sessions }));
+        let _ = reply.send(Ok(Passed {
+            value,
+            queued,
+            compute,
+            batch_rows,
+            batch_sessions,
+        }));
     }
 
     fn fail(&mut self, error: EngineError) {
@@ -92,7 +104,8 @@ pub(super) struct Started {
 /// Starts the thread and waits until the model is loaded and warm.
 pub(super) fn start(path: &Path, options: EngineOptions) -> Result<Started, LoadError> {
     let (commands, inbox) = mpsc::channel(options.queue);
-    let (loaded, wait) = oneshot::channel();
+    // Not tokio's channel: its blocking wait panics inside a runtime, where a caller may well be.
+    let (loaded, wait) = std::sync::mpsc::sync_channel(1);
     let path: PathBuf = path.to_owned();
     let body = move || {
         let pool = rayon::ThreadPoolBuilder::new()
@@ -121,8 +134,13 @@ pub(super) fn start(path: &Path, options: EngineOptions) -> Result<Started, Load
     let thread = std::thread::Builder::new().name("model".to_owned());
     thread.spawn(body).map_err(LoadError::Thread)?;
     let lost = |_| LoadError::Warm("its thread ended while loading".to_owned());
-    let (info, tokenizer, template) = wait.blocking_recv().map_err(lost)??;
-    Ok(Started { commands, info, tokenizer, template })
+    let (info, tokenizer, template) = wait.recv().map_err(lost)??;
+    Ok(Started {
+        commands,
+        info,
+        tokenizer,
+        template,
+    })
 }
 
 type About = (ModelInfo, Arc<Tokenizer>, Option<ChatTemplate>);
@@ -146,16 +164,25 @@ impl Worker {
         let decoder = Decoder::load(&checkpoint, &device)?;
         checkpoint.release();
         let info = summary::describe(&checkpoint, options, &device);
-        let mut worker =
-            Self { decoder, sessions: HashMap::new(), max_batch_rows: options.max_batch_rows };
-        worker.warm().map_err(|error| LoadError::Warm(error.to_string()))?;
+        let mut worker = Self {
+            decoder,
+            sessions: HashMap::new(),
+            max_batch_rows: options.max_batch_rows,
+        };
+        worker
+            .warm()
+            .map_err(|error| LoadError::Warm(error.to_string()))?;
         Ok((worker, (info, checkpoint.tokenizer, checkpoint.template)))
     }
 
     /// One pass, so that the first request does not pay for page faults.
     fn warm(&mut self) -> candle_core::Result<()> {
         let mut cache = Cache::new(self.decoder.architecture());
-        let mut batch = [Sequence { cache: &mut cache, tokens: &[0], rows: 1 }];
+        let mut batch = [Sequence {
+            cache: &mut cache,
+            tokens: &[0],
+            rows: 1,
+        }];
         self.decoder.forward(&mut batch).map(|_| ())
     }
 
@@ -173,13 +200,16 @@ impl Worker {
                 self.take(command, &mut waiting);
             }
             waiting.retain(|work| !work.reader.is_abandoned());
-            self.sessions.retain(|_, held| held.alive.strong_count() > 0);
+            self.sessions
+                .retain(|_, held| held.alive.strong_count() > 0);
             self.pass(&mut waiting);
         }
     }
 
     fn take(&mut self, command: Command, waiting: &mut Vec<Work>) {
-        let Command::Forward(mut work) = command else { return };
+        let Command::Forward(mut work) = command else {
+            return;
+        };
         work.taken = Instant::now();
         // The session's last command may have been abandoned in the middle: its positions do not count.
         waiting.retain(|old| old.session != work.session);
@@ -201,8 +231,10 @@ impl Worker {
             return;
         }
         let began = Instant::now();
-        let mut taken: Vec<Held> =
-            waiting.iter().filter_map(|work| self.sessions.remove(&work.session)).collect();
+        let mut taken: Vec<Held> = waiting
+            .iter()
+            .filter_map(|work| self.sessions.remove(&work.session))
+            .collect();
         let steps = waiting.iter().zip(&mut taken).zip(&plan);
         let mut sequences: Vec<Sequence> = steps
             .map(|((work, held), step)| Sequence {
@@ -221,9 +253,19 @@ impl Worker {
             batch_sessions: plan.len(),
         };
         let vocab_size = self.decoder.architecture().vocab_size;
-        match logits.and_then(|logits| with_values(logits.as_ref(), |values| {
-            answer(waiting, &plan, &Answers { values, vocab_size, cost });
-        })) {
+        match logits.and_then(|logits| {
+            with_values(logits.as_ref(), |values| {
+                answer(
+                    waiting,
+                    &plan,
+                    &Answers {
+                        values,
+                        vocab_size,
+                        cost,
+                    },
+                );
+            })
+        }) {
             Ok(()) => {}
             Err(error) => {
                 tracing::error!(%error, "forward pass failed");
@@ -248,9 +290,15 @@ fn plan(waiting: &[Work], max_rows: usize) -> Vec<Step> {
     for work in waiting {
         let remaining = work.tokens.len() - work.done;
         let step = if remaining <= left {
-            Step { tokens: remaining, rows: work.rows }
+            Step {
+                tokens: remaining,
+                rows: work.rows,
+            }
         } else {
-            Step { tokens: left.min(remaining - work.rows), rows: 0 }
+            Step {
+                tokens: left.min(remaining - work.rows),
+                rows: 0,
+            }
         };
         if step.tokens == 0 {
             break;
@@ -262,10 +310,7 @@ fn plan(waiting: &[Work], max_rows: usize) -> Vec<Step> {
 }
 
 /// The logits of a pass as a slice, without a copy where they are in this memory.
-fn with_values(
-    logits: Option<&Tensor>,
-    read: impl FnOnce(&[f32]),
-) -> candle_core::Result<()> {
+fn with_values(logits: Option<&Tensor>, read: impl FnOnce(&[f32])) -> candle_core::Result<()> {
     let Some(logits) = logits else {
         read(&[]);
         return Ok(());
@@ -290,7 +335,9 @@ fn answer(waiting: &mut Vec<Work>, plan: &[Step], answers: &Answers) {
     let mut start = 0;
     let mut index = 0;
     waiting.retain_mut(|work| {
-        let Some(step) = plan.get(index) else { return true };
+        let Some(step) = plan.get(index) else {
+            return true;
+        };
         index += 1;
         work.done += step.tokens;
         work.compute += answers.cost.compute;
@@ -301,8 +348,18 @@ fn answer(waiting: &mut Vec<Work>, plan: &[Step], answers: &Answers) {
             return true;
         }
         let queued = work.taken - work.arrived;
-        let cost = Cost { compute: work.compute, ..answers.cost };
-        work.reader.read(Logits { values, vocab_size: answers.vocab_size }, queued, cost);
+        let cost = Cost {
+            compute: work.compute,
+            ..answers.cost
+        };
+        work.reader.read(
+            Logits {
+                values,
+                vocab_size: answers.vocab_size,
+            },
+            queued,
+            cost,
+        );
         false
     });
 }

@@ -4,7 +4,7 @@
 //! came in. Causality and the sliding window are loop bounds: no mask is ever built.
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, WithDType, bail};
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::exponential::exp;
@@ -45,18 +45,17 @@ impl CustomOp3 for Attention {
             dim,
         };
         let mut out = vec![0f32; rows * heads * dim];
-        let tasks = out.par_chunks_mut(dim).zip(queries.par_chunks(dim)).enumerate();
+        let tasks = out
+            .par_chunks_mut(dim)
+            .zip(queries.par_chunks(dim))
+            .enumerate();
         tasks.for_each_init(Vec::new, |scores, (task, (out, query))| {
             let (row, head) = (task / heads, task % heads);
             let end = positions - rows + row + 1;
             let start = self.window.map_or(0, |window| end.saturating_sub(window));
             let offset = head / (heads / kv_heads) * dim;
-            Arch::new().dispatch(
-                #[inline(always)]
-                || {
-                    cache.attend(query, out, &mut Span { start, end, offset, scores }, self.scale);
-                },
-            );
+            let span = Span { start, end, offset, scores };
+            Arch::new().dispatch(Attend { cache: &cache, query, out, span, scale: self.scale });
         });
         Ok((f32::to_cpu_storage_owned(out), query_layout.shape().clone()))
     }
@@ -84,30 +83,48 @@ struct Span<'a> {
     scores: &'a mut Vec<f32>,
 }
 
-impl Cache<'_> {
+/// One row and head.
+struct Attend<'a> {
+    cache: &'a Cache<'a>,
+    query: &'a [f32],
+    out: &'a mut [f32],
+    span: Span<'a>,
+    scale: f32,
+}
+
+impl WithSimd for Attend<'_> {
+    type Output = ();
+
+    /// Plain loops: an adaptor that is not inlined here would be compiled without the dispatched instructions.
     #[inline(always)]
-    fn attend(&self, query: &[f32], out: &mut [f32], span: &mut Span, scale: f32) {
-        let at = |position: usize| {
-            let at = position * self.stride + span.offset;
-            at..at + self.dim
-        };
-        let scores = &mut *span.scores;
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { cache, query, out, span: Span { start, end, offset, scores }, scale } = self;
+        let first = start * cache.stride + offset;
         scores.clear();
-        scores.extend(
-            (span.start..span.end).map(|position| dot(query, &self.keys[at(position)]) * scale),
-        );
-        let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        scores.resize(end - start, 0.0);
+        let mut largest = f32::NEG_INFINITY;
+        let mut at = first;
+        for score in scores.iter_mut() {
+            *score = dot(query, &cache.keys[at..at + cache.dim]) * scale;
+            largest = if *score > largest { *score } else { largest };
+            at += cache.stride;
+        }
         for score in scores.iter_mut() {
             *score = exp(*score - largest);
         }
-        let total: f32 = scores.iter().sum();
-        for (position, weight) in (span.start..span.end).zip(scores.iter()) {
-            for (out, value) in out.iter_mut().zip(&self.values[at(position)]) {
+        let mut total = 0f32;
+        let mut at = first;
+        for weight in scores.iter() {
+            total += weight;
+            for (out, value) in out.iter_mut().zip(&cache.values[at..at + cache.dim]) {
                 *out = weight.mul_add(*value, *out);
             }
+            at += cache.stride;
         }
         let inverse = 1.0 / total;
-        out.iter_mut().for_each(|out| *out *= inverse);
+        for out in out.iter_mut() {
+            *out *= inverse;
+        }
     }
 }
 
@@ -127,5 +144,9 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
             sums[lane] += sums[lane + width];
         }
     }
-    a_rest.iter().zip(b_rest).fold(sums[0], |sum, (a, b)| a.mul_add(*b, sum))
+    let mut sum = sums[0];
+    for (a, b) in a_rest.iter().zip(b_rest) {
+        sum = a.mul_add(*b, sum);
+    }
+    sum
 }

@@ -4,7 +4,10 @@
 //! tiles keep a second copy of the weights, inflate Q6_K to eight bits, and take other paths for one row than for several.
 //! `portable` computes the same numbers bit for bit; tests compare the two.
 
-#![allow(unsafe_code, reason = "vector loads from references of exactly the loaded size")]
+#![allow(
+    unsafe_code,
+    reason = "vector loads from references of exactly the loaded size"
+)]
 
 use core::arch::x86_64::{
     __m512, __m512i, _mm_loadu_si128, _mm256_loadu_si256, _mm512_and_si512, _mm512_cvtepi8_epi32,
@@ -16,8 +19,8 @@ use core::arch::x86_64::{
 
 use half::f16;
 
-use super::activations::{Activations, SUM};
-use super::tiles::{BLOCK, COLUMNS, SUPER, TileQ4K, TileQ6K, TileQ41, TileQ80};
+use super::activations::Activations;
+use super::tiles::{COLUMNS, TileQ4K, TileQ6K, TileQ41, TileQ80};
 
 /// Sums of one tile column for `R` rows.
 pub(crate) type Sums<const R: usize> = [[f32; COLUMNS]; R];
@@ -73,14 +76,18 @@ fn load_f16(values: &[f16; COLUMNS]) -> __m512 {
 #[target_feature(enable = "avx512f")]
 fn load_u8(values: &[u8; COLUMNS]) -> __m512 {
     // SAFETY: 16 bytes are what an unaligned load reads.
-    _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(unsafe { _mm_loadu_si128(values.as_ptr().cast()) }))
+    _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(unsafe {
+        _mm_loadu_si128(values.as_ptr().cast())
+    }))
 }
 
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn load_i8(values: &[i8; COLUMNS]) -> __m512 {
     // SAFETY: 16 bytes are what an unaligned load reads.
-    _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(unsafe { _mm_loadu_si128(values.as_ptr().cast()) }))
+    _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(unsafe {
+        _mm_loadu_si128(values.as_ptr().cast())
+    }))
 }
 
 #[inline]
@@ -94,47 +101,19 @@ fn store<const R: usize>(sums: [__m512; R]) -> Sums<R> {
     out
 }
 
-/// The quants, scales and sums of the `R` rows that start at `row`.
-struct Rows<'a, const R: usize> {
-    /// Eight words of four quants for each 32 inputs.
-    words: [&'a [[i32; 8]]; R],
-    scales: [&'a [f32]; R],
-    /// Two sums for each 32 inputs.
-    sums: [&'a [[i32; 2]]; R],
-}
-
-impl<'a, const R: usize> Rows<'a, R> {
-    #[inline]
-    fn new(acts: &'a Activations, row: usize, group: usize) -> Self {
-        let k = acts.k;
-        let words = |r| &acts.words[(row + r) * (k / 4)..][..k / 4];
-        let sums = |r| &acts.sums[(row + r) * (k / SUM)..][..k / SUM];
-        Self {
-            words: std::array::from_fn(|r| words(r).as_chunks::<8>().0),
-            scales: std::array::from_fn(|r| &acts.scales[(row + r) * (k / group)..][..k / group]),
-            sums: std::array::from_fn(|r| sums(r).as_chunks::<2>().0),
-        }
-    }
-}
-
 /// Adds 32 inputs of nibbles to the integer sums of each row.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn add_nibbles<const R: usize>(
-    mut sums: [__m512i; R],
-    quants: &[u8; 256],
-    rows: &Rows<R>,
-    block: usize,
-) -> [__m512i; R] {
+fn nibble_sums<const R: usize>(quants: &[u8; 256], words: &[[i32; 8]; R]) -> [__m512i; R] {
     let mask = _mm512_set1_epi8(15);
+    let mut sums = [_mm512_setzero_si512(); R];
     for (group, bytes) in quants.as_chunks::<64>().0.iter().enumerate() {
         let bytes = load64(bytes);
         let low = _mm512_and_si512(bytes, mask);
         let high = _mm512_and_si512(_mm512_srli_epi16::<4>(bytes), mask);
         for r in 0..R {
-            let words = &rows.words[r][block];
-            sums[r] = _mm512_dpbusd_epi32(sums[r], low, _mm512_set1_epi32(words[group]));
-            sums[r] = _mm512_dpbusd_epi32(sums[r], high, _mm512_set1_epi32(words[group + 4]));
+            sums[r] = _mm512_dpbusd_epi32(sums[r], low, _mm512_set1_epi32(words[r][group]));
+            sums[r] = _mm512_dpbusd_epi32(sums[r], high, _mm512_set1_epi32(words[r][group + 4]));
         }
     }
     sums
@@ -142,26 +121,25 @@ fn add_nibbles<const R: usize>(
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 fn q4k<const R: usize>(tiles: &[TileQ4K], acts: &Activations, row: usize) -> Sums<R> {
-    let rows = Rows::<R>::new(acts, row, SUPER);
+    let rows = acts.group::<R>(row);
+    let blocks = rows.words.as_chunks::<8>().0.iter().zip(rows.sums.as_chunks::<8>().0);
     let mut totals = [_mm512_setzero_ps(); R];
-    for (block, tile) in tiles.iter().enumerate() {
+    for ((tile, scales), (words, row_sums)) in tiles.iter().zip(rows.scales).zip(blocks) {
         let mut products = [_mm512_setzero_ps(); R];
         let mut offsets = [_mm512_setzero_ps(); R];
         for sub in 0..8 {
-            let at = block * (SUPER / BLOCK) + sub;
-            let zero = [_mm512_setzero_si512(); R];
-            let sums = add_nibbles(zero, &tile.quants[sub], &rows, at);
+            let sums = nibble_sums(&tile.quants[sub], &words[sub]);
             let scale = load_u8(&tile.scales[sub]);
             let min = load_u8(&tile.mins[sub]);
             for r in 0..R {
                 products[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[r]), scale, products[r]);
-                let sum = (rows.sums[r][at][0] + rows.sums[r][at][1]) as f32;
-                offsets[r] = _mm512_fmadd_ps(min, _mm512_set1_ps(sum), offsets[r]);
+                let sum = _mm512_set1_ps(row_sums[sub][r].whole);
+                offsets[r] = _mm512_fmadd_ps(min, sum, offsets[r]);
             }
         }
         let (d, dmin) = (load_f16(&tile.d), load_f16(&tile.dmin));
         for r in 0..R {
-            let scale = _mm512_set1_ps(rows.scales[r][block]);
+            let scale = _mm512_set1_ps(scales[r]);
             totals[r] = _mm512_fmadd_ps(products[r], _mm512_mul_ps(d, scale), totals[r]);
             totals[r] = _mm512_fnmadd_ps(offsets[r], _mm512_mul_ps(dmin, scale), totals[r]);
         }
@@ -171,26 +149,29 @@ fn q4k<const R: usize>(tiles: &[TileQ4K], acts: &Activations, row: usize) -> Sum
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 fn q6k<const R: usize>(tiles: &[TileQ6K], acts: &Activations, row: usize) -> Sums<R> {
-    let rows = Rows::<R>::new(acts, row, SUPER);
+    let rows = acts.group::<R>(row);
+    let blocks = rows.words.as_chunks::<8>().0.iter().zip(rows.sums.as_chunks::<8>().0);
+    let middle = _mm512_set1_ps(32.0);
     let mut totals = [_mm512_setzero_ps(); R];
-    for (block, tile) in tiles.iter().enumerate() {
+    for ((tile, scales), (words, row_sums)) in tiles.iter().zip(rows.scales).zip(blocks) {
         let mut products = [_mm512_setzero_ps(); R];
         for sub in 0..16 {
-            let (at, half) = (block * (SUPER / BLOCK) + sub / 2, sub % 2);
             let values = six_bits(&tile.low[sub], &tile.high[sub]);
             let scale = load_i8(&tile.scales[sub]);
             for r in 0..R {
-                let mut sum = _mm512_set1_epi32(-32 * rows.sums[r][at][half]);
+                let mut sum = _mm512_setzero_si512();
                 for (group, values) in values.iter().enumerate() {
-                    let word = _mm512_set1_epi32(rows.words[r][at][half * 4 + group]);
+                    let word = _mm512_set1_epi32(words[sub / 2][r][sub % 2 * 4 + group]);
                     sum = _mm512_dpbusd_epi32(sum, *values, word);
                 }
-                products[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), scale, products[r]);
+                let row_sum = _mm512_set1_ps(row_sums[sub / 2][r].halves[sub % 2]);
+                let sum = _mm512_fnmadd_ps(middle, row_sum, _mm512_cvtepi32_ps(sum));
+                products[r] = _mm512_fmadd_ps(sum, scale, products[r]);
             }
         }
         let d = load_f16(&tile.d);
         for r in 0..R {
-            let scale = _mm512_set1_ps(rows.scales[r][block]);
+            let scale = _mm512_set1_ps(scales[r]);
             totals[r] = _mm512_fmadd_ps(products[r], _mm512_mul_ps(d, scale), totals[r]);
         }
     }
@@ -217,17 +198,18 @@ fn six_bits(low: &[u8; 128], high: &[u8; 64]) -> [__m512i; 4] {
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 fn q41<const R: usize>(tiles: &[TileQ41], acts: &Activations, row: usize) -> Sums<R> {
-    let rows = Rows::<R>::new(acts, row, BLOCK);
+    let rows = acts.group::<R>(row);
+    let blocks = rows.words.iter().zip(rows.sums).zip(rows.scales);
     let mut totals = [_mm512_setzero_ps(); R];
-    for (block, tile) in tiles.iter().enumerate() {
-        let sums = add_nibbles([_mm512_setzero_si512(); R], &tile.quants, &rows, block);
+    for (tile, ((words, row_sums), scales)) in tiles.iter().zip(blocks) {
+        let sums = nibble_sums(&tile.quants, words);
         let (d, m) = (load_f16(&tile.d), load_f16(&tile.m));
         for r in 0..R {
-            let scale = rows.scales[r][block];
-            let sum = (rows.sums[r][block][0] + rows.sums[r][block][1]) as f32;
-            let d = _mm512_mul_ps(d, _mm512_set1_ps(scale));
-            totals[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[r]), d, totals[r]);
-            totals[r] = _mm512_fmadd_ps(m, _mm512_set1_ps(scale * sum), totals[r]);
+            let scale = _mm512_set1_ps(scales[r]);
+            let row_sum = _mm512_set1_ps(scales[r] * row_sums[r].whole);
+            let product = _mm512_mul_ps(d, scale);
+            totals[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[r]), product, totals[r]);
+            totals[r] = _mm512_fmadd_ps(m, row_sum, totals[r]);
         }
     }
     store(totals)
@@ -235,23 +217,25 @@ fn q41<const R: usize>(tiles: &[TileQ41], acts: &Activations, row: usize) -> Sum
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 fn q80<const R: usize>(tiles: &[TileQ80], acts: &Activations, row: usize) -> Sums<R> {
-    let rows = Rows::<R>::new(acts, row, BLOCK);
+    let rows = acts.group::<R>(row);
+    let blocks = rows.words.iter().zip(rows.sums).zip(rows.scales);
+    let middle = _mm512_set1_ps(128.0);
     let mut totals = [_mm512_setzero_ps(); R];
-    for (block, tile) in tiles.iter().enumerate() {
-        let mut sums: [__m512i; R] = std::array::from_fn(|r| {
-            _mm512_set1_epi32(-128 * (rows.sums[r][block][0] + rows.sums[r][block][1]))
-        });
+    for (tile, ((words, row_sums), scales)) in tiles.iter().zip(blocks) {
+        let mut sums = [_mm512_setzero_si512(); R];
         for (group, bytes) in tile.quants.as_chunks::<64>().0.iter().enumerate() {
             let bytes = load64(bytes);
             for r in 0..R {
-                let word = _mm512_set1_epi32(rows.words[r][block][group]);
+                let word = _mm512_set1_epi32(words[r][group]);
                 sums[r] = _mm512_dpbusd_epi32(sums[r], bytes, word);
             }
         }
         let d = load_f16(&tile.d);
         for r in 0..R {
-            let d = _mm512_mul_ps(d, _mm512_set1_ps(rows.scales[r][block]));
-            totals[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[r]), d, totals[r]);
+            let row_sum = _mm512_set1_ps(row_sums[r].whole);
+            let sum = _mm512_fnmadd_ps(middle, row_sum, _mm512_cvtepi32_ps(sums[r]));
+            let d = _mm512_mul_ps(d, _mm512_set1_ps(scales[r]));
+            totals[r] = _mm512_fmadd_ps(sum, d, totals[r]);
         }
     }
     store(totals)

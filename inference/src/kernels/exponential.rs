@@ -14,10 +14,9 @@ pub(crate) fn exp(x: f32) -> f32 {
     let x = x.clamp(-87.0, 88.0);
     let n = (x * LOG2_E).round_ties_even();
     let r = n.mul_add(-LN_2_LOW, n.mul_add(-LN_2_HIGH, x));
-    let mut p = 1.0 / 5040.0f32;
-    for factor in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
-        p = p.mul_add(r, factor);
-    }
+    let p = (1.0 / 5040.0f32).mul_add(r, 1.0 / 720.0).mul_add(r, 1.0 / 120.0);
+    let p = p.mul_add(r, 1.0 / 24.0).mul_add(r, 1.0 / 6.0).mul_add(r, 0.5);
+    let p = p.mul_add(r, 1.0).mul_add(r, 1.0);
     // `n` is a whole number in -126..=127, so the shifted sum is a valid exponent.
     p * f32::from_bits(((n as i32 + 127) as u32) << 23)
 }

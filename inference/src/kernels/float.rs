@@ -4,7 +4,7 @@
 //! libraries that pick a blocking by shape do not promise.
 
 use half::{bf16, f16};
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 
 use super::tiles::COLUMNS;
 
@@ -48,23 +48,40 @@ pub(crate) fn sums<const R: usize, W: Weight>(
     activations: &[f32],
     row: usize,
 ) -> [[f32; COLUMNS]; R] {
-    Arch::new().dispatch(
-        #[inline(always)]
-        || {
-            let k = weights.len() / COLUMNS;
-            let rows: [&[f32]; R] = std::array::from_fn(|r| &activations[(row + r) * k..][..k]);
-            let mut sums = [[0f32; COLUMNS]; R];
-            for (i, weights) in weights.as_chunks::<COLUMNS>().0.iter().enumerate() {
-                let weights = weights.map(W::widen);
-                for (sums, row) in sums.iter_mut().zip(rows) {
-                    for (sum, weight) in sums.iter_mut().zip(weights) {
-                        *sum = weight.mul_add(row[i], *sum);
-                    }
+    Arch::new().dispatch(Tile::<R, W> { weights, activations, row })
+}
+
+/// The arguments of [`sums`].
+struct Tile<'a, const R: usize, W> {
+    weights: &'a [W],
+    activations: &'a [f32],
+    row: usize,
+}
+
+impl<const R: usize, W: Weight> WithSimd for Tile<'_, R, W> {
+    type Output = [[f32; COLUMNS]; R];
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> Self::Output {
+        let k = self.weights.len() / COLUMNS;
+        let mut rows = [&self.activations[..0]; R];
+        for r in 0..R {
+            rows[r] = &self.activations[(self.row + r) * k..][..k];
+        }
+        let mut sums = [[0f32; COLUMNS]; R];
+        for (i, weights) in self.weights.as_chunks::<COLUMNS>().0.iter().enumerate() {
+            let mut wide = [0f32; COLUMNS];
+            for column in 0..COLUMNS {
+                wide[column] = weights[column].widen();
+            }
+            for r in 0..R {
+                for column in 0..COLUMNS {
+                    sums[r][column] = wide[column].mul_add(rows[r][i], sums[r][column]);
                 }
             }
-            sums
-        },
-    )
+        }
+        sums
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The feed-forward gate, `activation(gate) * up`, in one pass over memory.
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, WithDType, bail};
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::exponential::exp;
@@ -33,9 +33,10 @@ impl CustomOp2 for Gated {
         up: &CpuStorage,
         up_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let (Some(gate_range), Some(up_range)) =
-            (gate_layout.contiguous_offsets(), up_layout.contiguous_offsets())
-        else {
+        let (Some(gate_range), Some(up_range)) = (
+            gate_layout.contiguous_offsets(),
+            up_layout.contiguous_offsets(),
+        ) else {
             bail!("gated: inputs must be contiguous");
         };
         let gate = &gate.as_slice::<f32>()?[gate_range.0..gate_range.1];
@@ -43,20 +44,34 @@ impl CustomOp2 for Gated {
         let mut out = vec![0f32; gate.len()];
         let inputs = gate.par_chunks(CHUNK).zip(up.par_chunks(CHUNK));
         out.par_chunks_mut(CHUNK).zip(inputs).for_each(|(out, (gate, up))| {
-            let apply = |gate: f32| match self.0 {
-                Activation::Silu => silu(gate),
-                Activation::GeluTanh => gelu_tanh(gate),
-            };
-            Arch::new().dispatch(
-                #[inline(always)]
-                || {
-                    for ((out, gate), up) in out.iter_mut().zip(gate).zip(up) {
-                        *out = apply(*gate) * up;
-                    }
-                },
-            );
+            let arch = Arch::new();
+            match self.0 {
+                Activation::Silu => arch.dispatch(Apply { out, gate, up, activation: silu }),
+                Activation::GeluTanh => {
+                    arch.dispatch(Apply { out, gate, up, activation: gelu_tanh });
+                }
+            }
         });
         Ok((f32::to_cpu_storage_owned(out), gate_layout.shape().clone()))
+    }
+}
+
+/// `out = activation(gate) * up`.
+struct Apply<'a, F> {
+    out: &'a mut [f32],
+    gate: &'a [f32],
+    up: &'a [f32],
+    activation: F,
+}
+
+impl<F: Fn(f32) -> f32> WithSimd for Apply<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for ((out, gate), up) in self.out.iter_mut().zip(self.gate).zip(self.up) {
+            *out = (self.activation)(*gate) * up;
+        }
     }
 }
 
@@ -84,8 +99,14 @@ mod tests {
             let silu_exact = x / (1.0 + (-x).exp());
             let y = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3));
             let gelu_exact = 0.5 * x * (1.0 + y.tanh());
-            assert!((f64::from(silu(x as f32)) - silu_exact).abs() < 2e-6, "silu at {x}");
-            assert!((f64::from(gelu_tanh(x as f32)) - gelu_exact).abs() < 2e-6, "gelu at {x}");
+            assert!(
+                (f64::from(silu(x as f32)) - silu_exact).abs() < 2e-6,
+                "silu at {x}"
+            );
+            assert!(
+                (f64::from(gelu_tanh(x as f32)) - gelu_exact).abs() < 2e-6,
+                "gelu at {x}"
+            );
         }
     }
 }

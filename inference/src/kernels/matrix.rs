@@ -6,7 +6,7 @@
 use half::{bf16, f16};
 use rayon::prelude::*;
 
-use super::activations::{Activations, Scheme};
+use super::activations::{Activations, ROWS, Row, Scheme};
 #[cfg(target_arch = "x86_64")]
 use super::avx512::Vnni;
 use super::tiles::{BLOCK, COLUMNS, SUPER, TileQ4K, TileQ6K, TileQ41, TileQ80};
@@ -30,9 +30,6 @@ pub(crate) enum Tiles {
     Bf16(Vec<bf16>),
 }
 
-/// Most rows that one pass over a tile serves; more registers than this there are not.
-const ROWS: usize = 8;
-
 /// Sums of `R` rows for one tile.
 type Sums<const R: usize> = [[f32; COLUMNS]; R];
 
@@ -45,7 +42,7 @@ trait Product: Sync {
 trait Kernel: Sync + Sized {
     const INPUTS: usize;
     const SCHEME: Scheme;
-    fn portable(tiles: &[Self], acts: &Activations, row: usize) -> [f32; COLUMNS];
+    fn portable(tiles: &[Self], row: Row) -> [f32; COLUMNS];
     #[cfg(target_arch = "x86_64")]
     fn vector<const R: usize>(by: Vnni, tiles: &[Self], acts: &Activations, row: usize) -> Sums<R>;
 }
@@ -81,8 +78,8 @@ impl Kernel for TileQ4K {
     const INPUTS: usize = SUPER;
     const SCHEME: Scheme = Scheme::Super;
     #[inline(always)]
-    fn portable(tiles: &[Self], acts: &Activations, row: usize) -> [f32; COLUMNS] {
-        portable::q4k(tiles, acts, row)
+    fn portable(tiles: &[Self], row: Row) -> [f32; COLUMNS] {
+        portable::q4k(tiles, row)
     }
     #[cfg(target_arch = "x86_64")]
     fn vector<const R: usize>(by: Vnni, tiles: &[Self], acts: &Activations, row: usize) -> Sums<R> {
@@ -94,8 +91,8 @@ impl Kernel for TileQ6K {
     const INPUTS: usize = SUPER;
     const SCHEME: Scheme = Scheme::Super;
     #[inline(always)]
-    fn portable(tiles: &[Self], acts: &Activations, row: usize) -> [f32; COLUMNS] {
-        portable::q6k(tiles, acts, row)
+    fn portable(tiles: &[Self], row: Row) -> [f32; COLUMNS] {
+        portable::q6k(tiles, row)
     }
     #[cfg(target_arch = "x86_64")]
     fn vector<const R: usize>(by: Vnni, tiles: &[Self], acts: &Activations, row: usize) -> Sums<R> {
@@ -107,8 +104,8 @@ impl Kernel for TileQ41 {
     const INPUTS: usize = BLOCK;
     const SCHEME: Scheme = Scheme::Block;
     #[inline(always)]
-    fn portable(tiles: &[Self], acts: &Activations, row: usize) -> [f32; COLUMNS] {
-        portable::q41(tiles, acts, row)
+    fn portable(tiles: &[Self], row: Row) -> [f32; COLUMNS] {
+        portable::q41(tiles, row)
     }
     #[cfg(target_arch = "x86_64")]
     fn vector<const R: usize>(by: Vnni, tiles: &[Self], acts: &Activations, row: usize) -> Sums<R> {
@@ -120,8 +117,8 @@ impl Kernel for TileQ80 {
     const INPUTS: usize = BLOCK;
     const SCHEME: Scheme = Scheme::Block;
     #[inline(always)]
-    fn portable(tiles: &[Self], acts: &Activations, row: usize) -> [f32; COLUMNS] {
-        portable::q80(tiles, acts, row)
+    fn portable(tiles: &[Self], row: Row) -> [f32; COLUMNS] {
+        portable::q80(tiles, row)
     }
     #[cfg(target_arch = "x86_64")]
     fn vector<const R: usize>(by: Vnni, tiles: &[Self], acts: &Activations, row: usize) -> Sums<R> {
@@ -142,11 +139,28 @@ impl<T: Kernel> Product for Quantised<'_, T> {
         match self.by {
             #[cfg(target_arch = "x86_64")]
             By::Vnni(vnni) => T::vector(vnni, tiles, &self.acts, row),
-            By::Portable => pulp::Arch::new().dispatch(
-                #[inline(always)]
-                || std::array::from_fn(|r| T::portable(tiles, &self.acts, row + r)),
-            ),
+            By::Portable => pulp::Arch::new().dispatch(Portably { acts: &self.acts, tiles, row }),
         }
+    }
+}
+
+/// `R` rows from `row` on by the portable kernel, with whatever vector instructions the compiler finds for it.
+struct Portably<'a, const R: usize, T> {
+    acts: &'a Activations,
+    tiles: &'a [T],
+    row: usize,
+}
+
+impl<const R: usize, T: Kernel> pulp::WithSimd for Portably<'_, R, T> {
+    type Output = Sums<R>;
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) -> Sums<R> {
+        let mut sums = [[0f32; COLUMNS]; R];
+        for (r, sums) in sums.iter_mut().enumerate() {
+            *sums = T::portable(self.tiles, self.acts.row(self.row + r));
+        }
+        sums
     }
 }
 
@@ -181,9 +195,30 @@ impl Matrix {
             Tiles::Q6K(tiles) => self.quantised(tiles, rows, by),
             Tiles::Q41(tiles) => self.quantised(tiles, rows, by),
             Tiles::Q80(tiles) => self.quantised(tiles, rows, by),
-            Tiles::F32(weights) => self.run(&Float { weights, rows, k: self.k }, rows),
-            Tiles::F16(weights) => self.run(&Float { weights, rows, k: self.k }, rows),
-            Tiles::Bf16(weights) => self.run(&Float { weights, rows, k: self.k }, rows),
+            Tiles::F32(weights) => self.run(
+                &Float {
+                    weights,
+                    rows,
+                    k: self.k,
+                },
+                rows,
+            ),
+            Tiles::F16(weights) => self.run(
+                &Float {
+                    weights,
+                    rows,
+                    k: self.k,
+                },
+                rows,
+            ),
+            Tiles::Bf16(weights) => self.run(
+                &Float {
+                    weights,
+                    rows,
+                    k: self.k,
+                },
+                rows,
+            ),
         }
     }
 
@@ -199,16 +234,36 @@ impl Matrix {
         let mut out = vec![0f32; m * n];
         let threads = rayon::current_num_threads().min(tiles);
         if threads <= 1 {
-            strip(product, 0..tiles, &mut Strip { out: &mut out, first: 0, width: n, m });
+            strip(
+                product,
+                0..tiles,
+                &mut Strip {
+                    out: &mut out,
+                    first: 0,
+                    width: n,
+                    m,
+                },
+            );
             return out;
         }
         let share = tiles.div_ceil(threads);
         if m == 1 {
-            out.par_chunks_mut(share * COLUMNS).enumerate().for_each(|(i, out)| {
-                let (first, width) = (i * share * COLUMNS, out.len());
-                let range = i * share..i * share + width.div_ceil(COLUMNS);
-                strip(product, range, &mut Strip { out, first, width, m });
-            });
+            out.par_chunks_mut(share * COLUMNS)
+                .enumerate()
+                .for_each(|(i, out)| {
+                    let (first, width) = (i * share * COLUMNS, out.len());
+                    let range = i * share..i * share + width.div_ceil(COLUMNS);
+                    strip(
+                        product,
+                        range,
+                        &mut Strip {
+                            out,
+                            first,
+                            width,
+                            m,
+                        },
+                    );
+                });
             return out;
         }
         let strips: Vec<(usize, usize, Vec<f32>)> = (0..tiles.div_ceil(share))
@@ -218,7 +273,16 @@ impl Matrix {
                 let width = end - first;
                 let mut out = vec![0f32; m * width];
                 let range = i * share..i * share + width.div_ceil(COLUMNS);
-                strip(product, range, &mut Strip { out: &mut out, first, width, m });
+                strip(
+                    product,
+                    range,
+                    &mut Strip {
+                        out: &mut out,
+                        first,
+                        width,
+                        m,
+                    },
+                );
                 (first, width, out)
             })
             .collect();

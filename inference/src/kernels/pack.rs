@@ -63,35 +63,65 @@ impl Matrix {
         (n, k): (usize, usize),
     ) -> Result<Self, WeightFormatError> {
         if format.block_size() > k || !k.is_multiple_of(format.block_size()) {
-            return Err(WeightFormatError::Inputs { inputs: k, block: format.block_size() });
+            return Err(WeightFormatError::Inputs {
+                inputs: k,
+                block: format.block_size(),
+            });
         }
         let expected = n * k / format.block_size() * format.type_size();
         if bytes.len() != expected {
-            return Err(WeightFormatError::Bytes { found: bytes.len(), expected });
+            return Err(WeightFormatError::Bytes {
+                found: bytes.len(),
+                expected,
+            });
         }
         let tiles = match format {
             GgmlDType::Q4K => {
-                let blocks = Blocks { bytes, size: Q4K_BYTES, per_row: k / SUPER };
+                let blocks = Blocks {
+                    bytes,
+                    size: Q4K_BYTES,
+                    per_row: k / SUPER,
+                };
                 Tiles::Q4K(blocks.tiles(n, &TileQ4K::ZERO, TileQ4K::place))
             }
             GgmlDType::Q6K => {
-                let blocks = Blocks { bytes, size: Q6K_BYTES, per_row: k / SUPER };
+                let blocks = Blocks {
+                    bytes,
+                    size: Q6K_BYTES,
+                    per_row: k / SUPER,
+                };
                 Tiles::Q6K(blocks.tiles(n, &TileQ6K::ZERO, TileQ6K::place))
             }
             GgmlDType::Q4_1 => {
-                let blocks = Blocks { bytes, size: Q41_BYTES, per_row: k / BLOCK };
+                let blocks = Blocks {
+                    bytes,
+                    size: Q41_BYTES,
+                    per_row: k / BLOCK,
+                };
                 Tiles::Q41(blocks.tiles(n, &TileQ41::ZERO, TileQ41::place))
             }
             GgmlDType::Q4_0 => {
-                let blocks = Blocks { bytes, size: Q40_BYTES, per_row: k / BLOCK };
+                let blocks = Blocks {
+                    bytes,
+                    size: Q40_BYTES,
+                    per_row: k / BLOCK,
+                };
                 Tiles::Q41(blocks.tiles(n, &TileQ41::ZERO, TileQ41::place_q40))
             }
             GgmlDType::Q8_0 => {
-                let blocks = Blocks { bytes, size: Q80_BYTES, per_row: k / BLOCK };
+                let blocks = Blocks {
+                    bytes,
+                    size: Q80_BYTES,
+                    per_row: k / BLOCK,
+                };
                 Tiles::Q80(blocks.tiles(n, &TileQ80::ZERO, TileQ80::place))
             }
             GgmlDType::Q5_0 => {
-                let blocks = Blocks { bytes, size: Q50_BYTES, per_row: k / BLOCK };
+                let blocks = Blocks {
+                    bytes,
+                    size: Q50_BYTES,
+                    per_row: k / BLOCK,
+                };
                 Tiles::Q80(blocks.tiles(n, &TileQ80::ZERO, TileQ80::place_q50))
             }
             GgmlDType::F32 => {
@@ -117,7 +147,11 @@ struct Blocks<'a> {
 impl Blocks<'_> {
     fn tiles<T: Clone>(&self, n: usize, zero: &T, place: fn(&mut T, usize, &[u8])) -> Vec<T> {
         let mut tiles = vec![zero.clone(); n.div_ceil(COLUMNS) * self.per_row];
-        for (row, blocks) in self.bytes.chunks_exact(self.size * self.per_row).enumerate() {
+        for (row, blocks) in self
+            .bytes
+            .chunks_exact(self.size * self.per_row)
+            .enumerate()
+        {
             let tiles = &mut tiles[row / COLUMNS * self.per_row..][..self.per_row];
             for (tile, block) in tiles.iter_mut().zip(blocks.chunks_exact(self.size)) {
                 place(tile, row % COLUMNS, block);
@@ -132,7 +166,12 @@ fn two(bytes: &[u8], i: usize) -> [u8; 2] {
 }
 
 fn four(bytes: &[u8], i: usize) -> [u8; 4] {
-    [bytes[4 * i], bytes[4 * i + 1], bytes[4 * i + 2], bytes[4 * i + 3]]
+    [
+        bytes[4 * i],
+        bytes[4 * i + 1],
+        bytes[4 * i + 2],
+        bytes[4 * i + 3],
+    ]
 }
 
 fn interleave<W: super::float::Weight>(
@@ -156,7 +195,10 @@ fn round_to_q80(
     (n, k): (usize, usize),
 ) -> Result<Vec<TileQ80>, WeightFormatError> {
     if !k.is_multiple_of(BLOCK) {
-        return Err(WeightFormatError::Inputs { inputs: k, block: BLOCK });
+        return Err(WeightFormatError::Inputs {
+            inputs: k,
+            block: BLOCK,
+        });
     }
     let row_bytes = k / format.block_size() * format.type_size();
     let mut tiles = Vec::with_capacity(n.div_ceil(COLUMNS) * (k / BLOCK));
@@ -166,7 +208,11 @@ fn round_to_q80(
         let floats = QTensor::new(storage, (n, k))?.dequantize(&Device::Cpu)?;
         let rounded = QTensor::quantize(&floats, GgmlDType::Q8_0)?;
         let bytes = rounded.data()?;
-        let blocks = Blocks { bytes: &bytes, size: Q80_BYTES, per_row: k / BLOCK };
+        let blocks = Blocks {
+            bytes: &bytes,
+            size: Q80_BYTES,
+            per_row: k / BLOCK,
+        };
         tiles.extend(blocks.tiles(n, &TileQ80::ZERO, TileQ80::place));
     }
     Ok(tiles)
@@ -187,7 +233,10 @@ impl CustomOp1 for &Matrix {
             candle_core::bail!("matrix: activations must be contiguous");
         };
         if k != self.k {
-            candle_core::bail!("matrix: activations have {k} columns, the weights {}", self.k);
+            candle_core::bail!(
+                "matrix: activations have {k} columns, the weights {}",
+                self.k
+            );
         }
         let out = self.multiply(&storage.as_slice::<f32>()?[start..end]);
         Ok((f32::to_cpu_storage_owned(out), Shape::from((rows, self.n))))

@@ -39,7 +39,10 @@ fn matrix(format: GgmlDType, (n, k): (usize, usize)) -> (Matrix, Vec<f32>) {
     let quantised = QTensor::quantize(&weights, format).unwrap();
     let bytes = quantised.data().unwrap();
     let storage = QStorage::from_data(Cow::Borrowed(&bytes), &Device::Cpu, format).unwrap();
-    let dense = QTensor::new(storage, (n, k)).unwrap().dequantize(&Device::Cpu).unwrap();
+    let dense = QTensor::new(storage, (n, k))
+        .unwrap()
+        .dequantize(&Device::Cpu)
+        .unwrap();
     let dense = dense.flatten_all().unwrap().to_vec1::<f32>().unwrap();
     (Matrix::pack(&bytes, format, (n, k)).unwrap(), dense)
 }
@@ -73,7 +76,10 @@ fn a_row_has_the_same_bits_in_every_batch() {
     let rows = noise(11, 19 * k);
     for format in FORMATS {
         let (matrix, _) = matrix(format, (n, k));
-        let single: Vec<f32> = rows.chunks_exact(k).flat_map(|row| matrix.multiply(row)).collect();
+        let single: Vec<f32> = rows
+            .chunks_exact(k)
+            .flat_map(|row| matrix.multiply(row))
+            .collect();
         for m in 2..=19 {
             let batch = matrix.multiply(&rows[..m * k]);
             assert!(batch == single[..m * n], "{format:?} with {m} rows");
@@ -85,14 +91,22 @@ fn a_row_has_the_same_bits_in_every_batch() {
 fn threads_change_no_bit() {
     let (n, k) = (200, 256);
     let rows = noise(5, 3 * k);
-    let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+    let pool = |threads| {
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap()
+    };
     let (one, two) = (pool(1), pool(2));
     for format in FORMATS {
         let (matrix, _) = matrix(format, (n, k));
         for m in [1, 3] {
             let rows = &rows[..m * k];
             let single = one.install(|| matrix.multiply(rows));
-            assert!(single == two.install(|| matrix.multiply(rows)), "{format:?}");
+            assert!(
+                single == two.install(|| matrix.multiply(rows)),
+                "{format:?}"
+            );
         }
     }
 }
@@ -103,14 +117,24 @@ fn portable_kernels_give_the_vector_kernels_bits() {
     let rows = noise(13, m * k);
     for format in FORMATS {
         let (matrix, _) = matrix(format, (n, k));
-        assert!(matrix.multiply(&rows) == matrix.multiply_portably(&rows), "{format:?}");
+        assert!(
+            matrix.multiply(&rows) == matrix.multiply_portably(&rows),
+            "{format:?}"
+        );
     }
 }
 
 #[test]
 fn wrong_sizes_are_refused() {
-    let error = Matrix::pack(&[0; 100], GgmlDType::Q4K, (1, 256)).err().unwrap();
+    let error = Matrix::pack(&[0; 100], GgmlDType::Q4K, (1, 256))
+        .err()
+        .unwrap();
     assert_eq!(error.to_string(), "100 bytes where 144 were expected");
-    let error = Matrix::pack(&[0; 144], GgmlDType::Q4K, (1, 250)).err().unwrap();
-    assert_eq!(error.to_string(), "250 inputs do not divide into blocks of 256");
+    let error = Matrix::pack(&[0; 144], GgmlDType::Q4K, (1, 250))
+        .err()
+        .unwrap();
+    assert_eq!(
+        error.to_string(),
+        "250 inputs do not divide into blocks of 256"
+    );
 }

@@ -154,8 +154,11 @@ impl TileQ6K {
 }
 
 impl TileQ41 {
-    pub(crate) const ZERO: Self =
-        Self { d: [f16::ZERO; COLUMNS], m: [f16::ZERO; COLUMNS], quants: [0; 256] };
+    pub(crate) const ZERO: Self = Self {
+        d: [f16::ZERO; COLUMNS],
+        m: [f16::ZERO; COLUMNS],
+        quants: [0; 256],
+    };
 
     /// Takes one 20-byte Q4_1 block of the file as column `column`.
     pub(crate) fn place(&mut self, column: usize, block: &[u8]) {
@@ -173,13 +176,20 @@ impl TileQ41 {
 
     fn place_quants(&mut self, column: usize, bytes: &[u8]) {
         place_nibbles(&mut self.quants, column, |k| {
-            if k < 16 { bytes[k] & 15 } else { bytes[k - 16] >> 4 }
+            if k < 16 {
+                bytes[k] & 15
+            } else {
+                bytes[k - 16] >> 4
+            }
         });
     }
 }
 
 impl TileQ80 {
-    pub(crate) const ZERO: Self = Self { d: [f16::ZERO; COLUMNS], quants: [128; 512] };
+    pub(crate) const ZERO: Self = Self {
+        d: [f16::ZERO; COLUMNS],
+        quants: [128; 512],
+    };
 
     /// Takes one 34-byte Q8_0 block of the file as column `column`.
     pub(crate) fn place(&mut self, column: usize, block: &[u8]) {
@@ -193,7 +203,11 @@ impl TileQ80 {
         let high = u32::from_le_bytes([block[2], block[3], block[4], block[5]]);
         let bytes = &block[6..22];
         self.place_integers(column, |k| {
-            let low = if k < 16 { bytes[k] & 15 } else { bytes[k - 16] >> 4 };
+            let low = if k < 16 {
+                bytes[k] & 15
+            } else {
+                bytes[k - 16] >> 4
+            };
             let bit = ((high >> k) & 1) as u8;
             (low | (bit << 4)).cast_signed() - 16
         });
