@@ -1,1 +1,23 @@
-//! To be written.
+//! The verifier: owns every answer.
+//!
+//! It decodes with the target model, re-encodes what a drafter proposes as target tokens, verifies them in the pass that it has
+//! to make anyway, and streams the text. [`app::App`] is the way in; [`config::Config`] says how it runs.
+//!
+//! Invariant: under a method that `Describe` calls lossless, speculation changes when text arrives, never which text. With
+//! `greedy` and `coupled` that is literal, byte for byte: plain decoding is the same loop with nothing proposed.
+
+mod admission;
+pub mod app;
+pub mod args;
+pub mod config;
+mod drafters;
+pub mod error;
+pub mod metrics;
+mod service;
+mod target;
+mod verification;
+
+/// Name of the program, in logs, metrics and `Describe`.
+pub(crate) const NAME: &str = env!("CARGO_PKG_NAME");
+/// Its release.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -1,0 +1,115 @@
+//! Who gets in: so many requests at once, and for the rest an estimate of when to come back. Nobody waits in line.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+/// Weight of the latest reply in the mean duration.
+const GAIN: f64 = 0.2;
+/// What a refused client is told at least and at most.
+const RETRY: std::ops::RangeInclusive<f64> = 1.0..=60.0;
+
+/// Counts requests in progress. Clones share the count.
+#[derive(Clone, Debug)]
+pub(crate) struct Admission {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    limit: usize,
+    admitted: AtomicUsize,
+    /// Smoothed duration of a request, in seconds.
+    mean_seconds: Mutex<f64>,
+}
+
+/// Room for one request, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Permit {
+    shared: Arc<Shared>,
+    since: Instant,
+}
+
+impl Admission {
+    pub(crate) fn new(limit: usize) -> Self {
+        let shared = Shared {
+            limit,
+            admitted: AtomicUsize::new(0),
+            mean_seconds: Mutex::new(*RETRY.start()),
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// Room for one more, or how long it will take until there is some.
+    pub(crate) fn admit(&self) -> Result<Permit, Duration> {
+        let limit = self.shared.limit;
+        let room = |admitted| (admitted < limit).then_some(admitted + 1);
+        let admitted =
+            self.shared
+                .admitted
+                .fetch_update(Ordering::AcqRel, Ordering::Acquire, room);
+        match admitted {
+            Ok(_) => Ok(Permit {
+                shared: Arc::clone(&self.shared),
+                since: Instant::now(),
+            }),
+            Err(_) => Err(self.retry_after()),
+        }
+    }
+
+    pub(crate) fn limit(&self) -> usize {
+        self.shared.limit
+    }
+
+    pub(crate) fn in_progress(&self) -> usize {
+        self.shared.admitted.load(Ordering::Acquire)
+    }
+
+    /// With all places taken, one becomes free after about a mean duration divided by the number of places.
+    fn retry_after(&self) -> Duration {
+        let mean = *self.shared.lock();
+        let seconds = mean / self.shared.limit as f64;
+        Duration::from_secs_f64(seconds.clamp(*RETRY.start(), *RETRY.end()).ceil())
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> std::sync::MutexGuard<'_, f64> {
+        self.mean_seconds
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let took = self.since.elapsed().as_secs_f64();
+        let mut mean = self.shared.lock();
+        *mean += GAIN * (took - *mean);
+        self.shared.admitted.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn place_is_free_again_when_its_permit_is_gone() {
+        let admission = Admission::new(2);
+        let first = admission.admit().unwrap();
+        let second = admission.admit().unwrap();
+        assert_eq!(admission.in_progress(), 2);
+        assert_eq!(admission.admit().unwrap_err(), Duration::from_secs(1));
+        drop(first);
+        assert!(admission.admit().is_ok());
+        drop(second);
+        assert_eq!(admission.in_progress(), 0);
+    }
+}

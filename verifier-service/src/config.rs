@@ -1,0 +1,270 @@
+//! What the process runs with: arguments as final types, checked before anything is bound or loaded.
+
+use std::{path::PathBuf, str::FromStr, time::Duration};
+
+use alignment::{acceptance::Method, deadline};
+use chassis::args::{LogArgs, ServerArgs};
+use inference::{
+    engine::{DeviceChoice, EngineOptions},
+    store::{ModelReference, StoreError},
+};
+
+use tonic::transport::Endpoint;
+
+use crate::args::{Args, TargetArgs};
+
+/// How long a round waits for a block before any latency is known, unless that is over the limit.
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+
+/// Everything the process runs with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The target model.
+    pub model: ModelReference,
+    /// Folder of the model cache; `None` for the user's.
+    pub cache: Option<PathBuf>,
+    /// How the model runs.
+    pub engine: EngineOptions,
+    /// How requests are served.
+    pub serving: Serving,
+    /// Where it listens and how it stops.
+    pub server: ServerArgs,
+    /// What is logged.
+    pub log: LogArgs,
+}
+
+/// How requests are served by a model that is loaded, however it came to be.
+#[derive(Clone, Debug)]
+pub struct Serving {
+    /// Name of the model, as it was asked for.
+    pub model_name: String,
+    /// Addresses of drafters, in order of preference among equals.
+    pub drafters: Vec<String>,
+    /// Requests at once.
+    pub max_sessions: usize,
+    /// Completion tokens of a request.
+    pub max_tokens: u32,
+    /// Method where a request names none; `None`: greedy at temperature 0, coupled above.
+    pub method: Option<Method>,
+    /// Draft tokens of a block, and proxies of a round at most.
+    pub block_length: u32,
+    /// How long rounds wait for blocks.
+    pub deadline: deadline::Options,
+    /// How long requests may go on after the signal to stop.
+    pub grace_period: Duration,
+}
+
+impl Serving {
+    /// The defaults of the command line for a model of this name.
+    pub fn new(model_name: impl Into<String>) -> Self {
+        Self {
+            model_name: model_name.into(),
+            drafters: Vec::new(),
+            max_sessions: 16,
+            max_tokens: 4096,
+            method: None,
+            block_length: 8,
+            deadline: deadline::Options {
+                cap: Duration::from_secs(1),
+                ..deadline::Options::default()
+            },
+            grace_period: Duration::from_secs(30),
+        }
+    }
+}
+
+/// A configuration that cannot be used, by the flag that is wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// Not a reference to a model.
+    #[error("--model cannot be used")]
+    Model(#[source] StoreError),
+    /// A value outside its range.
+    #[error("{flag} is {found}: it must be {expected}")]
+    Range {
+        /// The flag.
+        flag: &'static str,
+        /// What was given.
+        found: String,
+        /// What would be right.
+        expected: String,
+    },
+}
+
+impl TryFrom<Args> for Config {
+    type Error = ConfigError;
+
+    fn try_from(args: Args) -> Result<Self, ConfigError> {
+        let sessions = args.request.max_sessions;
+        let engine = engine(&args.target, sessions)?;
+        let rows = u32::try_from(engine.max_batch_rows).unwrap_or(u32::MAX);
+        let longest = (rows - 1).min(proto::limits::MAX_BLOCK_TOKENS);
+        let speculation = &args.speculation;
+        within("--block-length", speculation.block_length, 1, longest)?;
+        within("--max-tokens", args.request.max_tokens, 1, 1 << 20)?;
+        for address in &args.drafter {
+            check_address(address)?;
+        }
+        let serving = Serving {
+            model_name: args.model.clone(),
+            drafters: args.drafter,
+            max_sessions: sessions,
+            max_tokens: args.request.max_tokens,
+            method: method(&speculation.method)?,
+            block_length: speculation.block_length,
+            deadline: deadline(speculation.draft_deadline_min, speculation.draft_deadline_max)?,
+            grace_period: args.server.grace_period,
+        };
+        Ok(Self {
+            model: args.model.parse().map_err(ConfigError::Model)?,
+            cache: args.cache,
+            engine,
+            serving,
+            server: args.server,
+            log: args.log,
+        })
+    }
+}
+
+/// Whether a channel can be made to `address` later, when there is a runtime.
+fn check_address(address: &str) -> Result<(), ConfigError> {
+    let endpoint = Endpoint::from_shared(address.to_owned());
+    let is_sound = endpoint.is_ok_and(|endpoint| {
+        let uri = endpoint.uri();
+        uri.scheme_str() == Some("http") && uri.host().is_some_and(|host| !host.is_empty())
+    });
+    if is_sound {
+        return Ok(());
+    }
+    let expected = "the address of a drafter, such as http://127.0.0.1:50051";
+    Err(out_of_range("--drafter", address, expected))
+}
+
+fn engine(args: &TargetArgs, sessions: usize) -> Result<EngineOptions, ConfigError> {
+    let processors = || std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = args.threads.unwrap_or_else(processors);
+    within("--threads", threads, 1, 1024)?;
+    within("--max-sessions", sessions, 1, 4096)?;
+    within("--context", args.context, 2, 1 << 24)?;
+    within("--batch-rows", args.batch_rows, 2, 1 << 16)?;
+    within("--queue", args.queue, 2 * sessions, 1 << 20)?;
+    Ok(EngineOptions {
+        threads,
+        max_sessions: sessions,
+        queue: args.queue,
+        max_batch_rows: args.batch_rows,
+        context: args.context,
+        device: device(&args.device)?,
+    })
+}
+
+fn device(name: &str) -> Result<DeviceChoice, ConfigError> {
+    let (kind, number) = name.split_once(':').unwrap_or((name, "0"));
+    match (kind, usize::from_str(number)) {
+        ("cpu", _) if name == "cpu" => Ok(DeviceChoice::Cpu),
+        ("cuda", Ok(number)) => Ok(DeviceChoice::Cuda(number)),
+        ("metal", Ok(number)) => Ok(DeviceChoice::Metal(number)),
+        _ => Err(out_of_range("--device", name, "cpu, cuda, cuda:N, metal or metal:N")),
+    }
+}
+
+fn method(name: &str) -> Result<Option<Method>, ConfigError> {
+    if name == "auto" {
+        return Ok(None);
+    }
+    let known = "auto, greedy, coupled or point_mass";
+    name.parse().map(Some).map_err(|_| out_of_range("--method", name, known))
+}
+
+fn deadline(least: Duration, most: Duration) -> Result<deadline::Options, ConfigError> {
+    let shown = |duration| humantime::format_duration(duration).to_string();
+    if most.is_zero() || most > Duration::from_mins(1) {
+        return Err(out_of_range("--draft-deadline-max", shown(most), "above 0 and at most 1m"));
+    }
+    if least > most {
+        let expected = format!("at most --draft-deadline-max, {}", shown(most));
+        return Err(out_of_range("--draft-deadline-min", shown(least), expected));
+    }
+    Ok(deadline::Options {
+        floor: least,
+        cap: most,
+        initial: FIRST_WAIT.min(most),
+        ..deadline::Options::default()
+    })
+}
+
+fn within<T: PartialOrd + ToString>(
+    flag: &'static str,
+    found: T,
+    least: T,
+    most: T,
+) -> Result<(), ConfigError> {
+    if found >= least && found <= most {
+        return Ok(());
+    }
+    let expected = format!("{} to {}", least.to_string(), most.to_string());
+    Err(out_of_range(flag, found.to_string(), expected))
+}
+
+fn out_of_range(
+    flag: &'static str,
+    found: impl Into<String>,
+    expected: impl Into<String>,
+) -> ConfigError {
+    ConfigError::Range {
+        flag,
+        found: found.into(),
+        expected: expected.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    fn config(flags: &[&str]) -> Result<Config, String> {
+        let args = ["verifier-service", "--model", "qwen2.5-coder-1.5b"];
+        let args = Args::try_parse_from(args.iter().chain(flags)).map_err(|e| e.to_string())?;
+        Config::try_from(args).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn defaults_of_the_command_line_are_those_of_a_loaded_model() {
+        let config = config(&[]).unwrap();
+        let defaults = Serving::new("qwen2.5-coder-1.5b");
+        assert_eq!(format!("{:?}", config.serving), format!("{defaults:?}"));
+        assert_eq!(config.server.listen.port(), 50052);
+    }
+
+    #[test]
+    fn drafters_may_be_repeated_or_separated() {
+        let flags = ["--drafter", "http://a:1,http://b:2", "--drafter", "http://c:3"];
+        let drafters = config(&flags).unwrap().serving.drafters;
+        assert_eq!(drafters, ["http://a:1", "http://b:2", "http://c:3"]);
+    }
+
+    #[test]
+    fn values_that_cannot_be_used_are_refused_by_flag() {
+        for (flag, value) in [
+            ("--block-length", "0"),
+            ("--block-length", "128"),
+            ("--max-sessions", "0"),
+            ("--max-tokens", "0"),
+            ("--threads", "0"),
+            ("--context", "1"),
+            ("--batch-rows", "1"),
+            ("--queue", "31"),
+            ("--device", "tpu"),
+            ("--device", "cpu:1"),
+            ("--method", "typical"),
+            ("--drafter", "127.0.0.1:50051"),
+            ("--draft-deadline-max", "2m"),
+            ("--draft-deadline-min", "3s"),
+        ] {
+            let error = config(&[flag, value]).unwrap_err();
+            assert!(error.starts_with(flag), "{flag} {value}: {error}");
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! The drafters that the configuration names: which one a session gets, and what is known of each.
+//!
+//! A session takes a [`Lease`] and reports on it. Sessions that fail in a row open the drafter's breaker; a probe asks each
+//! drafter for its description from time to time, so that one that is gone is not tried and one that is back is.
+
+mod breaker;
+mod probe;
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use alignment::deadline::{self, RoundLatency};
+use chassis::{channel, channel::AddressError, lifecycle::Lifecycle};
+use proto::{
+    ClientError,
+    drafter::{Client, Opened},
+    model::Fingerprint,
+    verifier::{DrafterState, DrafterStatus, FallbackReason},
+};
+use tokio::sync::Notify;
+
+use breaker::Breaker;
+
+/// Weight of a new round trip in the mean.
+const ROUND_TRIP_GAIN: f64 = 0.2;
+
+/// All drafters. Clones share them.
+#[derive(Clone, Debug)]
+pub(crate) struct Drafters {
+    all: Arc<[Arc<Drafter>]>,
+}
+
+#[derive(Debug)]
+struct Drafter {
+    address: String,
+    client: Client,
+    known: Mutex<Known>,
+    /// Wakes the probe when a session finds the drafter gone.
+    lost: Notify,
+    /// How long a round may wait for a stream to open. Says nothing about how fast blocks come, so it is not measured.
+    opening: Duration,
+}
+
+/// What is known of a drafter.
+#[derive(Debug)]
+struct Known {
+    reach: Reach,
+    model: Option<String>,
+    fingerprint: Option<Fingerprint>,
+    /// Names of its methods; empty while it was never reached.
+    methods: Vec<String>,
+    breaker: Breaker,
+    latency: RoundLatency,
+    round_trip: Option<Duration>,
+    sessions: u32,
+    last_error: Option<String>,
+}
+
+/// What the last attempt to reach a drafter came to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Reach {
+    NotTried,
+    Reached,
+    Lost,
+    Incompatible,
+}
+
+/// A session's hold on a drafter. Dropping it ends the session's count.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    drafter: Arc<Drafter>,
+}
+
+/// What went wrong, with the field that did.
+pub(crate) fn reason(error: &ClientError) -> String {
+    match error {
+        ClientError::Protocol(error) => format!("protocol broken: {error}"),
+        error => error.to_string(),
+    }
+}
+
+impl Drafters {
+    /// Connects to nothing yet; to be called on a runtime.
+    pub(crate) fn new(
+        addresses: &[String],
+        deadline: deadline::Options,
+    ) -> Result<Self, AddressError> {
+        let drafter = |address: &String| {
+            Ok(Arc::new(Drafter {
+                address: address.clone(),
+                client: Client::new(channel::lazy(address)?),
+                known: Mutex::new(Known::new(deadline)),
+                lost: Notify::new(),
+                opening: deadline.initial.min(deadline.cap),
+            }))
+        };
+        let all: Result<_, _> = addresses.iter().map(drafter).collect();
+        Ok(Self { all: all? })
+    }
+
+    /// Asks every drafter what it is, now and from time to time, until the process stops.
+    pub(crate) fn probe(&self, lifecycle: &Lifecycle) {
+        for drafter in self.all.iter() {
+            let probing = probe::run(Arc::clone(drafter));
+            let stopping = lifecycle.stopping().clone();
+            lifecycle.tasks().spawn(async move {
+                tokio::select! {
+                    () = probing => {}
+                    () = stopping.cancelled() => {}
+                }
+            });
+        }
+    }
+
+    /// The drafter for a session: of those that can be reached, know the method and are not left alone, the one with the
+    /// fewest failures, then with the fewest sessions.
+    pub(crate) fn lease(&self, method: &str) -> Result<Lease, FallbackReason> {
+        let now = Instant::now();
+        let candidates = self.all.iter().filter_map(|drafter| {
+            let known = drafter.known();
+            let order = (known.breaker.failures(), known.sessions);
+            let fits = known.can_draft(method) && known.breaker.admits(now);
+            fits.then_some((order, drafter))
+        });
+        if let Some((_, drafter)) = candidates.min_by_key(|(order, _)| *order) {
+            let mut known = drafter.known();
+            known.sessions += 1;
+            known.breaker.began();
+            drop(known);
+            let drafter = Arc::clone(drafter);
+            return Ok(Lease { drafter });
+        }
+        let mut left_alone = self.all.iter().map(|drafter| drafter.known());
+        Err(if left_alone.any(|known| known.can_draft(method)) {
+            FallbackReason::BreakerOpen
+        } else {
+            FallbackReason::NoDrafter
+        })
+    }
+
+    /// What `Describe` and the metrics say of each, in the order of the configuration.
+    pub(crate) fn status(&self) -> Vec<DrafterStatus> {
+        self.all.iter().map(|drafter| drafter.status()).collect()
+    }
+}
+
+impl Lease {
+    /// The client of this drafter.
+    pub(crate) fn client(&self) -> Client {
+        self.drafter.client.clone()
+    }
+
+    /// The session is open.
+    pub(crate) fn opened(&self, opened: &Opened) {
+        let mut known = self.drafter.known();
+        known.reach = Reach::Reached;
+        known.model = Some(opened.model.clone());
+        known.fingerprint = Some(opened.tokenizer_fingerprint);
+    }
+
+    /// A block came that could be used, so long after it was due to be drafted.
+    pub(crate) fn delivered(&self, latency: Duration) {
+        let mut known = self.drafter.known();
+        known.latency.observe(latency);
+        known.breaker.succeeded();
+    }
+
+    /// A block came too late to be used.
+    pub(crate) fn delivered_late(&self, latency: Duration) {
+        self.drafter.known().latency.observe(latency);
+    }
+
+    /// How long to wait for a stream to open.
+    pub(crate) fn opening_patience(&self) -> Duration {
+        self.drafter.opening
+    }
+
+    /// How long to wait for the next block.
+    pub(crate) fn patience(&self) -> Duration {
+        self.drafter.known().latency.wait()
+    }
+
+    /// The session ends, and the drafter is why.
+    pub(crate) fn failed(&self, why: &str) {
+        let mut known = self.drafter.known();
+        known.breaker.failed(Instant::now());
+        known.last_error = Some(why.to_owned());
+        let open = known.breaker.is_open();
+        drop(known);
+        tracing::warn!(address = self.drafter.address, why, open, "drafter has failed");
+    }
+
+    /// The drafter cannot be reached, or is stopping; the probe will tell when it is back.
+    pub(crate) fn lost(&self, why: &str) {
+        let mut known = self.drafter.known();
+        known.reach = Reach::Lost;
+        known.last_error = Some(why.to_owned());
+        drop(known);
+        self.drafter.lost.notify_one();
+        tracing::warn!(address = self.drafter.address, why, "drafter is lost");
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let mut known = self.drafter.known();
+        known.sessions = known.sessions.saturating_sub(1);
+        known.breaker.ended();
+    }
+}
+
+impl Drafter {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn status(&self) -> DrafterStatus {
+        let known = self.known();
+        let state = match known.reach {
+            Reach::Incompatible => DrafterState::Incompatible,
+            Reach::Lost => DrafterState::Unreachable,
+            _ if known.breaker.is_open() => DrafterState::BreakerOpen,
+            Reach::NotTried => DrafterState::Connecting,
+            Reach::Reached => DrafterState::Ready,
+        };
+        DrafterStatus {
+            address: self.address.clone(),
+            state,
+            model: known.model.clone(),
+            tokenizer_fingerprint: known.fingerprint,
+            round_trip: known.round_trip,
+            sessions: known.sessions,
+            last_error: known.last_error.clone(),
+        }
+    }
+}
+
+impl Known {
+    fn new(deadline: deadline::Options) -> Self {
+        Self {
+            reach: Reach::NotTried,
+            model: None,
+            fingerprint: None,
+            methods: Vec::new(),
+            breaker: Breaker::new(),
+            latency: RoundLatency::new(deadline),
+            round_trip: None,
+            sessions: 0,
+            last_error: None,
+        }
+    }
+
+    fn can_draft(&self, method: &str) -> bool {
+        let knows = self.methods.is_empty() || self.methods.iter().any(|known| known == method);
+        knows && matches!(self.reach, Reach::NotTried | Reach::Reached)
+    }
+
+    fn observe_round_trip(&mut self, latest: Duration) {
+        self.round_trip = Some(self.round_trip.map_or(latest, |mean| {
+            mean.mul_f64(1.0 - ROUND_TRIP_GAIN) + latest.mul_f64(ROUND_TRIP_GAIN)
+        }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drafters(count: usize) -> Drafters {
+        let addresses: Vec<String> = (1..=count).map(|port| format!("http://h:{port}")).collect();
+        Drafters::new(&addresses, deadline::Options::default()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn sessions_spread_over_drafters_and_avoid_one_that_fails() {
+        let drafters = drafters(2);
+        let first = drafters.lease("greedy").unwrap();
+        let second = drafters.lease("greedy").unwrap();
+        assert_ne!(first.drafter.address, second.drafter.address);
+        first.failed("garbage");
+        drop((first, second));
+        let again = drafters.lease("greedy").unwrap();
+        assert_eq!(again.drafter.address, "http://h:2");
+        let sessions = |d: &Drafters| d.status().iter().map(|s| s.sessions).collect::<Vec<_>>();
+        assert_eq!(sessions(&drafters), [0, 1]);
+        drop(again);
+        assert_eq!(sessions(&drafters), [0, 0]);
+    }
+
+    #[tokio::test]
+    async fn reason_tells_none_from_left_alone() {
+        let reason = |drafters: &Drafters| drafters.lease("greedy").unwrap_err();
+        assert_eq!(reason(&drafters(0)), FallbackReason::NoDrafter);
+        let drafters = drafters(1);
+        for _ in 0..3 {
+            drafters.lease("greedy").unwrap().failed("garbage");
+        }
+        assert_eq!(reason(&drafters), FallbackReason::BreakerOpen);
+        assert_eq!(drafters.status()[0].state, DrafterState::BreakerOpen);
+        assert_eq!(drafters.status()[0].last_error.as_deref(), Some("garbage"));
+    }
+
+    #[tokio::test]
+    async fn lost_drafter_is_not_tried_until_it_is_back() {
+        let drafters = drafters(1);
+        drafters.lease("greedy").unwrap().lost("connection refused");
+        assert_eq!(drafters.lease("greedy").unwrap_err(), FallbackReason::NoDrafter);
+        assert_eq!(drafters.status()[0].state, DrafterState::Unreachable);
+    }
+}

@@ -1,0 +1,114 @@
+//! Why a request fails, and what its client is told. Drafters cause none of these.
+
+use std::time::Duration;
+
+use inference::{engine::EngineError, sampling::LawError, template::TemplateError};
+use proto::ProtocolError;
+use tonic::{Code, Status, metadata::MetadataValue};
+
+/// Metadata key with the seconds after which a refused request may be tried again.
+pub const RETRY_AFTER: &str = "retry-after";
+
+/// Why a request fails.
+#[derive(Debug, thiserror::Error)]
+pub enum GenerateError {
+    /// A field breaks the specification, a limit, or does not fit the model.
+    #[error(transparent)]
+    Field(#[from] ProtocolError),
+    /// The method is none that this verifier has.
+    #[error("speculation.method is {method}: it must be one of {supported}")]
+    Method {
+        /// What was asked for.
+        method: String,
+        /// What there is.
+        supported: String,
+    },
+    /// The model's template does not take the messages.
+    #[error("prompt.conversation cannot be rendered: {0}")]
+    Template(#[source] TemplateError),
+    /// No room for another request.
+    #[error("all {limit} requests at once are in progress, {queued} passes wait for the model")]
+    Busy {
+        /// Requests at once.
+        limit: usize,
+        /// Passes that wait.
+        queued: usize,
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The process has been told to stop.
+    #[error("the verifier is stopping: ask another one")]
+    Stopping,
+    /// The client does not read what it asked for.
+    #[error("the reply was not read for {0:?}")]
+    Unread(Duration),
+    /// The model's thread failed.
+    #[error("the target model has failed: {0}")]
+    Engine(#[from] EngineError),
+    /// The logits make no sense.
+    #[error("the target model gave no law: {0}")]
+    Law(#[from] LawError),
+}
+
+impl GenerateError {
+    /// A field whose value cannot be used here.
+    pub(crate) fn field(
+        field: &str,
+        found: impl Into<String>,
+        expected: impl Into<String>,
+    ) -> Self {
+        Self::Field(ProtocolError::Invalid {
+            field: field.to_owned(),
+            found: found.into(),
+            expected: expected.into(),
+        })
+    }
+}
+
+impl From<GenerateError> for Status {
+    fn from(error: GenerateError) -> Self {
+        let text = error.to_string();
+        match error {
+            GenerateError::Field(error) => error.into(),
+            GenerateError::Template(_) => Self::invalid_argument(text),
+            GenerateError::Method { .. } => Self::failed_precondition(text),
+            GenerateError::Busy { retry_after, .. } => {
+                let mut status = Self::resource_exhausted(text);
+                let seconds = MetadataValue::from(retry_after.as_secs().max(1));
+                status.metadata_mut().insert(RETRY_AFTER, seconds);
+                status
+            }
+            GenerateError::Stopping => Self::unavailable(text),
+            GenerateError::Unread(_) => Self::cancelled(text),
+            GenerateError::Engine(EngineError::Stopped) => Self::unavailable(text),
+            GenerateError::Engine(_) | GenerateError::Law(_) => Self::new(Code::Internal, text),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusal_says_when_to_come_back() {
+        let status = Status::from(GenerateError::Busy {
+            limit: 4,
+            queued: 2,
+            retry_after: Duration::from_millis(3200),
+        });
+        assert_eq!(status.code(), Code::ResourceExhausted);
+        assert_eq!(status.metadata().get(RETRY_AFTER).unwrap(), "3");
+        assert_eq!(
+            status.message(),
+            "all 4 requests at once are in progress, 2 passes wait for the model"
+        );
+    }
+
+    #[test]
+    fn field_is_named_with_what_would_be_right() {
+        let status = Status::from(GenerateError::field("max_tokens", "9", "1 to 8"));
+        assert_eq!(status.code(), Code::InvalidArgument);
+        assert_eq!(status.message(), "max_tokens is 9: it must be 1 to 8");
+    }
+}

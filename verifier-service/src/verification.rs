@@ -1,0 +1,205 @@
+//! Verification: what happens between a request and its reply.
+
+mod block;
+mod decider;
+mod drafting_peer;
+mod ledger;
+mod plan;
+mod reply_text;
+mod round;
+mod session;
+mod stops;
+
+use std::{sync::Arc, time::Instant};
+
+use alignment::acceptance::Method;
+use chassis::{channel::AddressError, lifecycle::Lifecycle};
+use inference::{
+    engine::{Engine, EngineError, Load},
+    template::TemplateError,
+};
+use proto::{
+    limits::MAX_PROMPT_BYTES,
+    model::{self, Build, Fingerprint, Model},
+    verifier::{Description, DrafterStatus, Generate, Limits},
+};
+
+use crate::{
+    NAME, VERSION,
+    admission::Admission,
+    config::Serving,
+    drafters::Drafters,
+    error::GenerateError,
+    metrics::Metrics,
+    target::Target,
+};
+use plan::Plan;
+use session::Admitted;
+pub(crate) use session::Session;
+
+/// All that requests share.
+pub(crate) struct Verifier {
+    target: Arc<Target>,
+    serving: Serving,
+    drafters: Drafters,
+    admission: Admission,
+    metrics: Metrics,
+    lifecycle: Lifecycle,
+}
+
+/// How busy a verifier is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Busyness {
+    pub(crate) requests: usize,
+    pub(crate) engine: Load,
+}
+
+impl Verifier {
+    /// To be called on a runtime. Begins to probe the drafters.
+    pub(crate) fn new(
+        engine: Engine,
+        serving: Serving,
+        metrics: Metrics,
+        lifecycle: Lifecycle,
+    ) -> Result<Self, AddressError> {
+        let drafters = Drafters::new(&serving.drafters, serving.deadline)?;
+        drafters.probe(&lifecycle);
+        Ok(Self {
+            target: Arc::new(Target::new(engine)),
+            admission: Admission::new(serving.max_sessions),
+            drafters,
+            serving,
+            metrics,
+            lifecycle,
+        })
+    }
+
+    /// Lets a request in, or refuses it at once. What does not depend on the prompt's length is checked before anything is
+    /// allocated.
+    pub(crate) async fn admit(
+        self: &Arc<Self>,
+        request: Generate,
+    ) -> Result<Session, GenerateError> {
+        let since = Instant::now();
+        if self.lifecycle.stopping().is_cancelled() {
+            return Err(GenerateError::Stopping);
+        }
+        let plan = Plan::new(&request, &self.serving, self.target.vocab_size())?;
+        let permit = self.admission.admit().map_err(|after| self.busy(after))?;
+        let prompt = self.encode(request).await?;
+        let model = self.target.engine().open().map_err(|error| match error {
+            // Sessions that have just ended are still counted for a moment.
+            EngineError::Full { .. } => self.busy(std::time::Duration::from_secs(1)),
+            error => error.into(),
+        })?;
+        let admitted = Admitted {
+            plan,
+            prompt,
+            model,
+            permit,
+            since,
+        };
+        Ok(Session::new(Arc::clone(self), admitted))
+    }
+
+    /// What this verifier is.
+    pub(crate) fn describe(&self) -> Description {
+        let method = |method: Method| model::Method {
+            name: method.name().to_owned(),
+            lossless: method.is_lossless(),
+            needs_laws: false,
+        };
+        Description {
+            build: Build::of(NAME, VERSION),
+            model: self.describe_model(),
+            methods: Method::ALL.map(method).to_vec(),
+            limits: Limits {
+                max_sessions: self.admission.limit() as u32,
+                max_tokens: self.serving.max_tokens,
+                max_prompt_bytes: MAX_PROMPT_BYTES as u32,
+                max_block_tokens: self.serving.block_length,
+            },
+            drafters: self.drafters.status(),
+            sessions: self.admission.in_progress() as u32,
+        }
+    }
+
+    pub(crate) fn load(&self) -> Busyness {
+        Busyness {
+            requests: self.admission.in_progress(),
+            engine: self.target.engine().load_now(),
+        }
+    }
+
+    pub(crate) fn drafters(&self) -> Vec<DrafterStatus> {
+        self.drafters.status()
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    pub(crate) fn lifecycle(&self) -> &Lifecycle {
+        &self.lifecycle
+    }
+
+    fn target(&self) -> &Arc<Target> {
+        &self.target
+    }
+
+    fn drafter_pool(&self) -> &Drafters {
+        &self.drafters
+    }
+
+    fn busy(&self, retry_after: std::time::Duration) -> GenerateError {
+        GenerateError::Busy {
+            limit: self.admission.limit(),
+            queued: self.load().engine.queued,
+            retry_after,
+        }
+    }
+
+    /// The prompt's ids, off the runtime's threads: a long one takes a while.
+    async fn encode(&self, request: Generate) -> Result<Vec<u32>, GenerateError> {
+        let target = Arc::clone(&self.target);
+        let is_text = matches!(request.prompt, model::Prompt::Text(_));
+        let encoding = move || target.engine().encode_prompt(&plan::prompt(&request.prompt));
+        let encoded = self.lifecycle.tasks().spawn_blocking(encoding).await;
+        let prompt = match encoded {
+            Ok(encoded) => encoded.map_err(template_error)?,
+            Err(_) => return Err(GenerateError::Engine(EngineError::Stopped)),
+        };
+        let (tokens, limit) = (prompt.len(), self.target.engine().info().context_length);
+        if tokens == 0 || tokens > limit {
+            let field = if is_text { "prompt.text" } else { "prompt.conversation" };
+            let found = format!("{tokens} tokens long");
+            let expected = format!("1 to {limit} tokens, what the context holds");
+            return Err(GenerateError::field(field, found, expected));
+        }
+        Ok(prompt)
+    }
+
+    fn describe_model(&self) -> Model {
+        let info = self.target.engine().info();
+        let tokenizer = self.target.tokenizer();
+        let device = if info.batch_invariant { "cpu" } else { &info.kernels };
+        Model {
+            name: self.serving.model_name.clone(),
+            architecture: info.architecture.clone(),
+            quantisation: info.quantisation.clone(),
+            requantised: info.requantised.clone(),
+            kernels: info.kernels.clone(),
+            parameters: info.parameters,
+            context_length: info.context_length as u32,
+            vocabulary_size: tokenizer.vocab_size() as u32,
+            tokenizer_family: tokenizer.family().to_owned(),
+            tokenizer_fingerprint: Fingerprint(tokenizer.fingerprint()),
+            device: device.to_lowercase(),
+            threads: info.threads as u32,
+        }
+    }
+}
+
+fn template_error(error: TemplateError) -> GenerateError {
+    GenerateError::Template(error)
+}

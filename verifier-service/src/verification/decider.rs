@@ -1,0 +1,143 @@
+//! What the target says at each position of a block. Runs on the model's thread, where the logits are, so that no row of the
+//! vocabulary's size is copied.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use alignment::{
+    TargetToken,
+    acceptance::{self, Choice, Method},
+    noise::{Place, SharedNoise},
+    reencode::Proxies,
+    round::{Round, Verdict},
+};
+use inference::{
+    engine::Logits,
+    sampling::{History, LawError, LawEvaluator},
+};
+
+use super::{plan::Plan, stops::StopScanner};
+use crate::target::Target;
+
+/// Decides the tokens of one reply, one after another. It holds all that a decision depends on; the drafter takes no part.
+pub(crate) struct Decider {
+    target: Arc<Target>,
+    method: Method,
+    noise: SharedNoise,
+    evaluator: LawEvaluator,
+    history: History,
+    stops: StopScanner,
+    place: Place,
+    /// Tokens that may still be emitted.
+    left: usize,
+}
+
+/// What a pass came to.
+#[derive(Debug)]
+pub(crate) struct Decision {
+    /// How much of the block stands, and what follows.
+    pub(crate) verdict: Verdict,
+    /// Every token emitted, in order.
+    pub(crate) choices: Vec<Choice>,
+    /// Why the reply ends with the last of them.
+    pub(crate) end: Option<End>,
+    /// Bytes at the end of the text that may yet become a stop string.
+    pub(crate) withheld: usize,
+    /// Time that deciding took.
+    pub(crate) took: Duration,
+}
+
+/// Why a reply ends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum End {
+    /// The model ended it.
+    Token,
+    /// A stop string, by its number, that begins this many bytes into the reply.
+    Stop { stop: usize, start: usize },
+    /// No further token may be emitted.
+    Limit,
+}
+
+impl Decider {
+    /// For a reply to the prompt with these ids; `left` is at least 1.
+    pub(crate) fn new(target: &Arc<Target>, plan: &Plan, prompt: &[u32], left: usize) -> Self {
+        Self {
+            method: plan.method,
+            noise: SharedNoise::new(plan.seed),
+            evaluator: LawEvaluator::new(plan.sampling.clone(), target.vocab_size()),
+            history: History::new(prompt),
+            stops: StopScanner::new(&plan.stops),
+            place: Place::default(),
+            left,
+            target: Arc::clone(target),
+        }
+    }
+
+    /// How many proxies a round can use: one token is always the target's own.
+    pub(crate) fn room(&self) -> usize {
+        self.left.saturating_sub(1)
+    }
+
+    /// Decides position by position until the block is contradicted, used up, or the reply is over. A law is evaluated only
+    /// where it is needed, with the penalties of what has been emitted before it.
+    pub(crate) fn decide(
+        &mut self,
+        logits: &Logits<'_>,
+        proxies: &Proxies,
+    ) -> Result<Decision, LawError> {
+        let began = Instant::now();
+        let mut round = Round::new(proxies, self.place);
+        let mut choices = Vec::with_capacity(proxies.tokens.len() + 1);
+        let mut end = None;
+        while let Some(position) = round.open() {
+            let row = logits.row(position.row());
+            let emitted = self.choose(row, position.proposed(), position.place())?;
+            end = self.take_in(emitted);
+            let bytes = self.target.tokenizer().token_bytes(emitted.0).len();
+            choices.push(position.decide(emitted, bytes, end.is_some()));
+        }
+        let verdict = round.verdict();
+        self.place = verdict.place;
+        Ok(Decision {
+            verdict,
+            choices,
+            end,
+            withheld: self.stops.withheld(),
+            took: began.elapsed(),
+        })
+    }
+
+    fn choose(
+        &mut self,
+        row: &[f32],
+        proposed: Option<TargetToken>,
+        place: Place,
+    ) -> Result<TargetToken, LawError> {
+        let law = self.evaluator.evaluate(row, &self.history)?;
+        let law = acceptance::Law {
+            ids: law.ids,
+            log_probs: law.log_probs,
+        };
+        let tokenizer = self.target.tokenizer();
+        let key = |id| (tokenizer.token_bytes(id), tokenizer.rank(id));
+        let noise = self.noise.at_place(place);
+        Ok(self.method.choose(&law, proposed, &noise, key))
+    }
+
+    /// Counts an emitted token and says whether the reply is over with it.
+    fn take_in(&mut self, emitted: TargetToken) -> Option<End> {
+        self.history.push(emitted.0);
+        if self.target.is_end(emitted.0) {
+            return Some(End::Token);
+        }
+        self.left = self.left.saturating_sub(1);
+        let bytes = self.target.tokenizer().token_bytes(emitted.0);
+        if let Some(found) = self.stops.push(bytes) {
+            let (stop, start) = (found.stop, found.start);
+            return Some(End::Stop { stop, start });
+        }
+        (self.left == 0).then_some(End::Limit)
+    }
+}

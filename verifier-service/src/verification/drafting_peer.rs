@@ -1,0 +1,312 @@
+//! A session's dealings with drafters: opens a stream, takes blocks in while other work goes on, gives out the one that continues
+//! the committed text, tells what became of it, and joins again when a stream is lost.
+//!
+//! Everything here has a bound. A round waits for its block once, up to the deadline; a drafter that let it pass is not waited
+//! for again before it has delivered. Whatever a drafter does, the worst that comes of it is a round without a proposal.
+
+mod stream;
+
+use std::{
+    future::Future,
+    pin::Pin,
+    time::{Duration, Instant},
+};
+
+use chassis::{channel::Backoff, lifecycle::Lifecycle, trace};
+use proto::{
+    ClientError, CommittedText,
+    drafter::{CloseReason, DraftSession, DraftTimings, EndRole, Open, Traffic},
+    verifier::FallbackReason,
+};
+use tokio::time::timeout_at;
+use tonic::Code;
+
+use super::plan::Plan;
+use crate::drafters::{self, Drafters, Lease};
+use stream::{Loss, Next, Stream};
+
+/// How long to wait before a session joins a drafter again, at first and at most.
+const FIRST_REJOIN: Duration = Duration::from_millis(100);
+const LAST_REJOIN: Duration = Duration::from_secs(5);
+/// How long a stream may take to open.
+const OPENING: Duration = Duration::from_secs(10);
+
+/// One session's drafter, if it has one.
+pub(crate) struct DraftingPeer {
+    drafters: Drafters,
+    lifecycle: Lifecycle,
+    /// What to ask for; its committed text is filled in when a stream is opened.
+    open: Open,
+    committed: CommittedText,
+    state: State,
+    rejoin: Backoff,
+    /// Something usable came since the last loss.
+    is_worth_rejoining: bool,
+    stale_blocks: u32,
+    /// Of streams that are gone.
+    traffic: Traffic,
+}
+
+enum State {
+    /// The request turned speculation off.
+    Off,
+    /// There is no stream, for this reason. `None`: there will be none.
+    Absent(FallbackReason, Option<Instant>),
+    /// A stream is being opened.
+    Opening(Box<Opening>),
+    /// There is a stream.
+    Open(Box<Stream>),
+}
+
+struct Opening {
+    lease: Lease,
+    /// Bytes of the reply that the drafter will know of.
+    told: usize,
+    since: Instant,
+    /// A round has waited for it already.
+    is_late: bool,
+    session: Pin<Box<dyn Future<Output = Result<DraftSession, ClientError>> + Send>>,
+}
+
+/// Bytes that may follow the committed text.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Proposal {
+    pub(crate) text: Vec<u8>,
+    /// Where in `text` each draft token ends.
+    pub(crate) token_ends: Vec<u32>,
+    /// The drafter ends the reply behind it.
+    pub(crate) ends_with: Option<EndRole>,
+    pub(crate) timings: DraftTimings,
+}
+
+impl DraftingPeer {
+    /// For one reply. Begins to open a stream, if the plan wants one; that goes on in [`DraftingPeer::during`].
+    pub(crate) fn new(drafters: &Drafters, lifecycle: &Lifecycle, plan: &Plan) -> Self {
+        let soon = State::Absent(FallbackReason::NoDrafter, Some(Instant::now()));
+        let mut peer = Self {
+            drafters: drafters.clone(),
+            lifecycle: lifecycle.clone(),
+            state: if plan.speculates { soon } else { State::Off },
+            open: plan.open.clone(),
+            committed: CommittedText::default(),
+            rejoin: Backoff::new(FIRST_REJOIN, LAST_REJOIN),
+            is_worth_rejoining: false,
+            stale_blocks: 0,
+            traffic: Traffic::default(),
+        };
+        peer.join_when_due();
+        peer
+    }
+
+    /// Does `work` and meanwhile takes in what the drafter sends.
+    pub(crate) async fn during<T>(&mut self, work: impl Future<Output = T>) -> T {
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return done,
+                () = self.advance() => {}
+            }
+        }
+    }
+
+    /// The block that continues the committed text, or why there is none. Waits up to the deadline, and not at all for a
+    /// drafter that is overdue.
+    pub(crate) async fn propose(&mut self) -> Result<Proposal, FallbackReason> {
+        self.join_when_due();
+        if let Some(deadline) = self.opening_deadline()
+            && timeout_at(deadline.into(), self.advance()).await.is_err()
+            && let State::Opening(opening) = &mut self.state
+        {
+            opening.is_late = true;
+        }
+        let taken = match &mut self.state {
+            State::Off => return Err(FallbackReason::Off),
+            State::Absent(why, _) => return Err(*why),
+            State::Opening(opening) if opening.since.elapsed() > OPENING => {
+                let text = "the stream was never opened";
+                opening.lease.failed(text);
+                Next::Lost(Loss::new(FallbackReason::Failed, text))
+            }
+            State::Opening(_) => return Err(FallbackReason::Opening),
+            State::Open(stream) => stream.take(&self.committed, &mut self.stale_blocks).await,
+        };
+        match taken {
+            Next::Block(proposal) => {
+                self.rejoin.reset();
+                self.is_worth_rejoining = true;
+                Ok(proposal)
+            }
+            Next::Nothing(why) => Err(why),
+            Next::Lost(loss) => Err(self.lose(loss)),
+        }
+    }
+
+    /// Tells the drafter how the reply goes on: the first `kept` bytes of the last proposal, then `appended`.
+    pub(crate) fn commit(&mut self, kept: &[u8], appended: &[u8]) {
+        if matches!(self.state, State::Off) {
+            return;
+        }
+        let both = self.committed.append(kept).and_then(|()| self.committed.append(appended));
+        let told = match (&mut self.state, both) {
+            (State::Open(stream), Ok(())) => {
+                stream.tell(&self.committed, kept.len() as u32, appended)
+            }
+            // A reply longer than any drafter may be told of goes on without one.
+            (_, Err(_)) => Err(Loss::for_good("the reply is too long to be drafted")),
+            (_, Ok(())) => Ok(()),
+        };
+        if let Err(loss) = told {
+            self.lose(loss);
+        }
+    }
+
+    /// Blocks dropped so far because they continued another text.
+    pub(crate) fn stale_blocks(&self) -> u32 {
+        self.stale_blocks
+    }
+
+    /// Bytes of messages so far, all streams together.
+    pub(crate) fn traffic(&self) -> Traffic {
+        let now = match &self.state {
+            State::Open(stream) => stream.traffic(),
+            _ => Traffic::default(),
+        };
+        Traffic {
+            sent: self.traffic.sent + now.sent,
+            received: self.traffic.received + now.received,
+        }
+    }
+
+    /// Ends the session in good order.
+    pub(crate) fn finish(&mut self) {
+        self.traffic = self.traffic();
+        if let State::Open(stream) = std::mem::replace(&mut self.state, State::Off) {
+            stream.close(CloseReason::Finished, &self.lifecycle);
+        }
+    }
+
+    /// Goes one step on: a stream opened, a block taken in, or a loss noticed. Never returns where nothing can happen. Nothing
+    /// is lost when the future is dropped.
+    async fn advance(&mut self) {
+        match &mut self.state {
+            State::Off | State::Absent(..) => std::future::pending().await,
+            State::Open(stream) => {
+                if let Err(loss) = stream.receive().await {
+                    self.lose(loss);
+                }
+            }
+            State::Opening(opening) => {
+                let session = opening.session.as_mut().await;
+                self.opened(session);
+            }
+        }
+    }
+
+    fn opened(&mut self, session: Result<DraftSession, ClientError>) {
+        let soon = State::Absent(FallbackReason::Opening, Some(Instant::now()));
+        let State::Opening(opening) = std::mem::replace(&mut self.state, soon) else {
+            return;
+        };
+        let Opening { lease, told, .. } = *opening;
+        let begun = match session {
+            Ok(session) => Stream::begin(lease, session, &self.open)
+                .and_then(|mut stream| stream.catch_up(&self.committed, told).map(|()| stream)),
+            Err(error) => Err(refused(&lease, &error)),
+        };
+        match begun {
+            Ok(stream) => self.state = State::Open(Box::new(stream)),
+            Err(loss) => {
+                self.lose(loss);
+            }
+        }
+    }
+
+    /// Opens a stream if there is none and the time for it has come.
+    fn join_when_due(&mut self) {
+        let State::Absent(_, Some(due)) = self.state else {
+            return;
+        };
+        if Instant::now() < due {
+            return;
+        }
+        match self.drafters.lease(&self.open.method) {
+            Ok(lease) => self.state = State::Opening(Box::new(self.begin(lease))),
+            Err(why) => self.state = State::Absent(why, Some(self.next_attempt())),
+        }
+    }
+
+    fn begin(&self, lease: Lease) -> Opening {
+        let open = Open {
+            committed: self.committed.bytes().to_vec(),
+            ..self.open.clone()
+        };
+        let mut client = lease.client();
+        let request = trace::request(open);
+        Opening {
+            lease,
+            told: self.committed.len(),
+            since: Instant::now(),
+            is_late: false,
+            session: Box::pin(async move { client.draft(request).await }),
+        }
+    }
+
+    fn opening_deadline(&self) -> Option<Instant> {
+        match &self.state {
+            State::Opening(opening) if !opening.is_late => {
+                Some(opening.since + opening.lease.opening_patience())
+            }
+            _ => None,
+        }
+    }
+
+    /// Goes on without the stream. Gives the reason for this round's fallback.
+    fn lose(&mut self, loss: Loss) -> FallbackReason {
+        self.traffic = self.traffic();
+        let again = loss.may_rejoin.then(|| self.next_attempt());
+        let absent = State::Absent(loss.why, again);
+        if let State::Open(stream) = std::mem::replace(&mut self.state, absent) {
+            stream.blame(&loss);
+            stream.close(CloseReason::Dismissed, &self.lifecycle);
+        }
+        tracing::debug!(why = %loss.why, text = loss.text, "goes on without a drafter");
+        loss.why
+    }
+
+    /// At once after a drafter that was of use, else after a while.
+    fn next_attempt(&mut self) -> Instant {
+        if std::mem::take(&mut self.is_worth_rejoining) {
+            return Instant::now();
+        }
+        Instant::now() + self.rejoin.next().unwrap_or(LAST_REJOIN)
+    }
+}
+
+impl Drop for DraftingPeer {
+    fn drop(&mut self) {
+        if let State::Open(stream) = std::mem::replace(&mut self.state, State::Off) {
+            stream.close(CloseReason::Cancelled, &self.lifecycle);
+        }
+    }
+}
+
+/// What it means that a stream could not be opened.
+fn refused(lease: &Lease, error: &ClientError) -> Loss {
+    let text = drafters::reason(error);
+    let why = match error {
+        ClientError::Status(status) => match status.code() {
+            Code::Unavailable => {
+                lease.lost(&text);
+                return Loss::new(FallbackReason::NoDrafter, text);
+            }
+            // Full, not at fault.
+            Code::ResourceExhausted => return Loss::new(FallbackReason::Failed, text),
+            _ => FallbackReason::Failed,
+        },
+        ClientError::Protocol(_) => FallbackReason::Protocol,
+        ClientError::Ended(_) | ClientError::Backlog(_) => FallbackReason::Disconnected,
+    };
+    lease.failed(&text);
+    Loss::new(why, text)
+}

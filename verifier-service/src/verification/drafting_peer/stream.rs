@@ -1,0 +1,355 @@
+//! One open stream: blocks that have come, when the next is due, and what the drafter has been told.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use chassis::lifecycle::Lifecycle;
+use proto::{
+    ClientError, CommittedText,
+    drafter::{
+        Block, Blocks, CloseReason, DraftSession, Failure, FailureCode, FromDrafter, Open, Traffic,
+        Verdict, Verdicts,
+    },
+    limits::MAX_APPENDED_BYTES,
+    verifier::FallbackReason,
+};
+use tokio::time::{timeout, timeout_at};
+use tonic::Code;
+
+use super::Proposal;
+use crate::drafters::{self, Lease};
+
+/// Blocks of another text that one round looks at before it goes on without.
+const STALE_A_ROUND: u32 = 3;
+/// Rounds in a row that waited for nothing usable, after which a drafter is dismissed.
+const FRUITLESS_ROUNDS: u32 = 3;
+/// How long a drafter that is overdue is kept.
+const OVERDUE: Duration = Duration::from_secs(10);
+/// How long a drafter may take to end a stream that was closed.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// An open stream.
+#[derive(Debug)]
+pub(super) struct Stream {
+    lease: Lease,
+    verdicts: Verdicts,
+    blocks: Blocks,
+    credit: u64,
+    block_tokens: u32,
+    /// Never more than twice the credit.
+    arrived: VecDeque<Arrival>,
+    /// Last block looked at, and the last that the drafter knows to be answered.
+    looked_at: u64,
+    answered: u64,
+    /// Since when a block is to be drafted.
+    due_since: Instant,
+    /// A round has waited for it in vain.
+    is_overdue: bool,
+    fruitless: u32,
+}
+
+#[derive(Debug)]
+enum Arrival {
+    Block(Box<Block>, Instant),
+    /// The drafter had no room for this block.
+    Skipped,
+}
+
+/// What a round gets from a stream.
+#[derive(Debug)]
+pub(super) enum Next {
+    Block(Proposal),
+    Nothing(FallbackReason),
+    Lost(Loss),
+}
+
+/// Why a stream is given up.
+#[derive(Debug)]
+pub(super) struct Loss {
+    pub(super) why: FallbackReason,
+    pub(super) text: String,
+    /// Whether this session may open another stream.
+    pub(super) may_rejoin: bool,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Kind {
+    /// Nobody is to blame.
+    Natural,
+    /// The drafter is at fault.
+    Fault,
+    /// The drafter is gone.
+    Gone,
+}
+
+impl Loss {
+    /// A loss that says nothing against the drafter.
+    pub(super) fn new(why: FallbackReason, text: impl Into<String>) -> Self {
+        Self {
+            why,
+            text: text.into(),
+            may_rejoin: true,
+            kind: Kind::Natural,
+        }
+    }
+
+    /// The reply goes on without drafters.
+    pub(super) fn for_good(text: impl Into<String>) -> Self {
+        Self {
+            may_rejoin: false,
+            ..Self::new(FallbackReason::Failed, text)
+        }
+    }
+
+    fn fault(why: FallbackReason, text: impl Into<String>) -> Self {
+        Self {
+            kind: Kind::Fault,
+            ..Self::new(why, text)
+        }
+    }
+
+    fn of_error(error: &ClientError) -> Self {
+        let text = drafters::reason(error);
+        match error {
+            ClientError::Protocol(_) => Self::fault(FallbackReason::Protocol, text),
+            ClientError::Status(status) if status.code() == Code::Unavailable => Self {
+                kind: Kind::Gone,
+                ..Self::new(FallbackReason::Disconnected, text)
+            },
+            ClientError::Status(_) | ClientError::Ended(_) | ClientError::Backlog(_) => {
+                Self::fault(FallbackReason::Disconnected, text)
+            }
+        }
+    }
+
+    fn of_failure(failure: Failure) -> Self {
+        let text = format!("{:?}: {}", failure.code, failure.text);
+        match failure.code {
+            FailureCode::ContextFull => Self::for_good(text),
+            FailureCode::Stopping => Self {
+                kind: Kind::Gone,
+                ..Self::new(FallbackReason::Disconnected, text)
+            },
+            FailureCode::Desynchronised | FailureCode::Internal | FailureCode::Overloaded => {
+                Self::fault(FallbackReason::Failed, text)
+            }
+        }
+    }
+}
+
+impl Stream {
+    /// A session that has just been opened. The limits that the drafter names must be within those that it was asked for.
+    pub(super) fn begin(lease: Lease, session: DraftSession, open: &Open) -> Result<Self, Loss> {
+        let DraftSession {
+            opened,
+            verdicts,
+            blocks,
+        } = session;
+        if opened.credit > open.credit || opened.max_block_bytes > open.max_block_bytes {
+            let text = "opened: its limits go beyond what was asked for";
+            lease.failed(text);
+            return Err(Loss::new(FallbackReason::Protocol, text));
+        }
+        lease.opened(&opened);
+        Ok(Self {
+            lease,
+            verdicts,
+            blocks,
+            credit: opened.credit.into(),
+            block_tokens: open.max_block_tokens,
+            arrived: VecDeque::new(),
+            looked_at: 0,
+            answered: 0,
+            due_since: Instant::now(),
+            is_overdue: false,
+            fruitless: 0,
+        })
+    }
+
+    /// Takes in the next message. Cancel-safe.
+    pub(super) async fn receive(&mut self) -> Result<(), Loss> {
+        let message = self.blocks.next().await.map_err(|e| Loss::of_error(&e))?;
+        let arrival = match message {
+            Some(FromDrafter::Block(block)) => Arrival::Block(Box::new(block), Instant::now()),
+            Some(FromDrafter::Failure(failure)) if failure.code == FailureCode::Overloaded => {
+                Arrival::Skipped
+            }
+            Some(FromDrafter::Failure(failure)) => return Err(Loss::of_failure(failure)),
+            Some(FromDrafter::Opened(_)) | None => {
+                let text = "the drafter has ended the stream";
+                return Err(Loss::fault(FallbackReason::Disconnected, text));
+            }
+        };
+        if self.arrived.len() as u64 >= 2 * self.credit {
+            let text = "more messages than its credit allows";
+            return Err(Loss::fault(FallbackReason::Protocol, text));
+        }
+        self.arrived.push_back(arrival);
+        Ok(())
+    }
+
+    /// The next block that continues `committed`. Blocks that do not are dropped and counted in `stale_blocks`.
+    pub(super) async fn take(
+        &mut self,
+        committed: &CommittedText,
+        stale_blocks: &mut u32,
+    ) -> Next {
+        let mut dropped = 0;
+        let mut why = FallbackReason::Late;
+        loop {
+            while let Some(arrival) = self.arrived.pop_front() {
+                let Arrival::Block(block, at) = arrival else {
+                    return Next::Nothing(FallbackReason::Failed);
+                };
+                match self.look_at(&block, at, committed) {
+                    Ok(proposal) => return Next::Block(proposal),
+                    Err(reason) => why = reason,
+                }
+                dropped += 1;
+                *stale_blocks += u32::from(why == FallbackReason::Stale);
+            }
+            if let Err(loss) = self.give_back_credit(committed) {
+                return Next::Lost(loss);
+            }
+            if self.is_overdue || dropped >= STALE_A_ROUND {
+                return self.go_without(why);
+            }
+            let deadline = self.due_since + self.lease.patience();
+            match timeout_at(deadline.into(), self.receive()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(loss)) => return Next::Lost(loss),
+                Err(_) => {
+                    self.is_overdue = true;
+                    self.fruitless += 1;
+                    return self.go_without(why);
+                }
+            }
+        }
+    }
+
+    /// Tells what became of the reply: so many bytes of the last proposal kept, then `appended`.
+    pub(super) fn tell(
+        &mut self,
+        committed: &CommittedText,
+        kept_bytes: u32,
+        appended: &[u8],
+    ) -> Result<(), Loss> {
+        self.answered = self.looked_at;
+        if !self.is_overdue {
+            self.due_since = Instant::now();
+        }
+        let verdict = Verdict {
+            round: self.answered,
+            kept_bytes,
+            appended: appended.to_vec(),
+            new_length: committed.len() as u64,
+            new_hash: committed.hash(),
+            next_block_tokens: self.block_tokens,
+        };
+        self.verdicts.verdict(verdict).map_err(|e| Loss::of_error(&e))
+    }
+
+    /// Tells what was committed behind the first `told` bytes while the stream was being opened.
+    pub(super) fn catch_up(&mut self, committed: &CommittedText, told: usize) -> Result<(), Loss> {
+        let mut length = told;
+        for appended in committed.bytes()[told..].chunks(MAX_APPENDED_BYTES) {
+            length += appended.len();
+            let mut until = committed.clone();
+            until.truncate(length);
+            self.tell(&until, 0, appended)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn traffic(&self) -> Traffic {
+        self.verdicts.traffic()
+    }
+
+    /// Reports a loss to where drafters are chosen.
+    pub(super) fn blame(&self, loss: &Loss) {
+        match loss.kind {
+            Kind::Natural => {}
+            Kind::Fault => self.lease.failed(&loss.text),
+            Kind::Gone => self.lease.lost(&loss.text),
+        }
+    }
+
+    /// Ends the session. The drafter gets a moment to end its side, so that it reads why; nobody waits for it here.
+    pub(super) fn close(self, reason: CloseReason, lifecycle: &Lifecycle) {
+        let Self {
+            verdicts,
+            mut blocks,
+            ..
+        } = self;
+        verdicts.close(reason);
+        // Without a runtime the process is at its end, and the connection with it.
+        if tokio::runtime::Handle::try_current().is_ok() {
+            lifecycle.tasks().spawn(async move {
+                let ended = async { while let Ok(Some(_)) = blocks.next().await {} };
+                drop(timeout(FAREWELL, ended).await);
+            });
+        }
+    }
+
+    /// What a block still proposes, or why it is of no use.
+    fn look_at(
+        &mut self,
+        block: &Block,
+        at: Instant,
+        committed: &CommittedText,
+    ) -> Result<Proposal, FallbackReason> {
+        self.looked_at = block.round;
+        let latency = at.saturating_duration_since(self.due_since);
+        let rest = committed.continuation(block.base_length, block.base_hash, &block.text);
+        let unfit = match rest {
+            None => Some(FallbackReason::Stale),
+            Some([]) if block.ends_with.is_none() => Some(FallbackReason::NothingUsable),
+            Some(_) => None,
+        };
+        let was_overdue = std::mem::take(&mut self.is_overdue);
+        if let Some(why) = unfit {
+            if was_overdue {
+                self.lease.delivered_late(latency);
+                self.due_since = Instant::now();
+            }
+            return Err(why);
+        }
+        self.fruitless = 0;
+        self.lease.delivered(latency);
+        let text = rest.unwrap_or_default().to_vec();
+        let skipped = (block.text.len() - text.len()) as u32;
+        let ends = block.token_ends.iter().filter(|end| **end > skipped);
+        Ok(Proposal {
+            token_ends: ends.map(|end| end - skipped).collect(),
+            ends_with: block.ends_with,
+            timings: block.timings,
+            text,
+        })
+    }
+
+    /// A drafter whose blocks were all dropped could not send another one before the next verdict: it gets an empty one.
+    fn give_back_credit(&mut self, committed: &CommittedText) -> Result<(), Loss> {
+        if self.looked_at - self.answered < self.credit {
+            return Ok(());
+        }
+        self.tell(committed, 0, &[])
+    }
+
+    /// A round without a proposal, or the end of a drafter that has given none for too long.
+    fn go_without(&mut self, why: FallbackReason) -> Next {
+        if !self.is_overdue {
+            self.fruitless += 1;
+        }
+        if self.fruitless >= FRUITLESS_ROUNDS {
+            let text = "waited for in vain too often";
+            return Next::Lost(Loss::fault(why, text));
+        }
+        if self.is_overdue && self.due_since.elapsed() > OVERDUE {
+            return Next::Lost(Loss::fault(why, "overdue for too long"));
+        }
+        Next::Nothing(why)
+    }
+}

@@ -1,0 +1,168 @@
+//! One round: propose, verify, accept. Plain decoding is the same round with nothing proposed.
+
+use std::time::{Duration, Instant};
+
+use alignment::{TargetToken, acceptance::Choice, aligned::Alignment};
+use inference::engine::{EngineError, Passed};
+use proto::verifier::{Chunk, FallbackReason, Origin, Piece, RoundInfo, RoundTimings};
+use tracing::{Instrument as _, Span, info_span};
+
+use super::{
+    block::Block,
+    decider::{Decision, End},
+    ledger::Entry,
+    session::{Session, lock},
+};
+use crate::error::GenerateError;
+
+/// How long to try again where the model's queue is full, and how often.
+const FULL_PATIENCE: Duration = Duration::from_secs(30);
+const FULL_PAUSE: Duration = Duration::from_millis(5);
+
+type Verified = (Passed<Decision>, Option<Alignment>, Duration);
+
+impl Session {
+    /// One round. Gives the text that it lets go, and why the reply ends with it, if it does.
+    pub(super) async fn round(&mut self) -> Result<(Chunk, Option<End>), GenerateError> {
+        let began = Instant::now();
+        let room = self.lock_decider().room().min(self.plan.block_length);
+        let proposal = match room {
+            0 if self.plan.speculates => Err(FallbackReason::LastToken),
+            _ => self.peer.propose().instrument(info_span!("draft.wait")).await,
+        };
+        let draft_wait = began.elapsed();
+        let block = info_span!("re_encode")
+            .in_scope(|| Block::new(&self.target, &self.committed, proposal, room));
+
+        let verify = info_span!("verify", proxies = block.proxies.tokens.len());
+        let (passed, alignment, align) = self.verify(&block).instrument(verify).await?;
+
+        let decision = &passed.value;
+        let pieces = self.commit(&block, decision);
+        let mut info = round_info(self.ledger.rounds() + 1, &block, decision);
+        info.timings = RoundTimings {
+            draft_wait,
+            re_encode: block.took,
+            align,
+            queue: passed.queued,
+            verify: passed.compute,
+            accept: decision.took,
+            draft_compute: block.proposal.timings.compute,
+        };
+        record(&info);
+        self.ledger.enter(&Entry {
+            info,
+            tokens: (decision.choices.len() - usize::from(decision.end == Some(End::Token))) as u32,
+            decided_bytes: decision.choices.iter().map(|c| self.bytes(*c).len() as u64).sum(),
+            sent_bytes: pieces.iter().map(|piece| piece.text.len() as u64).sum(),
+            batch: (passed.batch_rows, passed.batch_sessions),
+            alignment,
+            took: began.elapsed(),
+        });
+        let round = self.plan.include_rounds.then_some(info);
+        Ok((Chunk { pieces, round }, decision.end))
+    }
+
+    /// One pass over the pending token and the proxies, decided on the model's thread. What does not need its result is done
+    /// meanwhile: aligning, and taking in what the drafter sends.
+    async fn verify(&mut self, block: &Block) -> Result<Verified, GenerateError> {
+        let proxies = block.proxies.tokens.iter().map(|token| token.0);
+        let tokens: Vec<u32> = std::iter::once(self.pending).chain(proxies).collect();
+        let began = Instant::now();
+        loop {
+            let (decider, proxies) = (self.decider.clone(), block.proxies.clone());
+            let parent = Span::current();
+            let read = move |logits: inference::engine::Logits<'_>| {
+                let _accept = info_span!(parent: &parent, "accept").entered();
+                lock(&decider).decide(&logits, &proxies)
+            };
+            let pass = self.model.forward(tokens.clone(), tokens.len(), read);
+            let aligning = async { info_span!("align").in_scope(|| block.align(&self.target)) };
+            let both = async { tokio::join!(pass, aligning) };
+            let (passed, (alignment, align)) = self.peer.during(both).await;
+            match passed {
+                // Others' passes are under way; this one was not begun.
+                Err(EngineError::Full { .. }) if began.elapsed() < FULL_PATIENCE => {
+                    tokio::time::sleep(FULL_PAUSE).await;
+                }
+                Err(error) => return Err(error.into()),
+                Ok(passed) => {
+                    let Passed {
+                        value,
+                        queued,
+                        compute,
+                        batch_rows,
+                        batch_sessions,
+                    } = passed;
+                    let passed = Passed {
+                        value: value?,
+                        queued,
+                        compute,
+                        batch_rows,
+                        batch_sessions,
+                    };
+                    return Ok((passed, alignment, align));
+                }
+            }
+        }
+    }
+
+    /// Makes the decision the reply's: cache, text and drafter go on from it. Gives the text that can be sent.
+    fn commit(&mut self, block: &Block, decision: &Decision) -> Vec<Piece> {
+        let verdict = decision.verdict;
+        let rejected = block.proxies.tokens.len() - verdict.accepted;
+        self.model.truncate(self.model.len() - rejected);
+        for choice in &decision.choices {
+            self.pending = choice.token().0;
+            self.committed.push(choice.token());
+            let bytes = self.target.tokenizer().token_bytes(self.pending);
+            self.text.push(bytes, origin(*choice, block));
+        }
+        match decision.end {
+            None => {
+                let kept = &block.proposal.text[..verdict.kept_bytes as usize];
+                let appended = verdict.appended.map(|TargetToken(id)| id);
+                let appended = appended.map(|id| self.target.tokenizer().token_bytes(id));
+                self.peer.commit(kept, appended.unwrap_or_default());
+                self.text.release(decision.withheld)
+            }
+            Some(End::Stop { start, .. }) => self.text.finish(start),
+            Some(End::Token | End::Limit) => self.text.finish(verdict.place.offset as usize),
+        }
+    }
+
+    fn bytes(&self, choice: Choice) -> &[u8] {
+        self.target.tokenizer().token_bytes(choice.token().0)
+    }
+}
+
+fn origin(choice: Choice, block: &Block) -> Origin {
+    match choice {
+        Choice::Accepted(_) => Origin::Accepted,
+        Choice::Corrected(_) => Origin::Correction,
+        Choice::Bonus(_) if block.proxies.tokens.is_empty() => Origin::Plain,
+        Choice::Bonus(_) => Origin::Bonus,
+    }
+}
+
+fn round_info(round: u64, block: &Block, decision: &Decision) -> RoundInfo {
+    RoundInfo {
+        round,
+        proposed_tokens: block.proxies.tokens.len() as u32,
+        proposed_bytes: block.proxies.covered_bytes() as u32,
+        accepted_tokens: decision.verdict.accepted as u32,
+        accepted_bytes: decision.verdict.kept_bytes,
+        fallback: block.fallback,
+        timings: RoundTimings::default(),
+    }
+}
+
+/// What the round came to, on its span.
+fn record(info: &RoundInfo) {
+    let span = Span::current();
+    span.record("proposed", info.proposed_tokens);
+    span.record("accepted", info.accepted_tokens);
+    if let Some(reason) = info.fallback {
+        span.record("fallback", reason.name());
+    }
+}

@@ -1,0 +1,239 @@
+//! One reply, from its prompt to its end. Dropping it frees the target's session and cancels the drafter's.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use alignment::{TargetToken, reencode::TAIL_TOKENS};
+use inference::engine::{self, EngineError};
+use proto::verifier::{Finish, FinishReason, Part};
+use tokio::{sync::mpsc, time::timeout};
+use tracing::{Instrument as _, field::Empty, info_span};
+
+use super::{
+    Verifier,
+    decider::{Decider, End},
+    drafting_peer::DraftingPeer,
+    ledger::Ledger,
+    plan::Plan,
+    reply_text::ReplyText,
+};
+use crate::{admission::Permit, error::GenerateError, target::Target};
+
+/// How long a client may leave a full connection unread.
+const UNREAD: Duration = Duration::from_secs(60);
+/// How long a prompt may wait for a place in the model's queue, and how often it tries.
+const FULL_PATIENCE: Duration = Duration::from_secs(30);
+const FULL_PAUSE: Duration = Duration::from_millis(5);
+
+/// Where the parts of a reply go.
+pub(crate) type Outbox = mpsc::Sender<Result<Part, GenerateError>>;
+
+/// One reply.
+pub(crate) struct Session {
+    pub(super) target: Arc<Target>,
+    pub(super) model: engine::Session,
+    pub(super) plan: Plan,
+    pub(super) peer: DraftingPeer,
+    /// Shared with the model's thread for the length of a pass.
+    pub(super) decider: Arc<Mutex<Decider>>,
+    pub(super) text: ReplyText,
+    /// The last tokens of the prompt and all of the reply.
+    pub(super) committed: Vec<TargetToken>,
+    /// The last token, which has not gone through the model yet.
+    pub(super) pending: u32,
+    pub(super) ledger: Ledger,
+    /// The prompt without its last token, until it has gone through the model.
+    prompt: Vec<u32>,
+    /// Positions, not `max_tokens`, limit the reply.
+    is_limited_by_context: bool,
+    verifier: Arc<Verifier>,
+    _permit: Permit,
+}
+
+/// What a session is made of.
+pub(crate) struct Admitted {
+    pub(crate) plan: Plan,
+    /// At least one token, at most as many as a session may hold.
+    pub(crate) prompt: Vec<u32>,
+    pub(crate) model: engine::Session,
+    pub(crate) permit: Permit,
+    pub(crate) since: Instant,
+}
+
+pub(super) fn lock(decider: &Mutex<Decider>) -> MutexGuard<'_, Decider> {
+    decider.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Session {
+    pub(crate) fn new(verifier: Arc<Verifier>, admitted: Admitted) -> Self {
+        let Admitted {
+            plan,
+            mut prompt,
+            model,
+            permit,
+            since,
+        } = admitted;
+        let target = Arc::clone(verifier.target());
+        let context = target.engine().info().context_length;
+        // The last token of a reply needs no position.
+        let positions = (context + 1).saturating_sub(prompt.len());
+        let left = plan.max_tokens.min(positions);
+        let tail = &prompt[prompt.len().saturating_sub(TAIL_TOKENS)..];
+        let committed = tail.iter().copied().map(TargetToken).collect();
+        let decider = Decider::new(&target, &plan, &prompt, left);
+        let ledger = Ledger::new(verifier.metrics().clone(), since, prompt.len());
+        Self {
+            peer: DraftingPeer::new(verifier.drafter_pool(), verifier.lifecycle(), &plan),
+            decider: Arc::new(Mutex::new(decider)),
+            text: ReplyText::default(),
+            committed,
+            pending: prompt.pop().unwrap_or_default(),
+            ledger,
+            is_limited_by_context: positions < plan.max_tokens,
+            target,
+            model,
+            plan,
+            prompt,
+            verifier,
+            _permit: permit,
+        }
+    }
+
+    /// Writes the reply into `outbox`. Ends early where nobody reads it. The place is free before the last part is sent, so
+    /// that a client that has read it can ask again.
+    pub(crate) async fn run(mut self, outbox: Outbox) {
+        let cut_off = self.verifier.lifecycle().cut_off().clone();
+        let ended = tokio::select! {
+            biased;
+            () = outbox.closed() => None,
+            () = cut_off.cancelled() => Some(Ok(None)),
+            ended = self.generate(&outbox) => Some(ended.map(Some)),
+        };
+        let last = ended.map(|ended| ended.map(|end| self.conclude(end)));
+        self.account();
+        self.report(last.as_ref());
+        drop(self);
+        if let Some(last) = last {
+            // A client that has left needs no last part.
+            drop(timeout(UNREAD, outbox.send(last)).await);
+        }
+    }
+
+    /// The last part of a reply with this end, or of one that was cut off.
+    fn conclude(&mut self, end: Option<End>) -> Part {
+        let (reason, stop) = match end {
+            Some(End::Token) => (FinishReason::Stop, None),
+            Some(End::Stop { stop, .. }) => {
+                (FinishReason::Stop, self.plan.stops.get(stop).cloned())
+            }
+            Some(End::Limit) if self.is_limited_by_context => (FinishReason::ContextFull, None),
+            Some(End::Limit) => (FinishReason::Length, None),
+            None => (FinishReason::Cancelled, None),
+        };
+        self.peer.finish();
+        self.account();
+        Part::Finish(Box::new(Finish {
+            reason,
+            matched_stop: stop,
+            usage: self.ledger.close(),
+            method: self.plan.speculates.then(|| self.plan.method.name().to_owned()),
+            method_reason: self.plan.method_reason.clone(),
+            seed: self.plan.seed,
+            request_id: self.plan.request_id.clone(),
+        }))
+    }
+
+    /// One line in the log and one count in the metrics.
+    fn report(&mut self, last: Option<&Result<Part, GenerateError>>) {
+        let outcome = match last {
+            None => "abandoned",
+            Some(Ok(Part::Finish(finish))) => outcome(finish.reason),
+            Some(Ok(Part::Chunk(_))) => "incomplete",
+            Some(Err(error)) => {
+                tracing::warn!(%error, "reply has failed");
+                "failed"
+            }
+        };
+        self.verifier.metrics().request(outcome);
+        let usage = self.ledger.close();
+        tracing::info!(
+            request_id = self.plan.request_id,
+            outcome,
+            method = self.plan.method.name(),
+            speculates = self.plan.speculates,
+            prompt_tokens = usage.prompt_tokens,
+            completion_tokens = usage.completion_tokens,
+            rounds = usage.rounds,
+            proposed = usage.proposed_tokens,
+            accepted = usage.accepted_tokens,
+            stale = usage.stale_blocks,
+            fallbacks = ?usage.fallbacks,
+            prefill = ?usage.prefill,
+            decode = ?usage.decode,
+            draft_wait = ?usage.draft_wait,
+            "reply has ended"
+        );
+    }
+
+    async fn generate(&mut self, outbox: &Outbox) -> Result<End, GenerateError> {
+        self.prefill().instrument(info_span!("prefill")).await?;
+        self.ledger.prefilled();
+        loop {
+            let number = self.ledger.rounds() + 1;
+            let span =
+                info_span!("round", number, proposed = Empty, accepted = Empty, fallback = Empty);
+            let (chunk, end) = self.round().instrument(span).await?;
+            self.account();
+            if !chunk.pieces.is_empty() || chunk.round.is_some() {
+                send(outbox, Part::Chunk(chunk)).await?;
+            }
+            if let Some(end) = end {
+                return Ok(end);
+            }
+        }
+    }
+
+    /// Takes the prompt into the cache, all but its last token: that goes with the first round, which can thus verify a block
+    /// already. Meanwhile the drafter's stream is opened.
+    async fn prefill(&mut self) -> Result<(), GenerateError> {
+        let prompt = std::mem::take(&mut self.prompt);
+        let began = Instant::now();
+        while !prompt.is_empty() {
+            let pass = self.model.forward(prompt.clone(), 0, |_| ());
+            match self.peer.during(pass).await {
+                Ok(_) => break,
+                Err(EngineError::Full { .. }) if began.elapsed() < FULL_PATIENCE => {
+                    tokio::time::sleep(FULL_PAUSE).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings the drafter's side of the account up to date.
+    fn account(&mut self) {
+        self.ledger.drafted(self.peer.traffic(), self.peer.stale_blocks());
+    }
+
+    pub(super) fn lock_decider(&self) -> MutexGuard<'_, Decider> {
+        lock(&self.decider)
+    }
+}
+
+async fn send(outbox: &Outbox, part: Part) -> Result<(), GenerateError> {
+    let sent = timeout(UNREAD, outbox.send(Ok(part))).await;
+    // Where the client is gone, `run` has noticed.
+    sent.map_or(Err(GenerateError::Unread(UNREAD)), |_| Ok(()))
+}
+
+fn outcome(reason: FinishReason) -> &'static str {
+    match reason {
+        FinishReason::Stop => "stop",
+        FinishReason::Length => "length",
+        FinishReason::ContextFull => "context_full",
+        FinishReason::Cancelled => "cut_off",
+    }
+}

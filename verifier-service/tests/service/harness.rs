@@ -1,0 +1,227 @@
+//! A verifier on a port of the system's choice, over a tiny model, and a client of it.
+
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use alignment::deadline;
+use chassis::lifecycle::Drained;
+use inference::engine::{Engine, EngineOptions};
+use proto::{
+    ClientError,
+    model::{Prompt, Sampling},
+    verifier::{Chunk, Client, Finish, Generate, Origin, Part, Reply, Speculation},
+};
+use tests::tiny::Tiny;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    sync::oneshot,
+    task::JoinSet,
+};
+use tonic::{Request, Status};
+use verifier_service::{app::App, config::Serving};
+
+/// Positions of the tiny model.
+pub(crate) const CONTEXT: usize = 512;
+
+/// A verifier that serves until it is dropped or told to stop.
+pub(crate) struct Process {
+    pub(crate) client: Client,
+    admin: String,
+    pub(crate) stop: Option<oneshot::Sender<()>>,
+    ended: JoinSet<Drained>,
+}
+
+/// A reply that has been read to its end.
+#[derive(Debug)]
+pub(crate) struct Whole {
+    pub(crate) text: String,
+    pub(crate) chunks: Vec<Chunk>,
+    pub(crate) finish: Finish,
+}
+
+/// The model that most tests share: it goes on until it is told to stop.
+pub(crate) fn endless() -> Engine {
+    static ENGINE: OnceLock<Engine> = OnceLock::new();
+    ENGINE.get_or_init(|| load(&Tiny::default())).clone()
+}
+
+/// A model of its own kind.
+pub(crate) fn load(tiny: &Tiny) -> Engine {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = tiny.write_into(folder.path()).expect("a file");
+    let options = EngineOptions {
+        context: CONTEXT,
+        ..EngineOptions::default()
+    };
+    Engine::load(&path, options).expect("a model")
+}
+
+/// Serving with one drafter at this address, if any, and short waits.
+pub(crate) fn serving(drafters: &[&str]) -> Serving {
+    Serving {
+        drafters: drafters.iter().map(ToString::to_string).collect(),
+        max_tokens: 1000,
+        deadline: deadline::Options {
+            initial: Duration::from_millis(200),
+            cap: Duration::from_millis(200),
+            ..deadline::Options::default()
+        },
+        ..Serving::new("tiny")
+    }
+}
+
+impl Process {
+    pub(crate) async fn start(engine: Engine, serving: Serving) -> Self {
+        let (listener, address) = listen().await;
+        let (admin_listener, admin) = listen().await;
+        let app = App::with_engine(engine, serving).await.expect("an app");
+        let app = app.with_admin(admin_listener);
+        let (stop, stopped) = oneshot::channel();
+        let mut ended = JoinSet::new();
+        ended.spawn(async move {
+            let stopped = async { drop(stopped.await) };
+            app.serve(listener, stopped).await.expect("a server")
+        });
+        let channel = chassis::channel::lazy(&format!("http://{address}")).expect("an address");
+        Self {
+            client: Client::new(channel),
+            admin,
+            stop: Some(stop),
+            ended,
+        }
+    }
+
+    /// With the model that most tests share.
+    pub(crate) async fn endless(drafters: &[&str]) -> Self {
+        Self::start(endless(), serving(drafters)).await
+    }
+
+    pub(crate) async fn open(&self, request: &Generate) -> Result<Reply, Status> {
+        let answer = self.client.clone().generate(Request::new(request.clone())).await;
+        answer.map_err(|error| match error {
+            ClientError::Status(status) => status,
+            other => panic!("{other}"),
+        })
+    }
+
+    pub(crate) async fn generate(&self, request: &Generate) -> Whole {
+        read(self.open(request).await.expect("a reply")).await
+    }
+
+    /// The same request without speculation.
+    pub(crate) async fn plain(&self, request: &Generate) -> Whole {
+        let speculation = Speculation::Off;
+        let request = request.clone();
+        self.generate(&Generate { speculation, ..request }).await
+    }
+
+    pub(crate) async fn refused(&self, request: &Generate) -> Status {
+        match self.open(request).await {
+            Ok(_) => panic!("{request:?} was let in"),
+            Err(status) => status,
+        }
+    }
+
+    /// A counter or gauge without labels, or with them.
+    pub(crate) async fn metric(&self, name: &str) -> u64 {
+        let mut stream = TcpStream::connect(&self.admin).await.expect("the admin port");
+        let request = b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+        stream.write_all(request).await.expect("a request");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.expect("a response");
+        let name = format!("duet_verifier_{name} ");
+        let line = text.lines().find_map(|line| line.strip_prefix(&name));
+        line.map_or(0, |value| value.trim().parse().expect("a number"))
+    }
+
+    /// Requests in progress.
+    pub(crate) async fn sessions(&self) -> u32 {
+        let described = self.client.clone().describe(Request::new(())).await;
+        described.expect("a description").sessions
+    }
+
+    pub(crate) async fn end(mut self) -> Drained {
+        self.stop.take();
+        self.ended.join_next().await.expect("one task").expect("no panic")
+    }
+}
+
+/// Reads a reply to its end.
+pub(crate) async fn read(mut reply: Reply) -> Whole {
+    let mut chunks = Vec::new();
+    loop {
+        match reply.next().await.expect("a part").expect("a finish") {
+            Part::Chunk(chunk) => chunks.push(chunk),
+            Part::Finish(finish) => {
+                assert!(reply.next().await.expect("an end").is_none());
+                let pieces = chunks.iter().flat_map(|chunk: &Chunk| &chunk.pieces);
+                let text = pieces.map(|piece| piece.text.as_str()).collect();
+                let whole = Whole {
+                    text,
+                    chunks,
+                    finish: *finish,
+                };
+                whole.check();
+                return whole;
+            }
+        }
+    }
+}
+
+impl Whole {
+    /// What must hold of every reply.
+    fn check(&self) {
+        let usage = &self.finish.usage;
+        assert_eq!(usage.committed_bytes, self.text.len() as u64);
+        assert_eq!(usage.proposed_tokens, usage.accepted_tokens + usage.rejected_tokens);
+        assert_eq!(usage.rounds, usage.target_forwards);
+        assert!(usage.fallbacks.values().sum::<u32>() <= usage.rounds);
+        let pieces = self.chunks.iter().flat_map(|chunk| &chunk.pieces);
+        assert!(pieces.clone().all(|piece| !piece.text.is_empty()));
+        if usage.proposed_tokens == 0 {
+            assert!(pieces.clone().all(|piece| piece.origin == Origin::Plain));
+        }
+    }
+}
+
+/// A request for ASCII: the ids of the tiny model begin with the 256 bytes, and those behind ASCII are ruled out, so that a
+/// drafter of a test can tell the reply's bytes from its text.
+pub(crate) fn request(temperature: f32, seed: u64) -> Generate {
+    Generate {
+        logit_bias: (128..256).map(|id| (id, -100.0)).collect(),
+
+        max_tokens: Some(60),
+        seed: Some(seed),
+        sampling: Sampling {
+            temperature,
+            top_p: 0.95,
+            ..Sampling::default()
+        },
+        ..Generate::new(Prompt::Text("let the fn = ".to_owned()))
+    }
+}
+
+/// Temperature 0, and 0.8 with three seeds.
+pub(crate) fn requests() -> Vec<Generate> {
+    [(0.0, 0), (0.8, 1), (0.8, 2), (0.8, 3)]
+        .map(|(temperature, seed)| request(temperature, seed))
+        .to_vec()
+}
+
+pub(crate) async fn listen() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address").to_string();
+    (listener, address)
+}
+
+/// Lets other tasks run until `holds`; the test's own limit of time is that of the runner.
+pub(crate) async fn eventually<F: Future<Output = bool>>(mut holds: impl FnMut() -> F) {
+    while !holds().await {
+        tokio::task::yield_now().await;
+    }
+}
+
+pub(crate) type Shared<T> = Arc<std::sync::Mutex<T>>;

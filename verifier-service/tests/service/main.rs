@@ -1,0 +1,9 @@
+//! The verifier over a real server, with a tiny model and with drafters of every kind: whatever they do, the text is the one
+//! that plain decoding gives.
+
+mod drafters;
+mod failures;
+mod harness;
+mod limits;
+mod replies;
+mod requests;
