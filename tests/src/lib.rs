@@ -1,3 +1,4 @@
-//! What tests of several crates share; the system tests themselves are in `tests/`.
+//! What tests of several crates share: the tree as text, and tiny models; the system tests themselves are in `tests/`.
 
+pub mod tiny;
 pub mod tree;
