@@ -1,0 +1,237 @@
+//! What the draft model is shown: the prompt, the committed text, and behind it what has been drafted.
+//!
+//! Invariant: the tokens of the committed text are its canonical spelling behind the prompt, whatever was drafted on the way
+//! to it. A verdict therefore costs the spelling of a few tokens and of the text that is new, and only what comes out
+//! otherwise than it is held is shown to the model again.
+
+use std::sync::Arc;
+
+use alignment::reencode::TAIL_TOKENS;
+
+use super::vocabulary::DraftVocabulary;
+
+/// Tokens that a code point may be spread over, besides the first.
+const MAX_CONTINUATIONS: usize = 3;
+
+/// The tokens of one session, in order.
+pub(super) struct Context {
+    vocabulary: Arc<DraftVocabulary>,
+    /// The prompt's, then the reply's.
+    ids: Vec<u32>,
+    /// How many are the prompt's.
+    prompt: usize,
+    /// Where each token of the reply ends, in bytes of the reply.
+    ends: Vec<usize>,
+    /// The reply's bytes, committed and drafted, as far as tokens spell them.
+    text: Vec<u8>,
+    /// Tokens of the reply that spell committed text, canonically and for good, the last few apart.
+    settled: usize,
+    /// Whether all of the committed text is spelled.
+    complete: bool,
+    /// Positions that a session may hold.
+    limit: usize,
+}
+
+/// What became of the tokens of the reply.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Followed {
+    /// So many, from the first, are what they were.
+    pub(super) unchanged: usize,
+    /// Drafted tokens that are now committed.
+    pub(super) kept: usize,
+    /// Drafted tokens that are gone.
+    pub(super) dropped: usize,
+}
+
+/// Drafted tokens that may be sent.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Proposal {
+    /// Their bytes.
+    pub(super) text: Vec<u8>,
+    /// Where each ends in them.
+    pub(super) token_ends: Vec<u32>,
+    /// Whether nothing that has been drafted comes after them.
+    pub(super) is_all: bool,
+}
+
+/// What no block goes beyond.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// Draft tokens.
+    pub(super) tokens: usize,
+    /// Bytes.
+    pub(super) bytes: usize,
+}
+
+impl Context {
+    /// Only the prompt.
+    pub(super) fn new(vocabulary: Arc<DraftVocabulary>, prompt: Vec<u32>, limit: usize) -> Self {
+        Self {
+            vocabulary,
+            prompt: prompt.len(),
+            ids: prompt,
+            ends: Vec::new(),
+            text: Vec::new(),
+            settled: 0,
+            complete: true,
+            limit,
+        }
+    }
+
+    /// Every token.
+    pub(super) fn ids(&self) -> &[u32] {
+        &self.ids
+    }
+
+    /// How many tokens are the prompt's.
+    pub(super) fn prompt_len(&self) -> usize {
+        self.prompt
+    }
+
+    /// Tokens of the reply.
+    pub(super) fn reply(&self) -> &[u32] {
+        &self.ids[self.prompt..]
+    }
+
+    /// The reply's bytes.
+    pub(super) fn text(&self) -> &[u8] {
+        &self.text
+    }
+
+    /// Whether the model sees all of the committed text, so that it can be gone on from.
+    pub(super) fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    /// Appends a drafted token.
+    pub(super) fn push(&mut self, id: u32) {
+        self.text.extend_from_slice(self.vocabulary.key(id).0);
+        self.ends.push(self.text.len());
+        self.ids.push(id);
+    }
+
+    /// Takes in the committed text, which begins with what was committed before. Drafted tokens behind it stay if it is
+    /// spelled by exactly the tokens before them; else they are gone.
+    pub(super) fn follow(&mut self, committed: &[u8]) -> Followed {
+        let held = self.ends.len();
+        let from = self.respelled_from(committed);
+        let start = self.end_of(from);
+        let (before, after) = self.ids.split_at(self.prompt + from);
+        let room = self.limit.saturating_sub(before.len());
+        let new = self.vocabulary.spell(before, &committed[start..], room);
+        let same = new
+            .ids
+            .iter()
+            .zip(after)
+            .take_while(|(new, old)| new == old)
+            .count();
+        let unchanged = from + same;
+        let stands = same == new.ids.len() && new.complete;
+        let drafted_from = self.settled.min(unchanged);
+        if !stands {
+            self.ids.truncate(self.prompt + unchanged);
+            self.ids.extend(&new.ids[same..]);
+            self.ends.truncate(unchanged);
+            self.ends
+                .extend(new.ends[same..].iter().map(|end| start + end));
+            self.text.truncate(start);
+            let spelled = self.end_of(self.ends.len());
+            self.text.extend_from_slice(&committed[start..spelled]);
+        }
+        let drafted = held.saturating_sub(self.settled);
+        self.settled = from + new.settled;
+        self.complete = new.complete;
+        let kept = (unchanged - drafted_from).min(drafted);
+        Followed {
+            unchanged: if stands { held } else { unchanged },
+            kept,
+            dropped: if stands { 0 } else { drafted - kept },
+        }
+    }
+
+    /// Whether a block from `base` on is as good as it will get: it has `aim` tokens and whole code points, or cannot be
+    /// brought to it within its bounds.
+    pub(super) fn is_enough(&self, base: usize, aim: usize, bounds: Bounds) -> bool {
+        let drafted = self.ends.len() - self.first_behind(base);
+        let bytes = self.text.len() - base;
+        if drafted >= bounds.tokens || bytes >= bounds.bytes {
+            return true;
+        }
+        match std::str::from_utf8(&self.text[base - self.unfinished(base)..]) {
+            Ok(_) => drafted >= aim,
+            // What is unfinished may still be finished; what is wrong will never be sent.
+            Err(error) => error.error_len().is_some(),
+        }
+    }
+
+    /// The drafted tokens from `base` on, up to the last whole code point within `bounds`; `None` if that leaves nothing.
+    pub(super) fn proposal(&self, base: usize, bounds: Bounds) -> Option<Proposal> {
+        let first = self.first_behind(base);
+        let start = base - self.unfinished(base);
+        let valid = self.text[start..]
+            .utf8_chunks()
+            .next()
+            .map_or("", |chunk| chunk.valid());
+        let within = self.ends[first..].iter().take(bounds.tokens);
+        let within = within.take_while(|end| **end - base <= bounds.bytes);
+        let whole = |end: &usize| valid.is_char_boundary(*end - start);
+        let count = within
+            .copied()
+            .collect::<Vec<_>>()
+            .iter()
+            .rposition(whole)?
+            + 1;
+        let ends = &self.ends[first..first + count];
+        Some(Proposal {
+            text: self.text[base..ends[count - 1]].to_vec(),
+            token_ends: ends.iter().map(|end| (end - base) as u32).collect(),
+            is_all: first + count == self.ends.len(),
+        })
+    }
+
+    /// The token from which on committed text is spelled anew: a few before what is settled, since what follows may change
+    /// them, at the beginning of a code point.
+    fn respelled_from(&self, committed: &[u8]) -> usize {
+        let latest = self.settled.saturating_sub(TAIL_TOKENS);
+        let earliest = latest.saturating_sub(MAX_CONTINUATIONS);
+        let begins = |from: &usize| {
+            let byte = committed.get(self.end_of(*from));
+            byte.is_none_or(|byte| byte & 0xC0 != 0x80)
+        };
+        (earliest..=latest).rev().find(begins).unwrap_or(latest)
+    }
+
+    /// Where the first `tokens` tokens of the reply end.
+    fn end_of(&self, tokens: usize) -> usize {
+        tokens.checked_sub(1).map_or(0, |last| self.ends[last])
+    }
+
+    /// The first token of the reply that ends behind `base`.
+    fn first_behind(&self, base: usize) -> usize {
+        self.ends.partition_point(|end| *end <= base)
+    }
+
+    /// Bytes ahead of `base` that begin a code point without finishing it.
+    fn unfinished(&self, base: usize) -> usize {
+        let begins_one = |length: &usize| {
+            let error = std::str::from_utf8(&self.text[base - length..base]).err();
+            error.is_some_and(|error| error.valid_up_to() == 0 && error.error_len().is_none())
+        };
+        let longest = base.min(MAX_CONTINUATIONS);
+        (1..=longest).find(begins_one).unwrap_or(0)
+    }
+}
+
+impl Proposal {
+    /// No tokens at all.
+    pub(super) fn nothing() -> Self {
+        Self {
+            text: Vec::new(),
+            token_ends: Vec::new(),
+            is_all: true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,192 @@
+//! From `Open` to a session: what can be told at once is checked first, then there is room or not, then the prompt is encoded
+//! and shown to the model.
+
+use std::{sync::Arc, time::Instant};
+
+use alignment::acceptance::Method;
+use inference::{engine::EngineError, prompt::Prompt, sampling::Sampling, template};
+use proto::{
+    CommittedText,
+    drafter::{FromDrafter, Open, Opened},
+    model::{self, Fingerprint},
+};
+use tokio::sync::oneshot;
+
+use super::{
+    Drafter, Line,
+    chooser::{Chooser, Plan},
+    context::{Bounds, Context},
+    session::{Admission, Session, Terms},
+};
+use crate::error::DraftError;
+
+impl Drafter {
+    /// Opens a session and says so. Whatever fails here ends the stream with a status.
+    pub(super) async fn open(self: &Arc<Self>, line: &mut Line) -> Result<Session, DraftError> {
+        let mut open = line.opening().await?;
+        tracing::Span::current().record("session", &open.session_id);
+        let plan = self.plan(&open)?;
+        let bounds = self.bounds(&open);
+        let credit = open.credit.min(self.serving.limits.max_credit);
+        let admission = self.admit()?;
+        let prompt = open.prompt.clone();
+        let prompt = line.unless_over(self.encode(prompt)).await??;
+        let limit = self.engine.info().context_length;
+        check_room("open.prompt", prompt.len() + 1, limit)?;
+        let chooser = Chooser::new(Arc::clone(&self.vocabulary), plan, &prompt);
+        let context = Context::new(Arc::clone(&self.vocabulary), prompt, limit);
+        let committed = CommittedText::resumed(&std::mem::take(&mut open.committed))
+            .map_err(|error| error.within("open"))?;
+        let terms = Terms {
+            bounds,
+            credit,
+            most_tokens: open.max_block_tokens,
+        };
+        let mut session = Session::new(Arc::clone(self), admission, (context, chooser), terms);
+        let taken_in = session.resume(committed);
+        check_room("open.committed", taken_in + 1, limit)?;
+        let began = Instant::now();
+        session.catch_up(line).await?;
+        self.metrics
+            .prefill_seconds
+            .observe(began.elapsed().as_secs_f64());
+        line.say(FromDrafter::Opened(Opened {
+            model: self.serving.model_name.clone(),
+            tokenizer_fingerprint: self.fingerprint(),
+            block_tokens: bounds.tokens as u32,
+            max_block_bytes: bounds.bytes as u32,
+            credit,
+            context_left: (limit - taken_in) as u32,
+        }))
+        .await?;
+        Ok(session)
+    }
+
+    /// Room for a session, or a refusal.
+    fn admit(&self) -> Result<Admission, DraftError> {
+        let limit = self.serving.limits.max_sessions as usize;
+        let permit = Arc::clone(&self.room).try_acquire_owned();
+        let permit = permit.map_err(|_| DraftError::Busy { limit })?;
+        let positions = self.engine.open().map_err(|error| match error {
+            EngineError::Full { limit, .. } => DraftError::Busy { limit },
+            error => DraftError::Engine(error),
+        })?;
+        Ok(Admission { positions, permit })
+    }
+
+    pub(super) fn fingerprint(&self) -> Fingerprint {
+        Fingerprint(self.engine.tokenizer().fingerprint())
+    }
+
+    /// Checks what needs no model, and makes the rules of drafting of it.
+    fn plan(&self, open: &Open) -> Result<Plan, DraftError> {
+        let method = open.method.parse().map_err(|_| DraftError::Method {
+            method: open.method.clone(),
+            supported: Method::ALL.map(Method::name).join(", "),
+        })?;
+        let actual = self.fingerprint();
+        if let Some(expected) = open
+            .expected_fingerprint
+            .filter(|expected| *expected != actual)
+        {
+            let model = self.serving.model_name.clone();
+            return Err(DraftError::Fingerprint {
+                expected,
+                actual,
+                model,
+            });
+        }
+        let (bytes, most) = (
+            open.prompt.content_bytes(),
+            self.serving.limits.max_prompt_bytes,
+        );
+        if bytes > most as usize {
+            let found = format!("{bytes} bytes long");
+            return Err(DraftError::field(
+                "open.prompt",
+                found,
+                format!("at most {most} bytes"),
+            ));
+        }
+        let sampling = sampling(&open.sampling);
+        sampling
+            .validate(self.vocabulary.size())
+            .map_err(DraftError::sampling)?;
+        Ok(Plan {
+            method,
+            sampling,
+            seed: open.seed,
+            sharpness: open.sharpness,
+        })
+    }
+
+    fn bounds(&self, open: &Open) -> Bounds {
+        let limits = &self.serving.limits;
+        Bounds {
+            tokens: open.max_block_tokens.min(limits.max_block_tokens) as usize,
+            bytes: open.max_block_bytes.min(limits.max_block_bytes) as usize,
+        }
+    }
+
+    /// The prompt's tokens. A long one takes a second, so it is not encoded on the runtime's threads.
+    async fn encode(&self, prompt: model::Prompt) -> Result<Vec<u32>, DraftError> {
+        let engine = self.engine.clone();
+        let (encoded, wait) = oneshot::channel();
+        self.tasks().spawn_blocking(move || {
+            // Whoever asked may have left.
+            drop(encoded.send(engine.encode_prompt(&native(prompt))));
+        });
+        let ids = wait.await.map_err(|_| DraftError::Encoding)?;
+        let ids = ids.map_err(DraftError::Template)?;
+        if ids.is_empty() {
+            return Err(DraftError::field(
+                "open.prompt",
+                "without tokens",
+                "at least one token",
+            ));
+        }
+        Ok(ids)
+    }
+}
+
+/// Refuses what leaves no position to draft at.
+fn check_room(field: &str, needed: usize, limit: usize) -> Result<(), DraftError> {
+    if needed <= limit {
+        return Ok(());
+    }
+    let found = format!("so long that {needed} positions or more are needed");
+    let expected = format!("within the draft model's context of {limit}");
+    Err(DraftError::field(field, found, expected))
+}
+
+fn native(prompt: model::Prompt) -> Prompt {
+    let role = |role| match role {
+        model::Role::System => template::Role::System,
+        model::Role::User => template::Role::User,
+        model::Role::Assistant => template::Role::Assistant,
+        model::Role::Tool => template::Role::Tool,
+    };
+    let message = |message: model::Message| template::Message {
+        role: role(message.role),
+        content: message.content,
+    };
+    match prompt {
+        model::Prompt::Text(text) => Prompt::Text(text),
+        model::Prompt::Conversation(messages) => {
+            Prompt::Messages(messages.into_iter().map(message).collect())
+        }
+    }
+}
+
+fn sampling(sampling: &model::Sampling) -> Sampling {
+    Sampling {
+        temperature: sampling.temperature,
+        top_k: sampling.top_k,
+        top_p: sampling.top_p,
+        min_p: sampling.min_p,
+        repetition_penalty: sampling.repetition_penalty,
+        frequency_penalty: sampling.frequency_penalty,
+        presence_penalty: sampling.presence_penalty,
+        logit_bias: Vec::new(),
+    }
+}

@@ -1,0 +1,137 @@
+//! The draft model's vocabulary as drafting needs it: the canonical tokens of committed bytes, the noise key of a token, and
+//! what may be proposed.
+
+use std::sync::Arc;
+
+use alignment::{
+    TargetToken, Vocabulary,
+    reencode::{self, TAIL_TOKENS},
+};
+use inference::{engine::Engine, tokenizer::Tokenizer};
+use proto::drafter::EndRole;
+
+/// The vocabulary. Shared by all sessions.
+pub(super) struct DraftVocabulary {
+    tokenizer: Arc<Tokenizer>,
+    size: usize,
+    /// Rank of each token among those with the same bytes, as a table: a law is keyed token by token.
+    ranks: Vec<u32>,
+    /// The token that spells each single byte, where there is one.
+    single_bytes: Vec<Option<u32>>,
+}
+
+/// Bytes as tokens.
+#[derive(Debug, Default)]
+pub(super) struct Spelling {
+    /// The tokens.
+    pub(super) ids: Vec<u32>,
+    /// Where each ends, in bytes.
+    pub(super) ends: Vec<usize>,
+    /// Tokens that stand for whole code points, which the next bytes cannot change into something else.
+    pub(super) settled: usize,
+    /// Whether every byte is spelled.
+    pub(super) complete: bool,
+}
+
+impl DraftVocabulary {
+    pub(super) fn new(engine: &Engine) -> Self {
+        let tokenizer = Arc::clone(engine.tokenizer());
+        let mut single_bytes = vec![None; 1 << u8::BITS];
+        let ids = 0..tokenizer.vocab_size() as u32;
+        for id in ids.clone() {
+            if let [byte] = tokenizer.token_bytes(id) {
+                single_bytes[usize::from(*byte)].get_or_insert(id);
+            }
+        }
+        Self {
+            ranks: ids.map(|id| tokenizer.rank(id)).collect(),
+            size: tokenizer.vocab_size().min(engine.info().vocab_size),
+            tokenizer,
+            single_bytes,
+        }
+    }
+
+    /// Ids that the model has logits for and that mean something.
+    pub(super) fn size(&self) -> usize {
+        self.size
+    }
+
+    /// What a token's noise is keyed by, on both sides: its bytes, and its rank among tokens with the same.
+    pub(super) fn key(&self, id: u32) -> (&[u8], u32) {
+        let rank = self.ranks.get(id as usize).copied().unwrap_or(0);
+        (self.tokenizer.token_bytes(id), rank)
+    }
+
+    /// The role of a token after which a reply is over.
+    pub(super) fn end_role(&self, id: u32) -> Option<EndRole> {
+        let specials = self.tokenizer.specials();
+        if specials.end_of_turn == Some(id) {
+            return Some(EndRole::EndOfTurn);
+        }
+        let ends = specials.end_tokens.binary_search(&id).is_ok();
+        ends.then_some(EndRole::EndOfSequence)
+    }
+
+    /// Whether a token can be proposed: it has bytes, or it ends the reply.
+    pub(super) fn is_proposable(&self, id: u32) -> bool {
+        !self.tokenizer.token_bytes(id).is_empty() || self.end_role(id).is_some()
+    }
+
+    /// The canonical tokens of `text` behind the tokens `before`, which stay as they are.
+    ///
+    /// Bytes that are not UTF-8, a code point left unfinished at the end among them, are spelled one by one, so that the model
+    /// can go on from there. Spelling ends at the first byte that the vocabulary lacks, and behind `room` tokens.
+    pub(super) fn spell(&self, before: &[u32], text: &[u8], room: usize) -> Spelling {
+        let mut spelling = Spelling::default();
+        let mut at = 0;
+        for chunk in text.utf8_chunks() {
+            let valid = chunk.valid().as_bytes();
+            let tail = tail(before, &spelling.ids);
+            // The function's tokens are those of whatever vocabulary it is given: here the draft model's.
+            let tokens = reencode::proxies(self, &tail, valid, usize::MAX);
+            spelling
+                .ids
+                .extend(tokens.tokens.iter().map(|token| token.0));
+            let ends = tokens.ends.iter().map(|end| at + *end as usize);
+            spelling.ends.extend(ends);
+            spelling.settled = spelling.ids.len();
+            at += tokens.covered_bytes();
+            if tokens.dropped_bytes > 0 || spelling.ids.len() > room {
+                break;
+            }
+            let singles: Option<Vec<u32>> = chunk
+                .invalid()
+                .iter()
+                .map(|byte| self.single_byte(*byte))
+                .collect();
+            let Some(singles) = singles else { break };
+            spelling.ends.extend((1..=singles.len()).map(|n| at + n));
+            at += singles.len();
+            spelling.ids.extend(singles);
+        }
+        spelling.complete = at == text.len();
+        spelling
+    }
+}
+
+/// The last tokens of two lists in a row.
+fn tail(before: &[u32], ids: &[u32]) -> Vec<TargetToken> {
+    let missing = TAIL_TOKENS.saturating_sub(ids.len());
+    let before = &before[before.len().saturating_sub(missing)..];
+    let ids = &ids[ids.len().saturating_sub(TAIL_TOKENS)..];
+    before.iter().chain(ids).copied().map(TargetToken).collect()
+}
+
+impl Vocabulary for DraftVocabulary {
+    fn token_bytes(&self, id: u32) -> &[u8] {
+        self.tokenizer.token_bytes(id)
+    }
+
+    fn encode(&self, text: &str) -> Vec<u32> {
+        self.tokenizer.encode(text)
+    }
+
+    fn single_byte(&self, byte: u8) -> Option<u32> {
+        self.single_bytes[usize::from(byte)]
+    }
+}

@@ -1,0 +1,8 @@
+//! The service over a real port and a tiny model: what a verifier sees of it.
+
+mod drafter;
+mod endings;
+mod observing;
+mod proposing;
+mod refusals;
+mod verdicts;
