@@ -50,10 +50,10 @@ impl Admission {
     pub(crate) fn admit(&self) -> Result<Permit, Duration> {
         let limit = self.shared.limit;
         let room = |admitted| (admitted < limit).then_some(admitted + 1);
-        let admitted =
-            self.shared
-                .admitted
-                .fetch_update(Ordering::AcqRel, Ordering::Acquire, room);
+        let admitted = self
+            .shared
+            .admitted
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, room);
         match admitted {
             Ok(_) => Ok(Permit {
                 shared: Arc::clone(&self.shared),

@@ -21,12 +21,14 @@ pub struct Args {
     #[arg(long, env = "DUET_CACHE", value_name = "FOLDER")]
     pub cache: Option<PathBuf>,
 
-    /// Address of a drafter, such as http://127.0.0.1:50051; may be repeated, or several with commas. None: plain decoding
+    /// Addresses of drafters
     #[arg(
         long,
         env = "DUET_DRAFTER",
         value_name = "URL",
-        value_delimiter = ','
+        value_delimiter = ',',
+        help = "Address of a drafter, such as http://127.0.0.1:50051; may be repeated, or several with commas. \
+                None: plain decoding"
     )]
     pub drafter: Vec<String>,
 
@@ -118,12 +120,13 @@ pub struct RequestArgs {
 #[derive(clap::Args, Clone, Debug)]
 #[command(next_help_heading = "Speculation")]
 pub struct SpeculationArgs {
-    /// Acceptance method where a request names none: auto, greedy, coupled or point_mass
+    /// Acceptance method where a request names none
     #[arg(
         long,
         env = "DUET_METHOD",
         value_name = "METHOD",
-        default_value = "auto"
+        default_value = "auto",
+        help = "Acceptance method where a request names none: auto, greedy, coupled or point_mass"
     )]
     pub method: String,
 

@@ -1,6 +1,6 @@
 //! What the process runs with: arguments as final types, checked before anything is bound or loaded.
 
-use std::{path::PathBuf, str::FromStr, time::Duration};
+use std::{fmt::Display, path::PathBuf, str::FromStr, time::Duration};
 
 use alignment::{acceptance::Method, deadline};
 use chassis::args::{LogArgs, ServerArgs};
@@ -112,7 +112,10 @@ impl TryFrom<Args> for Config {
             max_tokens: args.request.max_tokens,
             method: method(&speculation.method)?,
             block_length: speculation.block_length,
-            deadline: deadline(speculation.draft_deadline_min, speculation.draft_deadline_max)?,
+            deadline: deadline(
+                speculation.draft_deadline_min,
+                speculation.draft_deadline_max,
+            )?,
             grace_period: args.server.grace_period,
         };
         Ok(Self {
@@ -164,7 +167,11 @@ fn device(name: &str) -> Result<DeviceChoice, ConfigError> {
         ("cpu", _) if name == "cpu" => Ok(DeviceChoice::Cpu),
         ("cuda", Ok(number)) => Ok(DeviceChoice::Cuda(number)),
         ("metal", Ok(number)) => Ok(DeviceChoice::Metal(number)),
-        _ => Err(out_of_range("--device", name, "cpu, cuda, cuda:N, metal or metal:N")),
+        _ => Err(out_of_range(
+            "--device",
+            name,
+            "cpu, cuda, cuda:N, metal or metal:N",
+        )),
     }
 }
 
@@ -173,13 +180,19 @@ fn method(name: &str) -> Result<Option<Method>, ConfigError> {
         return Ok(None);
     }
     let known = "auto, greedy, coupled or point_mass";
-    name.parse().map(Some).map_err(|_| out_of_range("--method", name, known))
+    name.parse()
+        .map(Some)
+        .map_err(|_| out_of_range("--method", name, known))
 }
 
 fn deadline(least: Duration, most: Duration) -> Result<deadline::Options, ConfigError> {
     let shown = |duration| humantime::format_duration(duration).to_string();
     if most.is_zero() || most > Duration::from_mins(1) {
-        return Err(out_of_range("--draft-deadline-max", shown(most), "above 0 and at most 1m"));
+        return Err(out_of_range(
+            "--draft-deadline-max",
+            shown(most),
+            "above 0 and at most 1m",
+        ));
     }
     if least > most {
         let expected = format!("at most --draft-deadline-max, {}", shown(most));
@@ -193,7 +206,7 @@ fn deadline(least: Duration, most: Duration) -> Result<deadline::Options, Config
     })
 }
 
-fn within<T: PartialOrd + ToString>(
+fn within<T: PartialOrd + Display + Copy>(
     flag: &'static str,
     found: T,
     least: T,
@@ -202,7 +215,7 @@ fn within<T: PartialOrd + ToString>(
     if found >= least && found <= most {
         return Ok(());
     }
-    let expected = format!("{} to {}", least.to_string(), most.to_string());
+    let expected = format!("{least} to {most}");
     Err(out_of_range(flag, found.to_string(), expected))
 }
 
@@ -240,7 +253,12 @@ mod tests {
 
     #[test]
     fn drafters_may_be_repeated_or_separated() {
-        let flags = ["--drafter", "http://a:1,http://b:2", "--drafter", "http://c:3"];
+        let flags = [
+            "--drafter",
+            "http://a:1,http://b:2",
+            "--drafter",
+            "http://c:3",
+        ];
         let drafters = config(&flags).unwrap().serving.drafters;
         assert_eq!(drafters, ["http://a:1", "http://b:2", "http://c:3"]);
     }

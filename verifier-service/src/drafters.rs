@@ -189,7 +189,12 @@ impl Lease {
         known.last_error = Some(why.to_owned());
         let open = known.breaker.is_open();
         drop(known);
-        tracing::warn!(address = self.drafter.address, why, open, "drafter has failed");
+        tracing::warn!(
+            address = self.drafter.address,
+            why,
+            open,
+            "drafter has failed"
+        );
     }
 
     /// The drafter cannot be reached, or is stopping; the probe will tell when it is back.
@@ -306,7 +311,10 @@ mod tests {
     async fn lost_drafter_is_not_tried_until_it_is_back() {
         let drafters = drafters(1);
         drafters.lease("greedy").unwrap().lost("connection refused");
-        assert_eq!(drafters.lease("greedy").unwrap_err(), FallbackReason::NoDrafter);
+        assert_eq!(
+            drafters.lease("greedy").unwrap_err(),
+            FallbackReason::NoDrafter
+        );
         assert_eq!(drafters.status()[0].state, DrafterState::Unreachable);
     }
 }

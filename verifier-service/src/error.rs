@@ -78,9 +78,10 @@ impl From<GenerateError> for Status {
                 status.metadata_mut().insert(RETRY_AFTER, seconds);
                 status
             }
-            GenerateError::Stopping => Self::unavailable(text),
+            GenerateError::Stopping | GenerateError::Engine(EngineError::Stopped) => {
+                Self::unavailable(text)
+            }
             GenerateError::Unread(_) => Self::cancelled(text),
-            GenerateError::Engine(EngineError::Stopped) => Self::unavailable(text),
             GenerateError::Engine(_) | GenerateError::Law(_) => Self::new(Code::Internal, text),
         }
     }

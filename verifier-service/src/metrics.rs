@@ -132,7 +132,11 @@ impl Metrics {
     /// the first rejected one say nothing and are left out.
     pub(crate) fn positions(&self, proposed: u32, accepted: u32) {
         for position in 1..=proposed.min(accepted + 1) {
-            let outcome = if position <= accepted { "accepted" } else { "rejected" };
+            let outcome = if position <= accepted {
+                "accepted"
+            } else {
+                "rejected"
+            };
             let at = Position { position, outcome };
             self.positions.get_or_create(&at).inc();
         }
@@ -153,20 +157,44 @@ impl Metrics {
     fn enter_counters(&self, registry: &mut Registry) {
         for (name, about, counter) in [
             ("prompt_tokens", "Tokens of prompts", &self.prompt_tokens),
-            ("completion_tokens", "Tokens of replies", &self.completion_tokens),
-            ("committed_bytes", "Bytes of replies as sent", &self.committed_bytes),
-            ("target_forwards", "Passes of the target after the prompt's", &self.target_forwards),
+            (
+                "completion_tokens",
+                "Tokens of replies",
+                &self.completion_tokens,
+            ),
+            (
+                "committed_bytes",
+                "Bytes of replies as sent",
+                &self.committed_bytes,
+            ),
+            (
+                "target_forwards",
+                "Passes of the target after the prompt's",
+                &self.target_forwards,
+            ),
             ("rounds", "Rounds, plain ones included", &self.rounds),
             ("proposed_tokens", "Proxies verified", &self.proposed_tokens),
             ("accepted_tokens", "Proxies accepted", &self.accepted_tokens),
             ("rejected_tokens", "Proxies rejected", &self.rejected_tokens),
             ("stale_blocks", "Blocks of another text", &self.stale_blocks),
-            ("wire_sent_bytes", "Bytes of messages to drafters", &self.wire_sent_bytes),
-            ("wire_received_bytes", "Bytes of messages from drafters", &self.wire_received_bytes),
+            (
+                "wire_sent_bytes",
+                "Bytes of messages to drafters",
+                &self.wire_sent_bytes,
+            ),
+            (
+                "wire_received_bytes",
+                "Bytes of messages from drafters",
+                &self.wire_received_bytes,
+            ),
         ] {
             registry.register(name, about, counter.clone());
         }
-        registry.register("requests", "Requests by how they ended", self.requests.clone());
+        registry.register(
+            "requests",
+            "Requests by how they ended",
+            self.requests.clone(),
+        );
         let about = "Rounds without a proposal by reason";
         registry.register("fallbacks", about, self.fallbacks.clone());
         let about = "Proxies by place in the block, up to the first that is rejected";
@@ -177,16 +205,44 @@ impl Metrics {
 
     fn enter_histograms(&self, registry: &mut Registry) {
         for (name, about, histogram) in [
-            ("prefill", "From admission to the end of the prompt", &self.prefill_seconds),
+            (
+                "prefill",
+                "From admission to the end of the prompt",
+                &self.prefill_seconds,
+            ),
             ("decode", "From there to the end", &self.decode_seconds),
-            ("draft_wait", "Waiting for a block", &self.draft_wait_seconds),
-            ("queue", "Waiting for the model's thread", &self.queue_seconds),
-            ("verify", "The forward pass of a round", &self.verify_seconds),
-            ("overhead", "The rest of a round: no pass, no waiting", &self.overhead_seconds),
+            (
+                "draft_wait",
+                "Waiting for a block",
+                &self.draft_wait_seconds,
+            ),
+            (
+                "queue",
+                "Waiting for the model's thread",
+                &self.queue_seconds,
+            ),
+            (
+                "verify",
+                "The forward pass of a round",
+                &self.verify_seconds,
+            ),
+            (
+                "overhead",
+                "The rest of a round: no pass, no waiting",
+                &self.overhead_seconds,
+            ),
             ("re_encode", "Finding the proxies", &self.re_encode_seconds),
-            ("align", "Aligning draft tokens and proxies", &self.align_seconds),
+            (
+                "align",
+                "Aligning draft tokens and proxies",
+                &self.align_seconds,
+            ),
             ("accept", "Deciding what to accept", &self.accept_seconds),
-            ("draft_compute", "Drafting, on the drafter's clock", &self.draft_compute_seconds),
+            (
+                "draft_compute",
+                "Drafting, on the drafter's clock",
+                &self.draft_compute_seconds,
+            ),
         ] {
             registry.register_with_unit(name, about, Unit::Seconds, histogram.clone());
         }
@@ -196,9 +252,21 @@ impl Metrics {
                 "Bytes committed by one pass of the target",
                 &self.committed_bytes_per_forward,
             ),
-            ("batch_rows", "Rows of a pass, all requests together", &self.batch_rows),
-            ("batch_sessions", "Requests that share a pass", &self.batch_sessions),
-            ("block_tokens", "Proxies of a round with a proposal", &self.block_tokens),
+            (
+                "batch_rows",
+                "Rows of a pass, all requests together",
+                &self.batch_rows,
+            ),
+            (
+                "batch_sessions",
+                "Requests that share a pass",
+                &self.batch_sessions,
+            ),
+            (
+                "block_tokens",
+                "Proxies of a round with a proposal",
+                &self.block_tokens,
+            ),
         ] {
             registry.register(name, about, histogram.clone());
         }

@@ -35,9 +35,9 @@ impl VerifierService {
         let outcome = match &error {
             GenerateError::Busy { .. } => "busy",
             GenerateError::Stopping => "stopping",
-            GenerateError::Field(_)
-            | GenerateError::Method { .. }
-            | GenerateError::Template(_) => "invalid",
+            GenerateError::Field(_) | GenerateError::Method { .. } | GenerateError::Template(_) => {
+                "invalid"
+            }
             GenerateError::Unread(_) | GenerateError::Engine(_) | GenerateError::Law(_) => "failed",
         };
         self.verifier.metrics().request(outcome);
@@ -63,8 +63,8 @@ impl verifier_server::Verifier for VerifierService {
     ) -> Result<Response<Self::GenerateStream>, Status> {
         // A child of the call's span, which continues the trace of the client.
         let span = tracing::info_span!("generate");
-        let request = Generate::try_from(request.into_inner())
-            .map_err(|error| self.refuse(error.into()))?;
+        let request =
+            Generate::try_from(request.into_inner()).map_err(|error| self.refuse(error.into()))?;
         let admitted = self.verifier.admit(request).instrument(span.clone());
         let session = admitted.await.map_err(|error| self.refuse(error))?;
         let (outbox, parts) = mpsc::channel(OUTBOX);

@@ -40,12 +40,18 @@ impl Target {
 
     /// Ids that may be emitted: those that the model has logits for and the vocabulary has tokens for.
     pub(crate) fn vocab_size(&self) -> usize {
-        self.tokenizer.vocab_size().min(self.engine.info().vocab_size)
+        self.tokenizer
+            .vocab_size()
+            .min(self.engine.info().vocab_size)
     }
 
     /// Whether a reply is over with this token, which is no text.
     pub(crate) fn is_end(&self, id: u32) -> bool {
-        self.tokenizer.specials().end_tokens.binary_search(&id).is_ok()
+        self.tokenizer
+            .specials()
+            .end_tokens
+            .binary_search(&id)
+            .is_ok()
     }
 
     /// The target's own token for a role; the other role's where it has only that.

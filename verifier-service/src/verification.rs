@@ -25,13 +25,8 @@ use proto::{
 };
 
 use crate::{
-    NAME, VERSION,
-    admission::Admission,
-    config::Serving,
-    drafters::Drafters,
-    error::GenerateError,
-    metrics::Metrics,
-    target::Target,
+    NAME, VERSION, admission::Admission, config::Serving, drafters::Drafters, error::GenerateError,
+    metrics::Metrics, target::Target,
 };
 use plan::Plan;
 use session::Admitted;
@@ -163,7 +158,11 @@ impl Verifier {
     async fn encode(&self, request: Generate) -> Result<Vec<u32>, GenerateError> {
         let target = Arc::clone(&self.target);
         let is_text = matches!(request.prompt, model::Prompt::Text(_));
-        let encoding = move || target.engine().encode_prompt(&plan::prompt(&request.prompt));
+        let encoding = move || {
+            target
+                .engine()
+                .encode_prompt(&plan::prompt(&request.prompt))
+        };
         let encoded = self.lifecycle.tasks().spawn_blocking(encoding).await;
         let prompt = match encoded {
             Ok(encoded) => encoded.map_err(template_error)?,
@@ -171,7 +170,11 @@ impl Verifier {
         };
         let (tokens, limit) = (prompt.len(), self.target.engine().info().context_length);
         if tokens == 0 || tokens > limit {
-            let field = if is_text { "prompt.text" } else { "prompt.conversation" };
+            let field = if is_text {
+                "prompt.text"
+            } else {
+                "prompt.conversation"
+            };
             let found = format!("{tokens} tokens long");
             let expected = format!("1 to {limit} tokens, what the context holds");
             return Err(GenerateError::field(field, found, expected));
@@ -182,7 +185,11 @@ impl Verifier {
     fn describe_model(&self) -> Model {
         let info = self.target.engine().info();
         let tokenizer = self.target.tokenizer();
-        let device = if info.batch_invariant { "cpu" } else { &info.kernels };
+        let device = if info.batch_invariant {
+            "cpu"
+        } else {
+            &info.kernels
+        };
         Model {
             name: self.serving.model_name.clone(),
             architecture: info.architecture.clone(),

@@ -49,7 +49,10 @@ impl Progress for Logged {
     }
 
     fn waiting(&mut self) {
-        tracing::info!(model = self.name, "waiting for another process that fetches it");
+        tracing::info!(
+            model = self.name,
+            "waiting for another process that fetches it"
+        );
     }
 }
 

@@ -95,7 +95,10 @@ mod tests {
         breaker.began();
         assert!(!breaker.admits(later), "one trial at a time");
         breaker.ended();
-        assert!(breaker.admits(later), "a trial that told nothing is repeated");
+        assert!(
+            breaker.admits(later),
+            "a trial that told nothing is repeated"
+        );
         breaker.began();
         breaker.succeeded();
         assert!(!breaker.is_open() && breaker.admits(later));

@@ -56,10 +56,19 @@ fn learn(drafter: &Drafter, description: Description, took: Duration) -> Reach {
     known.reach = Reach::Reached;
     known.observe_round_trip(took);
     known.fingerprint = Some(description.model.tokenizer_fingerprint);
-    known.methods = description.methods.into_iter().map(|method| method.name).collect();
+    known.methods = description
+        .methods
+        .into_iter()
+        .map(|method| method.name)
+        .collect();
     if is_news {
         let (model, methods) = (&description.model.name, &known.methods);
-        tracing::info!(address = drafter.address, model, ?methods, "drafter is there");
+        tracing::info!(
+            address = drafter.address,
+            model,
+            ?methods,
+            "drafter is there"
+        );
     }
     known.model = Some(description.model.name);
     Reach::Reached
@@ -77,7 +86,12 @@ fn miss(drafter: &Drafter, error: &ClientError) -> Reach {
 fn note(drafter: &Drafter, reach: Reach, error: String) -> Reach {
     let mut known = drafter.known();
     if known.reach != reach {
-        tracing::warn!(address = drafter.address, ?reach, error, "drafter cannot be used");
+        tracing::warn!(
+            address = drafter.address,
+            ?reach,
+            error,
+            "drafter cannot be used"
+        );
     }
     known.reach = reach;
     known.last_error = Some(error);

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric},
-    metrics::{gauge::ConstGauge, MetricType},
+    metrics::{MetricType, gauge::ConstGauge},
 };
 use proto::verifier::DrafterState;
 
@@ -18,9 +18,21 @@ impl Collector for Gauges {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let load = self.0.load();
         for (name, about, value) in [
-            ("verifier_requests_in_progress", "Requests in progress", load.requests),
-            ("verifier_engine_sessions", "Sessions of the target model", load.engine.sessions),
-            ("verifier_queued_passes", "Passes that wait for the model", load.engine.queued),
+            (
+                "verifier_requests_in_progress",
+                "Requests in progress",
+                load.requests,
+            ),
+            (
+                "verifier_engine_sessions",
+                "Sessions of the target model",
+                load.engine.sessions,
+            ),
+            (
+                "verifier_queued_passes",
+                "Passes that wait for the model",
+                load.engine.queued,
+            ),
         ] {
             let gauge = ConstGauge::new(value as i64);
             gauge.encode(encoder.encode_descriptor(name, about, None, MetricType::Gauge)?)?;

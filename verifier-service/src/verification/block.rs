@@ -6,11 +6,7 @@ use std::{
 };
 
 use alignment::{
-    TargetToken, Vocabulary as _,
-    aligned::Alignment,
-    dtw, reencode,
-    reencode::Proxies,
-    spans,
+    TargetToken, Vocabulary as _, aligned::Alignment, dtw, reencode, reencode::Proxies, spans,
 };
 use proto::verifier::FallbackReason;
 

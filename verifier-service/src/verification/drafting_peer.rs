@@ -138,7 +138,7 @@ impl DraftingPeer {
                 Ok(proposal)
             }
             Next::Nothing(why) => Err(why),
-            Next::Lost(loss) => Err(self.lose(loss)),
+            Next::Lost(loss) => Err(self.lose(&loss)),
         }
     }
 
@@ -147,7 +147,10 @@ impl DraftingPeer {
         if matches!(self.state, State::Off) {
             return;
         }
-        let both = self.committed.append(kept).and_then(|()| self.committed.append(appended));
+        let both = self
+            .committed
+            .append(kept)
+            .and_then(|()| self.committed.append(appended));
         let told = match (&mut self.state, both) {
             (State::Open(stream), Ok(())) => {
                 stream.tell(&self.committed, kept.len() as u32, appended)
@@ -157,7 +160,7 @@ impl DraftingPeer {
             (_, Ok(())) => Ok(()),
         };
         if let Err(loss) = told {
-            self.lose(loss);
+            self.lose(&loss);
         }
     }
 
@@ -193,7 +196,7 @@ impl DraftingPeer {
             State::Off | State::Absent(..) => std::future::pending().await,
             State::Open(stream) => {
                 if let Err(loss) = stream.receive().await {
-                    self.lose(loss);
+                    self.lose(&loss);
                 }
             }
             State::Opening(opening) => {
@@ -217,7 +220,7 @@ impl DraftingPeer {
         match begun {
             Ok(stream) => self.state = State::Open(Box::new(stream)),
             Err(loss) => {
-                self.lose(loss);
+                self.lose(&loss);
             }
         }
     }
@@ -262,12 +265,12 @@ impl DraftingPeer {
     }
 
     /// Goes on without the stream. Gives the reason for this round's fallback.
-    fn lose(&mut self, loss: Loss) -> FallbackReason {
+    fn lose(&mut self, loss: &Loss) -> FallbackReason {
         self.traffic = self.traffic();
         let again = loss.may_rejoin.then(|| self.next_attempt());
         let absent = State::Absent(loss.why, again);
         if let State::Open(stream) = std::mem::replace(&mut self.state, absent) {
-            stream.blame(&loss);
+            stream.blame(loss);
             stream.close(CloseReason::Dismissed, &self.lifecycle);
         }
         tracing::debug!(why = %loss.why, text = loss.text, "goes on without a drafter");

@@ -60,7 +60,9 @@ impl Ledger {
     pub(crate) fn prefilled(&mut self) {
         self.usage.prefill = self.admitted.elapsed();
         self.prefilled = Some(Instant::now());
-        self.metrics.prefill_seconds.observe(self.usage.prefill.as_secs_f64());
+        self.metrics
+            .prefill_seconds
+            .observe(self.usage.prefill.as_secs_f64());
     }
 
     /// Enters a round.
@@ -84,7 +86,9 @@ impl Ledger {
         metrics.accepted_tokens.inc_by(info.accepted_tokens.into());
         metrics.rejected_tokens.inc_by(rejected.into());
         metrics.positions(info.proposed_tokens, info.accepted_tokens);
-        metrics.committed_bytes_per_forward.observe(entry.decided_bytes as f64);
+        metrics
+            .committed_bytes_per_forward
+            .observe(entry.decided_bytes as f64);
         metrics.batch_rows.observe(batch.0 as f64);
         metrics.batch_sessions.observe(batch.1 as f64);
         if let Some(reason) = info.fallback {
@@ -97,9 +101,15 @@ impl Ledger {
     /// Brings the totals of the drafters' side up to date.
     pub(crate) fn drafted(&mut self, traffic: Traffic, stale_blocks: u32) {
         let (usage, metrics) = (&mut self.usage, &self.metrics);
-        metrics.wire_sent_bytes.inc_by(traffic.sent - usage.wire_sent_bytes);
-        metrics.wire_received_bytes.inc_by(traffic.received - usage.wire_received_bytes);
-        metrics.stale_blocks.inc_by((stale_blocks - usage.stale_blocks).into());
+        metrics
+            .wire_sent_bytes
+            .inc_by(traffic.sent - usage.wire_sent_bytes);
+        metrics
+            .wire_received_bytes
+            .inc_by(traffic.received - usage.wire_received_bytes);
+        metrics
+            .stale_blocks
+            .inc_by((stale_blocks - usage.stale_blocks).into());
         usage.wire_sent_bytes = traffic.sent;
         usage.wire_received_bytes = traffic.received;
         usage.stale_blocks = stale_blocks;
@@ -109,7 +119,9 @@ impl Ledger {
     pub(crate) fn close(&mut self) -> Usage {
         if let Some(prefilled) = self.prefilled.take() {
             self.usage.decode = prefilled.elapsed();
-            self.metrics.decode_seconds.observe(self.usage.decode.as_secs_f64());
+            self.metrics
+                .decode_seconds
+                .observe(self.usage.decode.as_secs_f64());
         }
         self.usage.clone()
     }
@@ -118,16 +130,24 @@ impl Ledger {
         let (metrics, timings) = (&self.metrics, &entry.info.timings);
         let elsewhere = timings.draft_wait + timings.queue + timings.verify;
         let overhead = entry.took.saturating_sub(elsewhere);
-        metrics.draft_wait_seconds.observe(timings.draft_wait.as_secs_f64());
+        metrics
+            .draft_wait_seconds
+            .observe(timings.draft_wait.as_secs_f64());
         metrics.queue_seconds.observe(timings.queue.as_secs_f64());
         metrics.verify_seconds.observe(timings.verify.as_secs_f64());
         metrics.accept_seconds.observe(timings.accept.as_secs_f64());
         metrics.overhead_seconds.observe(overhead.as_secs_f64());
         if entry.info.proposed_tokens > 0 {
-            metrics.block_tokens.observe(entry.info.proposed_tokens.into());
-            metrics.re_encode_seconds.observe(timings.re_encode.as_secs_f64());
+            metrics
+                .block_tokens
+                .observe(entry.info.proposed_tokens.into());
+            metrics
+                .re_encode_seconds
+                .observe(timings.re_encode.as_secs_f64());
             metrics.align_seconds.observe(timings.align.as_secs_f64());
-            metrics.draft_compute_seconds.observe(timings.draft_compute.as_secs_f64());
+            metrics
+                .draft_compute_seconds
+                .observe(timings.draft_compute.as_secs_f64());
         }
         let groups = entry.alignment.iter().flat_map(Alignment::groups);
         groups.for_each(|group| metrics.group(group.shape()));

@@ -57,7 +57,11 @@ impl Plan {
         let max_tokens = request.max_tokens.unwrap_or(limit);
         if max_tokens > limit {
             let expected = format!("1 to {limit}");
-            return Err(GenerateError::field("max_tokens", max_tokens.to_string(), expected));
+            return Err(GenerateError::field(
+                "max_tokens",
+                max_tokens.to_string(),
+                expected,
+            ));
         }
         let (method, method_reason) = method(request, serving.method)?;
         let block_length = block_length(request, serving.block_length)?;
@@ -142,7 +146,11 @@ fn block_length(request: &Generate, limit: u32) -> Result<u32, GenerateError> {
             ..
         } if tokens > limit => {
             let (found, expected) = (tokens.to_string(), format!("1 to {limit}"));
-            Err(GenerateError::field("speculation.block_tokens", found, expected))
+            Err(GenerateError::field(
+                "speculation.block_tokens",
+                found,
+                expected,
+            ))
         }
         Speculation::Auto { block_tokens, .. } => Ok(block_tokens.unwrap_or(limit)),
         Speculation::Off => Ok(limit),
@@ -150,12 +158,13 @@ fn block_length(request: &Generate, limit: u32) -> Result<u32, GenerateError> {
 }
 
 /// The method to decode by, and why. Without speculation it is the one whose text speculation reproduces.
-fn method(
-    request: &Generate,
-    default: Option<Method>,
-) -> Result<(Method, String), GenerateError> {
+fn method(request: &Generate, default: Option<Method>) -> Result<(Method, String), GenerateError> {
     let temperature = request.sampling.temperature;
-    let lossless = if temperature == 0.0 { Method::Greedy } else { Method::Coupled };
+    let lossless = if temperature == 0.0 {
+        Method::Greedy
+    } else {
+        Method::Coupled
+    };
     let Speculation::Auto { method, .. } = &request.speculation else {
         return Ok((lossless, "speculation is off".to_owned()));
     };
@@ -173,9 +182,10 @@ fn method(
             }
             Ok((method, "the request asks for it".to_owned()))
         }
-        (None, Some(method)) if !unfit(method) => {
-            Ok((method, "the verifier's configuration asks for it".to_owned()))
-        }
+        (None, Some(method)) if !unfit(method) => Ok((
+            method,
+            "the verifier's configuration asks for it".to_owned(),
+        )),
         (None, _) if temperature == 0.0 => {
             Ok((lossless, "at temperature 0 the law is one token".to_owned()))
         }
@@ -245,12 +255,19 @@ mod tests {
 
     #[test]
     fn what_cannot_be_done_is_refused_by_name() {
-        let cases: [(&str, fn(&mut Generate)); 6] = [
+        type Change = fn(&mut Generate);
+        let cases: [(&str, Change); 6] = [
             ("max_tokens is 4097", |r| r.max_tokens = Some(4097)),
             ("sampling.min_p is 1", |r| r.sampling.min_p = 1.0),
-            ("logit_bias is for token 100", |r| r.logit_bias = vec![(100, 1.0)]),
-            ("speculation.method is typical", |r| r.speculation = asks("typical")),
-            ("speculation.method is greedy at", |r| r.speculation = asks("greedy")),
+            ("logit_bias is for token 100", |r| {
+                r.logit_bias = vec![(100, 1.0)];
+            }),
+            ("speculation.method is typical", |r| {
+                r.speculation = asks("typical");
+            }),
+            ("speculation.method is greedy at", |r| {
+                r.speculation = asks("greedy");
+            }),
             ("speculation.block_tokens is 9", |r| {
                 r.speculation = Speculation::Auto {
                     method: None,

@@ -28,7 +28,12 @@ impl Session {
         let room = self.lock_decider().room().min(self.plan.block_length);
         let proposal = match room {
             0 if self.plan.speculates => Err(FallbackReason::LastToken),
-            _ => self.peer.propose().instrument(info_span!("draft.wait")).await,
+            _ => {
+                self.peer
+                    .propose()
+                    .instrument(info_span!("draft.wait"))
+                    .await
+            }
         };
         let draft_wait = began.elapsed();
         let block = info_span!("re_encode")
@@ -53,7 +58,11 @@ impl Session {
         self.ledger.enter(&Entry {
             info,
             tokens: (decision.choices.len() - usize::from(decision.end == Some(End::Token))) as u32,
-            decided_bytes: decision.choices.iter().map(|c| self.bytes(*c).len() as u64).sum(),
+            decided_bytes: decision
+                .choices
+                .iter()
+                .map(|c| self.bytes(*c).len() as u64)
+                .sum(),
             sent_bytes: pieces.iter().map(|piece| piece.text.len() as u64).sum(),
             batch: (passed.batch_rows, passed.batch_sessions),
             alignment,

@@ -22,7 +22,7 @@ use super::{
 use crate::{admission::Permit, error::GenerateError, target::Target};
 
 /// How long a client may leave a full connection unread.
-const UNREAD: Duration = Duration::from_secs(60);
+const UNREAD: Duration = Duration::from_mins(1);
 /// How long a prompt may wait for a place in the model's queue, and how often it tries.
 const FULL_PATIENCE: Duration = Duration::from_secs(30);
 const FULL_PAUSE: Duration = Duration::from_millis(5);
@@ -138,7 +138,10 @@ impl Session {
             reason,
             matched_stop: stop,
             usage: self.ledger.close(),
-            method: self.plan.speculates.then(|| self.plan.method.name().to_owned()),
+            method: self
+                .plan
+                .speculates
+                .then(|| self.plan.method.name().to_owned()),
             method_reason: self.plan.method_reason.clone(),
             seed: self.plan.seed,
             request_id: self.plan.request_id.clone(),
@@ -182,8 +185,13 @@ impl Session {
         self.ledger.prefilled();
         loop {
             let number = self.ledger.rounds() + 1;
-            let span =
-                info_span!("round", number, proposed = Empty, accepted = Empty, fallback = Empty);
+            let span = info_span!(
+                "round",
+                number,
+                proposed = Empty,
+                accepted = Empty,
+                fallback = Empty
+            );
             let (chunk, end) = self.round().instrument(span).await?;
             self.account();
             if !chunk.pieces.is_empty() || chunk.round.is_some() {
@@ -215,7 +223,8 @@ impl Session {
 
     /// Brings the drafter's side of the account up to date.
     fn account(&mut self) {
-        self.ledger.drafted(self.peer.traffic(), self.peer.stale_blocks());
+        self.ledger
+            .drafted(self.peer.traffic(), self.peer.stale_blocks());
     }
 
     pub(super) fn lock_decider(&self) -> MutexGuard<'_, Decider> {

@@ -89,7 +89,12 @@ mod tests {
 
     #[test]
     fn parts_do_not_change_where_a_text_ends() {
-        let cases: [(&[&str], &str, Option<(usize, usize)>); 7] = [
+        type Case = (
+            &'static [&'static str],
+            &'static str,
+            Option<(usize, usize)>,
+        );
+        let cases: [Case; 7] = [
             (&["END"], "some text END more", Some((0, 10))),
             (&["\n\n"], "a\nb\n\n\nc", Some((0, 3))),
             (&["abcd", "bc"], "xabcd", Some((1, 2))),

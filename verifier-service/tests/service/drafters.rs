@@ -1,9 +1,6 @@
 //! Drafters that know the answer, and drafters that no verifier should trust.
 
-use std::{
-    pin::Pin,
-    sync::Arc,
-};
+use std::{pin::Pin, sync::Arc};
 
 use proto::{
     BaseHash, CommittedText,
@@ -140,7 +137,10 @@ impl Running {
         tasks.spawn(async move {
             let server = Server::builder().add_service(service);
             let incoming = TcpListenerStream::new(listener);
-            server.serve_with_incoming(incoming).await.expect("a server");
+            server
+                .serve_with_incoming(incoming)
+                .await
+                .expect("a server");
         });
         Self {
             address: format!("http://{address}"),
@@ -214,7 +214,9 @@ impl Drafter for Script {
             return Err(Status::resource_exhausted("full"));
         }
         let trace = request.metadata().get("traceparent");
-        let trace = trace.and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let trace = trace
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned);
         self.note(|seen| seen.traces.push(trace));
         let (sender, receiver) = mpsc::channel(1);
         let session = Conversation::new(self.clone(), request.into_inner(), sender);
@@ -386,7 +388,8 @@ impl Conversation {
                 if let Err(error) = verdict.follow(&mut self.committed, &drafted) {
                     return self.fault(error.to_string());
                 }
-                let rest = drafted[verdict.kept_bytes as usize..].strip_prefix(&verdict.appended[..]);
+                let rest =
+                    drafted[verdict.kept_bytes as usize..].strip_prefix(&verdict.appended[..]);
                 if self.round > self.answered {
                     self.drafted = rest.unwrap_or_default().to_vec();
                 }
@@ -436,4 +439,3 @@ impl Conversation {
         (self.noise >> 32) as u8
     }
 }
-

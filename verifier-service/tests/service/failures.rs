@@ -26,7 +26,10 @@ async fn check(kind: Kind) -> Vec<Whole> {
         let reply = process.generate(&request).await;
         assert_eq!(reply.text, plain.text, "{kind:?} at {:?}", request.sampling);
         let (usage, expected) = (&reply.finish.usage, &plain.finish.usage);
-        assert_eq!(usage.completion_tokens, expected.completion_tokens, "{kind:?}");
+        assert_eq!(
+            usage.completion_tokens, expected.completion_tokens,
+            "{kind:?}"
+        );
         assert_eq!(reply.finish.reason, plain.finish.reason, "{kind:?}");
         replies.push(reply);
     }
@@ -76,7 +79,11 @@ async fn reason_says_what_the_drafter_did() {
         let fallbacks = &replies[0].finish.usage.fallbacks;
         assert!(fallbacks.contains_key(&reason), "{kind:?}: {fallbacks:?}");
         let stale = replies[0].finish.usage.stale_blocks;
-        assert_eq!(stale > 0, reason == FallbackReason::Stale, "{kind:?}: {stale}");
+        assert_eq!(
+            stale > 0,
+            reason == FallbackReason::Stale,
+            "{kind:?}: {stale}"
+        );
     }
 }
 
@@ -87,9 +94,16 @@ async fn verifier_without_drafters_answers_at_once() {
     let reply = process.generate(&request).await;
     assert_eq!(reply.text, process.plain(&request).await.text);
     let usage = &reply.finish.usage;
-    assert_eq!(usage.fallbacks[&FallbackReason::NoDrafter], usage.rounds - 1);
+    assert_eq!(
+        usage.fallbacks[&FallbackReason::NoDrafter],
+        usage.rounds - 1
+    );
     assert_eq!(usage.fallbacks[&FallbackReason::LastToken], 1);
-    assert!(usage.draft_wait < Duration::from_millis(50), "{:?}", usage.draft_wait);
+    assert!(
+        usage.draft_wait < Duration::from_millis(50),
+        "{:?}",
+        usage.draft_wait
+    );
 }
 
 #[tokio::test]
@@ -99,7 +113,11 @@ async fn address_where_nobody_listens_costs_nothing() {
     let reply = process.generate(&request).await;
     assert_eq!(reply.text, process.plain(&request).await.text);
     let usage = &reply.finish.usage;
-    assert!(usage.draft_wait < Duration::from_millis(150), "{:?}", usage.draft_wait);
+    assert!(
+        usage.draft_wait < Duration::from_millis(150),
+        "{:?}",
+        usage.draft_wait
+    );
     let unreachable = || async {
         let described = process.client.clone().describe(Request::new(())).await;
         described.expect("a description").drafters[0].state == DrafterState::Unreachable
@@ -109,7 +127,10 @@ async fn address_where_nobody_listens_costs_nothing() {
 
 #[tokio::test]
 async fn session_joins_another_drafter_from_the_committed_text() {
-    let (closing, honest) = (Running::start(Kind::Closes).await, Running::start(Kind::Honest).await);
+    let (closing, honest) = (
+        Running::start(Kind::Closes).await,
+        Running::start(Kind::Honest).await,
+    );
     let process = Process::endless(&[&closing.address, &honest.address]).await;
     let request = request(0.8, 11);
     let plain = process.plain(&request).await;
@@ -122,7 +143,11 @@ async fn session_joins_another_drafter_from_the_committed_text() {
         let committed = &seen.opens[0].committed;
         assert!(!committed.is_empty() && plain.text.as_bytes().starts_with(committed));
     });
-    assert!(reply.finish.usage.accepted_tokens > 20, "{:?}", reply.finish.usage);
+    assert!(
+        reply.finish.usage.accepted_tokens > 20,
+        "{:?}",
+        reply.finish.usage
+    );
 }
 
 #[test]
@@ -167,10 +192,21 @@ async fn drafter_that_fails_again_and_again_is_left_alone() {
     eventually(left_alone).await;
     let reply = process.generate(&request).await;
     let fallbacks = &reply.finish.usage.fallbacks;
-    assert!(fallbacks.contains_key(&FallbackReason::BreakerOpen), "{fallbacks:?}");
-    let described = process.client.clone().describe(Request::new(())).await.expect("an answer");
+    assert!(
+        fallbacks.contains_key(&FallbackReason::BreakerOpen),
+        "{fallbacks:?}"
+    );
+    let described = process
+        .client
+        .clone()
+        .describe(Request::new(()))
+        .await
+        .expect("an answer");
     let error = described.drafters[0].last_error.as_deref();
-    assert!(error.is_some_and(|text| text.contains("message is missing")), "{error:?}");
+    assert!(
+        error.is_some_and(|text| text.contains("message is missing")),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]
@@ -188,7 +224,11 @@ async fn text_that_falls_apart_inside_code_points_stays_the_same() {
             let plain = process.plain(&request).await;
             assert!(plain.text.contains('\u{fffd}'), "{}", plain.text);
             drafter.learn(&plain.text);
-            assert_eq!(process.generate(&request).await.text, plain.text, "{kind:?}");
+            assert_eq!(
+                process.generate(&request).await.text,
+                plain.text,
+                "{kind:?}"
+            );
         }
         drafter.seen(|seen| assert_eq!(seen.faults, Vec::<String>::new()));
     }
@@ -215,7 +255,10 @@ async fn end_of_the_reply_crosses_by_its_role_and_is_no_text() {
         assert_eq!(reply.text, plain.text);
         assert_eq!(reply.finish.reason, plain.finish.reason);
         let usage = &reply.finish.usage;
-        assert_eq!(usage.completion_tokens, plain.finish.usage.completion_tokens);
+        assert_eq!(
+            usage.completion_tokens,
+            plain.finish.usage.completion_tokens
+        );
         ended += u32::from(reply.finish.reason == proto::verifier::FinishReason::Stop);
     }
     assert!(ended > 0, "no reply has ended by itself");

@@ -100,7 +100,11 @@ impl Process {
     }
 
     pub(crate) async fn open(&self, request: &Generate) -> Result<Reply, Status> {
-        let answer = self.client.clone().generate(Request::new(request.clone())).await;
+        let answer = self
+            .client
+            .clone()
+            .generate(Request::new(request.clone()))
+            .await;
         answer.map_err(|error| match error {
             ClientError::Status(status) => status,
             other => panic!("{other}"),
@@ -115,7 +119,11 @@ impl Process {
     pub(crate) async fn plain(&self, request: &Generate) -> Whole {
         let speculation = Speculation::Off;
         let request = request.clone();
-        self.generate(&Generate { speculation, ..request }).await
+        self.generate(&Generate {
+            speculation,
+            ..request
+        })
+        .await
     }
 
     pub(crate) async fn refused(&self, request: &Generate) -> Status {
@@ -127,7 +135,9 @@ impl Process {
 
     /// A counter or gauge without labels, or with them.
     pub(crate) async fn metric(&self, name: &str) -> u64 {
-        let mut stream = TcpStream::connect(&self.admin).await.expect("the admin port");
+        let mut stream = TcpStream::connect(&self.admin)
+            .await
+            .expect("the admin port");
         let request = b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
         stream.write_all(request).await.expect("a request");
         let mut text = String::new();
@@ -145,7 +155,11 @@ impl Process {
 
     pub(crate) async fn end(mut self) -> Drained {
         self.stop.take();
-        self.ended.join_next().await.expect("one task").expect("no panic")
+        self.ended
+            .join_next()
+            .await
+            .expect("one task")
+            .expect("no panic")
     }
 }
 
@@ -176,7 +190,10 @@ impl Whole {
     fn check(&self) {
         let usage = &self.finish.usage;
         assert_eq!(usage.committed_bytes, self.text.len() as u64);
-        assert_eq!(usage.proposed_tokens, usage.accepted_tokens + usage.rejected_tokens);
+        assert_eq!(
+            usage.proposed_tokens,
+            usage.accepted_tokens + usage.rejected_tokens
+        );
         assert_eq!(usage.rounds, usage.target_forwards);
         assert!(usage.fallbacks.values().sum::<u32>() <= usage.rounds);
         let pieces = self.chunks.iter().flat_map(|chunk| &chunk.pieces);

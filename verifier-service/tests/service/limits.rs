@@ -7,12 +7,13 @@ use proto::{
     drafter::CloseReason,
     verifier::{FinishReason, Generate, Reply},
 };
+use tests::tiny::Tiny;
 use tonic::{Code, Status};
 use verifier_service::{config::Serving, error::RETRY_AFTER};
 
 use crate::{
     drafters::{Kind, Running},
-    harness::{Process, endless, eventually, read, request, serving},
+    harness::{Process, endless, eventually, load, read, request, serving},
 };
 
 /// Waits for blocks much longer than any test takes: with a drafter that never answers, requests stay in progress.
@@ -44,9 +45,19 @@ async fn request_over_the_limit_is_refused_at_once_with_the_state_of_things() {
     let status = process.refused(&request(0.0, 0)).await;
     assert_eq!(status.code(), Code::ResourceExhausted);
     let text = status.message();
-    assert!(text.starts_with("all 2 requests at once are in progress"), "{text}");
+    assert!(
+        text.starts_with("all 2 requests at once are in progress"),
+        "{text}"
+    );
     let retry = status.metadata().get(RETRY_AFTER).expect("seconds");
-    assert!(retry.to_str().expect("text").parse::<u64>().expect("a number") >= 1);
+    assert!(
+        retry
+            .to_str()
+            .expect("text")
+            .parse::<u64>()
+            .expect("a number")
+            >= 1
+    );
     assert_eq!(process.metric("requests_total{outcome=\"busy\"}").await, 1);
     drop(first);
     eventually(|| async { process.sessions().await == 1 }).await;
@@ -56,9 +67,11 @@ async fn request_over_the_limit_is_refused_at_once_with_the_state_of_things() {
 #[tokio::test]
 async fn client_that_leaves_frees_both_sides() {
     let drafter = Running::start(Kind::NeverAnswers).await;
-    let process = Process::start(endless(), patient(&drafter)).await;
+    // An engine of its own, so that no other test has sessions in it.
+    let process = Process::start(load(&Tiny::default()), patient(&drafter)).await;
     let reply = stuck(&process, &drafter).await;
     assert_eq!(process.sessions().await, 1);
+    assert_eq!(process.metric("engine_sessions").await, 1);
     drop(reply);
     eventually(|| async { process.sessions().await == 0 }).await;
     eventually(|| async { drafter.seen(|seen| !seen.ends.is_empty()) }).await;
@@ -66,7 +79,12 @@ async fn client_that_leaves_frees_both_sides() {
     let is_cancel = |end: &Option<CloseReason>| end.is_none_or(|end| end == CloseReason::Cancelled);
     drafter.seen(|seen| assert!(seen.ends.iter().all(is_cancel), "{:?}", seen.ends));
     assert_eq!(process.metric("engine_sessions").await, 0);
-    assert_eq!(process.metric("requests_total{outcome=\"abandoned\"}").await, 1);
+    assert_eq!(
+        process
+            .metric("requests_total{outcome=\"abandoned\"}")
+            .await,
+        1
+    );
 }
 
 #[tokio::test]
@@ -87,7 +105,12 @@ async fn accepted_request_finishes_while_new_ones_are_refused() {
     };
     let expected = process.generate(&long).await.text;
     let reply = process.open(&long).await.expect("a reply");
-    process.stop.take().expect("a signal").send(()).expect("a server");
+    process
+        .stop
+        .take()
+        .expect("a signal")
+        .send(())
+        .expect("a server");
     let reading = async {
         let whole = read(reply).await;
         assert_eq!(whole.text, expected);
@@ -114,7 +137,12 @@ async fn request_that_outlives_the_grace_period_ends_as_cancelled() {
     };
     let mut process = Process::start(endless(), serving).await;
     let reply = stuck(&process, &drafter).await;
-    process.stop.take().expect("a signal").send(()).expect("a server");
+    process
+        .stop
+        .take()
+        .expect("a signal")
+        .send(())
+        .expect("a server");
     let whole = read(reply).await;
     assert_eq!(whole.finish.reason, FinishReason::Cancelled);
     assert!(matches!(process.end().await, Drained::CutOff { .. }));

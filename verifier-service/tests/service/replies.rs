@@ -86,7 +86,11 @@ async fn full_context_ends_the_reply_at_the_same_place() {
         assert_eq!(reply.text, plain.text);
         let usage = &reply.finish.usage;
         let tokens = usage.prompt_tokens + usage.completion_tokens;
-        assert_eq!(tokens as usize, CONTEXT + 1, "the last token needs no position");
+        assert_eq!(
+            tokens as usize,
+            CONTEXT + 1,
+            "the last token needs no position"
+        );
     }
 }
 
@@ -102,7 +106,11 @@ async fn penalties_and_bias_hold_at_every_position_of_a_block() {
             min_p: 0.01,
             ..Sampling::default()
         },
-        logit_bias: (128..256).chain([97]).map(|id| (id, -100.0)).chain([(65, 3.0)]).collect(),
+        logit_bias: (128..256)
+            .chain([97])
+            .map(|id| (id, -100.0))
+            .chain([(65, 3.0)])
+            .collect(),
         ..request(0.9, seed)
     };
     let requests: Vec<Generate> = (0..4).map(penalised).collect();
@@ -124,21 +132,38 @@ async fn pieces_say_where_text_came_from_and_rounds_add_up() {
         let of_origin = pieces.filter(|piece| piece.origin == origin);
         of_origin.map(|piece| piece.text.len()).sum::<usize>()
     };
-    let rounds: Vec<_> = reply.chunks.iter().filter_map(|chunk| chunk.round).collect();
+    let rounds: Vec<_> = reply
+        .chunks
+        .iter()
+        .filter_map(|chunk| chunk.round)
+        .collect();
     let usage = &reply.finish.usage;
     assert_eq!(rounds.len(), usage.rounds as usize);
-    assert!(rounds.iter().zip(1..).all(|(round, number)| round.round == number));
+    assert!(
+        rounds
+            .iter()
+            .zip(1..)
+            .all(|(round, number)| round.round == number)
+    );
     let sum = |part: fn(&proto::verifier::RoundInfo) -> u32| rounds.iter().map(part).sum::<u32>();
     assert_eq!(sum(|round| round.proposed_tokens), usage.proposed_tokens);
     assert_eq!(sum(|round| round.accepted_tokens), usage.accepted_tokens);
-    assert_eq!(sum(|round| round.accepted_bytes) as usize, bytes(Origin::Accepted));
-    let waits = rounds.iter().map(|round| round.timings.draft_wait).sum::<std::time::Duration>();
+    assert_eq!(
+        sum(|round| round.accepted_bytes) as usize,
+        bytes(Origin::Accepted)
+    );
+    let waits = rounds
+        .iter()
+        .map(|round| round.timings.draft_wait)
+        .sum::<std::time::Duration>();
     assert!(waits.abs_diff(usage.draft_wait) < std::time::Duration::from_micros(100));
     assert!(bytes(Origin::Accepted) > bytes(Origin::Bonus));
     assert_eq!(plain.finish.method, None);
     assert_eq!(reply.finish.method.as_deref(), Some("coupled"));
     assert_eq!((reply.finish.seed, plain.finish.seed), (9, 9));
 }
+
+type Count = fn(&proto::verifier::Usage) -> u64;
 
 #[tokio::test]
 async fn usage_and_metrics_agree() {
@@ -149,8 +174,7 @@ async fn usage_and_metrics_agree() {
         usages.push(process.plain(&request).await.finish.usage);
         usages.push(process.generate(&request).await.finish.usage);
     }
-    type Part = fn(&proto::verifier::Usage) -> u64;
-    let parts: [(&str, Part); 11] = [
+    let parts: [(&str, Count); 11] = [
         ("prompt_tokens_total", |u| u.prompt_tokens.into()),
         ("completion_tokens_total", |u| u.completion_tokens.into()),
         ("committed_bytes_total", |u| u.committed_bytes),
@@ -176,7 +200,10 @@ async fn usage_and_metrics_agree() {
         let name = format!("fallbacks_total{{reason=\"{reason}\"}}");
         assert_eq!(process.metric(&name).await, expected, "{reason}");
     }
-    assert_eq!(process.metric("requests_total{outcome=\"length\"}").await, 8);
+    assert_eq!(
+        process.metric("requests_total{outcome=\"length\"}").await,
+        8
+    );
 }
 
 #[tokio::test]
@@ -217,8 +244,10 @@ async fn conversation_is_rendered_by_the_model_s_own_template() {
         prompt: Prompt::Text("let the".to_owned()),
         ..request(0.0, 0)
     };
-    let (conversation, text) =
-        (process.generate(&conversation).await, process.generate(&text).await);
+    let (conversation, text) = (
+        process.generate(&conversation).await,
+        process.generate(&text).await,
+    );
     let tokens = |whole: &Whole| whole.finish.usage.prompt_tokens;
     assert!(tokens(&conversation) > tokens(&text) + 5);
     assert_ne!(conversation.text, text.text);
@@ -247,12 +276,30 @@ async fn description_tells_model_methods_limits_and_drafters() {
     let drafter = Running::start(Kind::Honest).await;
     let process = Process::endless(&[&drafter.address]).await;
     process.generate(&request(0.0, 0)).await;
-    let described = process.client.clone().describe(Request::new(())).await.unwrap();
+    let described = process
+        .client
+        .clone()
+        .describe(Request::new(()))
+        .await
+        .unwrap();
     assert_eq!(described.model.name, "tiny");
     assert_eq!(described.model.context_length as usize, CONTEXT);
-    let methods: Vec<_> = described.methods.iter().map(|m| (m.name.as_str(), m.lossless)).collect();
-    assert_eq!(methods, [("greedy", true), ("coupled", true), ("point_mass", true)]);
-    assert_eq!((described.limits.max_tokens, described.limits.max_block_tokens), (1000, 8));
+    let methods: Vec<_> = described
+        .methods
+        .iter()
+        .map(|m| (m.name.as_str(), m.lossless))
+        .collect();
+    assert_eq!(
+        methods,
+        [("greedy", true), ("coupled", true), ("point_mass", true)]
+    );
+    assert_eq!(
+        (
+            described.limits.max_tokens,
+            described.limits.max_block_tokens
+        ),
+        (1000, 8)
+    );
     assert_eq!(described.drafters[0].address, drafter.address);
     assert_eq!(described.drafters[0].model.as_deref(), Some("oracle"));
 }

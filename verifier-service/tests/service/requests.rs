@@ -1,16 +1,65 @@
 //! Requests that cannot be served: each is refused by the name of the field, and nothing is kept for it.
 
 use proto::{
-    model::{Message, Prompt, Role, Sampling},
+    model::{Message, Prompt, Role},
     verifier::{Generate, Speculation},
 };
 use tonic::Code;
 
 use crate::harness::{Process, request};
 
-fn sampling(change: impl FnOnce(&mut Sampling)) -> impl FnOnce(&mut Generate) {
-    |request| change(&mut request.sampling)
-}
+type Change = fn(&mut Generate);
+
+const BAD_SAMPLING: [(&str, Change); 8] = [
+    ("sampling.temperature", |r| r.sampling.temperature = 2.1),
+    ("sampling.temperature", |r| {
+        r.sampling.temperature = f32::NAN
+    }),
+    ("sampling.top_p", |r| r.sampling.top_p = 0.0),
+    ("sampling.min_p", |r| r.sampling.min_p = -0.1),
+    ("sampling.repetition_penalty", |r| {
+        r.sampling.repetition_penalty = 0.0
+    }),
+    ("sampling.frequency_penalty", |r| {
+        r.sampling.frequency_penalty = 3.0
+    }),
+    ("sampling.presence_penalty", |r| {
+        r.sampling.presence_penalty = -3.0
+    }),
+    ("sampling.top_p", |r| r.sampling.top_p = f32::INFINITY),
+];
+
+const BAD_FIELDS: [(&str, Change); 15] = [
+    ("prompt.text", |r| r.prompt = Prompt::Text(String::new())),
+    ("prompt.conversation.messages", |r| {
+        r.prompt = Prompt::Conversation(Vec::new())
+    }),
+    ("max_tokens", |r| r.max_tokens = Some(0)),
+    ("max_tokens", |r| r.max_tokens = Some(1001)),
+    ("logit_bias[7]", |r| r.logit_bias = vec![(7, 101.0)]),
+    ("logit_bias", |r| r.logit_bias = vec![(1 << 20, 1.0)]),
+    ("logit_bias", |r| {
+        r.logit_bias = (0..1025).map(|id| (id, 0.0)).collect()
+    }),
+    ("stop", |r| r.stop = vec!["x".to_owned(); 5]),
+    ("stop[1]", |r| r.stop = vec!["x".to_owned(), String::new()]),
+    ("stop[0]", |r| r.stop = vec!["x".repeat(257)]),
+    ("request_id", |r| {
+        r.request_id = Some("two words".to_owned())
+    }),
+    ("speculation.method", |r| {
+        r.speculation = speculation(Some("greedy"), None)
+    }),
+    ("speculation.method", |r| {
+        r.speculation = speculation(Some("Greedy!"), None)
+    }),
+    ("speculation.block_tokens", |r| {
+        r.speculation = speculation(None, Some(0))
+    }),
+    ("speculation.block_tokens", |r| {
+        r.speculation = speculation(None, Some(9))
+    }),
+];
 
 fn speculation(method: Option<&str>, block_tokens: Option<u32>) -> Speculation {
     Speculation::Auto {
@@ -22,40 +71,14 @@ fn speculation(method: Option<&str>, block_tokens: Option<u32>) -> Speculation {
 #[tokio::test]
 async fn every_bad_field_is_refused_by_name() {
     let process = Process::endless(&[]).await;
-    let check = async |field: &str, change: Box<dyn FnOnce(&mut Generate)>| {
+    for (field, change) in BAD_FIELDS.into_iter().chain(BAD_SAMPLING) {
         let mut bad = request(0.8, 1);
         change(&mut bad);
         let status = process.refused(&bad).await;
-        assert_eq!(status.code(), Code::InvalidArgument, "{field}: {status}");
-        assert!(status.message().starts_with(field), "{field}: {}", status.message());
-    };
-    check("prompt.text", Box::new(|r| r.prompt = Prompt::Text(String::new()))).await;
-    let empty = Prompt::Conversation(Vec::new());
-    check("prompt.conversation.messages", Box::new(|r| r.prompt = empty)).await;
-    check("max_tokens", Box::new(|r| r.max_tokens = Some(0))).await;
-    check("max_tokens", Box::new(|r| r.max_tokens = Some(1001))).await;
-    check("sampling.temperature", Box::new(sampling(|s| s.temperature = 2.1))).await;
-    check("sampling.temperature", Box::new(sampling(|s| s.temperature = f32::NAN))).await;
-    check("sampling.top_p", Box::new(sampling(|s| s.top_p = 0.0))).await;
-    check("sampling.min_p", Box::new(sampling(|s| s.min_p = -0.1))).await;
-    check("sampling.repetition_penalty", Box::new(sampling(|s| s.repetition_penalty = 0.0))).await;
-    check("sampling.frequency_penalty", Box::new(sampling(|s| s.frequency_penalty = 3.0))).await;
-    check("sampling.presence_penalty", Box::new(sampling(|s| s.presence_penalty = -3.0))).await;
-    check("logit_bias[7]", Box::new(|r| r.logit_bias = vec![(7, 101.0)])).await;
-    check("logit_bias", Box::new(|r| r.logit_bias = vec![(1 << 20, 1.0)])).await;
-    let many = (0..1025).map(|id| (id, 0.0)).collect();
-    check("logit_bias", Box::new(|r| r.logit_bias = many)).await;
-    check("stop", Box::new(|r| r.stop = vec!["x".to_owned(); 5])).await;
-    check("stop[1]", Box::new(|r| r.stop = vec!["x".to_owned(), String::new()])).await;
-    check("stop[0]", Box::new(|r| r.stop = vec!["x".repeat(257)])).await;
-    check("request_id", Box::new(|r| r.request_id = Some("two words".to_owned()))).await;
-    let greedy = speculation(Some("greedy"), None);
-    check("speculation.method", Box::new(|r| r.speculation = greedy)).await;
-    let spelt = speculation(Some("Greedy!"), None);
-    check("speculation.method", Box::new(|r| r.speculation = spelt)).await;
-    let (none, many) = (speculation(None, Some(0)), speculation(None, Some(9)));
-    check("speculation.block_tokens", Box::new(|r| r.speculation = none)).await;
-    check("speculation.block_tokens", Box::new(|r| r.speculation = many)).await;
+        let text = status.message();
+        assert_eq!(status.code(), Code::InvalidArgument, "{field}: {text}");
+        assert!(text.starts_with(field), "{field}: {text}");
+    }
     assert_eq!(process.sessions().await, 0);
 }
 
@@ -83,12 +106,24 @@ async fn prompt_over_the_context_is_refused_with_both_numbers() {
     let long = "z".repeat(600);
     for (prompt, field) in [
         (Prompt::Text(long.clone()), "prompt.text is 600 tokens long"),
-        (Prompt::Conversation(vec![message(long)]), "prompt.conversation is "),
+        (
+            Prompt::Conversation(vec![message(long)]),
+            "prompt.conversation is ",
+        ),
     ] {
-        let status = process.refused(&Generate { prompt, ..request(0.0, 0) }).await;
+        let status = process
+            .refused(&Generate {
+                prompt,
+                ..request(0.0, 0)
+            })
+            .await;
         assert_eq!(status.code(), Code::InvalidArgument);
         assert!(status.message().starts_with(field), "{}", status.message());
-        assert!(status.message().contains("1 to 512 tokens"), "{}", status.message());
+        assert!(
+            status.message().contains("1 to 512 tokens"),
+            "{}",
+            status.message()
+        );
     }
     assert_eq!(process.sessions().await, 0);
 }

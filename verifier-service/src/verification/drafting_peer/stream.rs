@@ -125,7 +125,7 @@ impl Loss {
         }
     }
 
-    fn of_failure(failure: Failure) -> Self {
+    fn of_failure(failure: &Failure) -> Self {
         let text = format!("{:?}: {}", failure.code, failure.text);
         match failure.code {
             FailureCode::ContextFull => Self::for_good(text),
@@ -177,7 +177,7 @@ impl Stream {
             Some(FromDrafter::Failure(failure)) if failure.code == FailureCode::Overloaded => {
                 Arrival::Skipped
             }
-            Some(FromDrafter::Failure(failure)) => return Err(Loss::of_failure(failure)),
+            Some(FromDrafter::Failure(failure)) => return Err(Loss::of_failure(&failure)),
             Some(FromDrafter::Opened(_)) | None => {
                 let text = "the drafter has ended the stream";
                 return Err(Loss::fault(FallbackReason::Disconnected, text));
@@ -192,11 +192,7 @@ impl Stream {
     }
 
     /// The next block that continues `committed`. Blocks that do not are dropped and counted in `stale_blocks`.
-    pub(super) async fn take(
-        &mut self,
-        committed: &CommittedText,
-        stale_blocks: &mut u32,
-    ) -> Next {
+    pub(super) async fn take(&mut self, committed: &CommittedText, stale_blocks: &mut u32) -> Next {
         let mut dropped = 0;
         let mut why = FallbackReason::Late;
         loop {
@@ -249,7 +245,9 @@ impl Stream {
             new_hash: committed.hash(),
             next_block_tokens: self.block_tokens,
         };
-        self.verdicts.verdict(verdict).map_err(|e| Loss::of_error(&e))
+        self.verdicts
+            .verdict(verdict)
+            .map_err(|e| Loss::of_error(&e))
     }
 
     /// Tells what was committed behind the first `told` bytes while the stream was being opened.
