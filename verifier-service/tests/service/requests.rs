@@ -13,18 +13,18 @@ type Change = fn(&mut Generate);
 const BAD_SAMPLING: [(&str, Change); 8] = [
     ("sampling.temperature", |r| r.sampling.temperature = 2.1),
     ("sampling.temperature", |r| {
-        r.sampling.temperature = f32::NAN
+        r.sampling.temperature = f32::NAN;
     }),
     ("sampling.top_p", |r| r.sampling.top_p = 0.0),
     ("sampling.min_p", |r| r.sampling.min_p = -0.1),
     ("sampling.repetition_penalty", |r| {
-        r.sampling.repetition_penalty = 0.0
+        r.sampling.repetition_penalty = 0.0;
     }),
     ("sampling.frequency_penalty", |r| {
-        r.sampling.frequency_penalty = 3.0
+        r.sampling.frequency_penalty = 3.0;
     }),
     ("sampling.presence_penalty", |r| {
-        r.sampling.presence_penalty = -3.0
+        r.sampling.presence_penalty = -3.0;
     }),
     ("sampling.top_p", |r| r.sampling.top_p = f32::INFINITY),
 ];
@@ -32,32 +32,32 @@ const BAD_SAMPLING: [(&str, Change); 8] = [
 const BAD_FIELDS: [(&str, Change); 15] = [
     ("prompt.text", |r| r.prompt = Prompt::Text(String::new())),
     ("prompt.conversation.messages", |r| {
-        r.prompt = Prompt::Conversation(Vec::new())
+        r.prompt = Prompt::Conversation(Vec::new());
     }),
     ("max_tokens", |r| r.max_tokens = Some(0)),
     ("max_tokens", |r| r.max_tokens = Some(1001)),
     ("logit_bias[7]", |r| r.logit_bias = vec![(7, 101.0)]),
     ("logit_bias", |r| r.logit_bias = vec![(1 << 20, 1.0)]),
     ("logit_bias", |r| {
-        r.logit_bias = (0..1025).map(|id| (id, 0.0)).collect()
+        r.logit_bias = (0..1025).map(|id| (id, 0.0)).collect();
     }),
     ("stop", |r| r.stop = vec!["x".to_owned(); 5]),
     ("stop[1]", |r| r.stop = vec!["x".to_owned(), String::new()]),
     ("stop[0]", |r| r.stop = vec!["x".repeat(257)]),
     ("request_id", |r| {
-        r.request_id = Some("two words".to_owned())
+        r.request_id = Some("two words".to_owned());
     }),
     ("speculation.method", |r| {
-        r.speculation = speculation(Some("greedy"), None)
+        r.speculation = speculation(Some("greedy"), None);
     }),
     ("speculation.method", |r| {
-        r.speculation = speculation(Some("Greedy!"), None)
+        r.speculation = speculation(Some("Greedy!"), None);
     }),
     ("speculation.block_tokens", |r| {
-        r.speculation = speculation(None, Some(0))
+        r.speculation = speculation(None, Some(0));
     }),
     ("speculation.block_tokens", |r| {
-        r.speculation = speculation(None, Some(9))
+        r.speculation = speculation(None, Some(9));
     }),
 ];
 
