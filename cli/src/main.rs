@@ -1,11 +1,17 @@
 //! The binary `duet`: reads the command line and hands over to a subcommand.
 
+mod demo;
+mod generate;
 mod models;
 mod progress;
+mod request;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+use chassis::args::{LogArgs, LogFormat};
+use chassis::lifecycle;
+use chassis::telemetry::Telemetry;
 use clap::{Parser, Subcommand};
 
 /// One text from two models: a small one drafts, a large one decides.
@@ -18,6 +24,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run both services here and show what the drafter contributes.
+    Demo(Box<demo::Args>),
+    /// Ask a verifier for a reply.
+    Generate(Box<generate::Args>),
     /// List, fetch, find and check models.
     Models(models::Args),
 }
@@ -36,6 +46,8 @@ fn main() -> ExitCode {
     };
     let ended = match cli.command {
         Command::Models(args) => models::run(args),
+        Command::Demo(args) => on_runtime(demo::run(*args)),
+        Command::Generate(args) => on_runtime(generate::run(*args)),
     };
     match ended {
         Err(error) if !is_closed_pipe(&error) => {
@@ -44,6 +56,21 @@ fn main() -> ExitCode {
         }
         _ => ExitCode::SUCCESS,
     }
+}
+
+/// Runs a client to its end, or until Ctrl-C.
+fn on_runtime(client: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let log = LogArgs { log_format: LogFormat::Text, log_level: "warn".parse()? };
+    tokio::runtime::Runtime::new()?.block_on(async {
+        let _telemetry = Telemetry::start("duet", env!("CARGO_PKG_VERSION"), &log)?;
+        tokio::select! {
+            ended = client => ended,
+            signal = lifecycle::signal() => {
+                let signal = signal?;
+                anyhow::bail!("stopped by {signal}")
+            }
+        }
+    })
 }
 
 /// Whoever read our output has seen enough, as in `duet models list | head -1`.

@@ -1,0 +1,147 @@
+//! `duet demo`: both services in this process, talking gRPC over loopback, with and without speculation.
+
+mod pair;
+mod report;
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::PathBuf;
+
+use proto::model::{Message, Prompt, Role};
+use proto::verifier::{Generate, Origin, Piece, Speculation};
+
+use self::pair::Pair;
+use self::report::Report;
+use crate::request::{self, Answer, SamplingArgs};
+
+/// A task whose reply repeats most of the prompt, as edits do: where drafting pays most.
+const PROMPT: &str = "Add type hints and a one-line docstring to each function of this Python module, and reply with the \
+whole module:\n\n```python\ndef mean(values):\n    total = 0.0\n    for value in values:\n        total += value\n    return \
+total / len(values)\n\n\ndef variance(values):\n    center = mean(values)\n    total = 0.0\n    for value in values:\n        \
+total += (value - center) ** 2\n    return total / len(values)\n\n\ndef normalize(values):\n    center = mean(values)\n    \
+spread = variance(values) ** 0.5\n    return [(value - center) / spread for value in values]\n```";
+
+/// Which models, what to ask and how to show it.
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct Args {
+    /// What to ask
+    #[arg(long, env = "DUET_PROMPT", value_name = "TEXT", default_value = PROMPT, hide_default_value = true)]
+    prompt: String,
+
+    /// Target model: a known name, a path, or hf:owner/repository/file.gguf
+    #[arg(long, env = "DUET_TARGET", value_name = "MODEL", default_value = "qwen2.5-coder-1.5b")]
+    target: String,
+
+    /// Draft model
+    #[arg(long, env = "DUET_DRAFT_MODEL", value_name = "MODEL", default_value = "smollm2-135m")]
+    drafter: String,
+
+    /// Threads that compute, for each model [default: half of the processors]
+    #[arg(long, env = "DUET_THREADS", value_name = "COUNT")]
+    threads: Option<usize>,
+
+    /// Folder in which models are cached [default: duet in the user's cache folder]
+    #[arg(long, env = "DUET_CACHE", value_name = "FOLDER")]
+    cache: Option<PathBuf>,
+
+    #[command(flatten)]
+    sampling: SamplingArgs,
+
+    /// Leave out the run without speculation that the other is compared with
+    #[arg(long)]
+    no_baseline: bool,
+
+    /// Print one JSON object on standard output and nothing else
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the demo.
+pub(crate) async fn run(mut args: Args) -> anyhow::Result<()> {
+    // Both runs must draw the same noise.
+    args.sampling.seed.get_or_insert(0);
+    let pair = Pair::start(&args).await?;
+    let screen = Screen::new(&args);
+    screen.note(&format!("{} drafts for {}\n", args.drafter, args.target))?;
+    let mut client = request::connect(pair.address())?;
+    let speculative =
+        request::ask(&mut client, args.request(Speculation::auto()), |piece| screen.show(piece));
+    let speculative = speculative.await?;
+    screen.end_of_text(&speculative)?;
+    let plain = if args.no_baseline {
+        None
+    } else {
+        screen.note("The same again without the drafter ...")?;
+        Some(request::ask(&mut client, args.request(Speculation::Off), |_| Ok(())).await?)
+    };
+    let report = Report {
+        target: &args.target,
+        drafter: &args.drafter,
+        prompt: &args.prompt,
+        plain: plain.as_ref(),
+        speculative: &speculative,
+    };
+    let mut out = io::stdout().lock();
+    if args.json {
+        writeln!(out, "{:#}", report.json())?;
+    } else {
+        writeln!(out, "\n{report}")?;
+    }
+    drop(out);
+    pair.stop().await
+}
+
+impl Args {
+    fn request(&self, speculation: Speculation) -> Generate {
+        let message = Message { role: Role::User, content: self.prompt.clone() };
+        let mut request = Generate::new(Prompt::Conversation(vec![message]));
+        self.sampling.apply(&mut request);
+        request.speculation = speculation;
+        request
+    }
+
+    /// Half of the processors for each model, since both compute at once.
+    fn threads(&self) -> usize {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        self.threads.unwrap_or((processors / 2).max(1))
+    }
+}
+
+/// Standard output, in colour where it is a terminal, silent for JSON.
+struct Screen {
+    silent: bool,
+    colour: bool,
+}
+
+impl Screen {
+    fn new(args: &Args) -> Self {
+        Self { silent: args.json, colour: io::stdout().is_terminal() }
+    }
+
+    fn note(&self, line: &str) -> io::Result<()> {
+        if self.silent { Ok(()) } else { writeln!(io::stdout().lock(), "{line}") }
+    }
+
+    /// Text as it arrives; what the drafter contributed is green.
+    fn show(&self, piece: &Piece) -> io::Result<()> {
+        if self.silent {
+            return Ok(());
+        }
+        let mut out = io::stdout().lock();
+        if self.colour && piece.origin == Origin::Accepted {
+            write!(out, "\x1b[32m{}\x1b[0m", piece.text)?;
+        } else {
+            write!(out, "{}", piece.text)?;
+        }
+        out.flush()
+    }
+
+    fn end_of_text(&self, answer: &Answer) -> io::Result<()> {
+        if !answer.text.ends_with('\n') {
+            self.note("")?;
+        }
+        if self.colour {
+            self.note("\n\x1b[32mgreen\x1b[0m: proposed by the drafter and accepted\n")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,175 @@
+//! `duet generate`: one reply from a verifier.
+
+use std::io::{self, IsTerminal as _, Read as _, Write as _};
+
+use anyhow::{Context as _, bail};
+use clap::ValueEnum;
+use proto::model::{Message, Prompt, Role};
+use proto::verifier::{FinishReason, Generate, Speculation, Usage};
+use serde_json::{Value, json};
+
+use crate::request::{self, Answer, SamplingArgs};
+
+/// Most bytes that are read as a prompt from standard input.
+const MAX_STDIN_BYTES: u64 = proto::limits::MAX_PROMPT_BYTES as u64;
+
+/// What to ask, and whom.
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct Args {
+    /// What to ask; read from standard input when it is not given
+    prompt: Option<String>,
+
+    /// Address of the verifier
+    #[arg(long, env = "DUET_VERIFIER", value_name = "URL", default_value = "http://127.0.0.1:50052")]
+    verifier: String,
+
+    /// Continue the prompt as text rather than answer it as a message
+    #[arg(long, env = "DUET_RAW")]
+    raw: bool,
+
+    /// Instructions that come before the prompt
+    #[arg(long, env = "DUET_SYSTEM", value_name = "TEXT", conflicts_with = "raw")]
+    system: Option<String>,
+
+    /// How the reply begins; the model goes on from there
+    #[arg(long, env = "DUET_BEGIN", value_name = "TEXT", conflicts_with = "raw")]
+    begin: Option<String>,
+
+    #[command(flatten)]
+    sampling: SamplingArgs,
+
+    /// End the reply before this text; may be repeated
+    #[arg(long, value_name = "TEXT")]
+    stop: Vec<String>,
+
+    /// Whether drafters may help
+    #[arg(long, env = "DUET_SPECULATION", value_name = "MODE", default_value = "auto")]
+    speculation: Mode,
+
+    /// How drafts are accepted: greedy, coupled or point_mass; the verifier chooses when it is not given
+    #[arg(long, env = "DUET_REQUEST_METHOD", value_name = "METHOD")]
+    method: Option<String>,
+
+    /// Draft tokens of a block; the verifier chooses when it is not given
+    #[arg(long, env = "DUET_REQUEST_BLOCK_LENGTH", value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(1..))]
+    block_length: Option<u32>,
+
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+/// Whether drafters may help.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum Mode {
+    /// Plain decoding
+    Off,
+    /// Where they are of use
+    Auto,
+}
+
+/// Asks and prints.
+pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
+    let request = args.request()?;
+    let mut client = request::connect(&args.verifier)?;
+    let json = args.json;
+    let answer = request::ask(&mut client, request, |piece| {
+        if json {
+            return Ok(());
+        }
+        let mut out = io::stdout().lock();
+        out.write_all(piece.text.as_bytes())?;
+        out.flush()
+    });
+    let answer = answer.await.with_context(|| format!("the verifier at {}", args.verifier))?;
+    let mut out = io::stdout().lock();
+    if json {
+        writeln!(out, "{:#}", report(&answer))?;
+    } else if !answer.text.ends_with('\n') {
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
+impl Args {
+    fn request(&self) -> anyhow::Result<Generate> {
+        let text = match &self.prompt {
+            Some(prompt) => prompt.clone(),
+            None => read_stdin()?,
+        };
+        let prompt = if self.raw { Prompt::Text(text) } else { self.messages(text) };
+        let mut request = Generate::new(prompt);
+        self.sampling.apply(&mut request);
+        request.stop.clone_from(&self.stop);
+        request.speculation = match self.speculation {
+            Mode::Off => Speculation::Off,
+            Mode::Auto => {
+                Speculation::Auto { method: self.method.clone(), block_tokens: self.block_length }
+            }
+        };
+        Ok(request)
+    }
+
+    fn messages(&self, text: String) -> Prompt {
+        let message = |role, content| Message { role, content };
+        let system = self.system.clone().map(|content| message(Role::System, content));
+        let begin = self.begin.clone().map(|content| message(Role::Assistant, content));
+        let user = Some(message(Role::User, text));
+        Prompt::Conversation([system, user, begin].into_iter().flatten().collect())
+    }
+}
+
+fn read_stdin() -> anyhow::Result<String> {
+    if io::stdin().is_terminal() {
+        bail!("give a prompt, or pipe one in: duet generate \"Why is the sky blue?\"");
+    }
+    let mut bytes = Vec::new();
+    let limit = MAX_STDIN_BYTES + 1;
+    io::stdin().take(limit).read_to_end(&mut bytes).context("standard input cannot be read")?;
+    if bytes.len() as u64 == limit {
+        bail!("the prompt on standard input has more than {MAX_STDIN_BYTES} bytes: shorten it");
+    }
+    String::from_utf8(bytes).context("the prompt on standard input is not UTF-8: convert it")
+}
+
+fn report(answer: &Answer) -> Value {
+    let Answer { text, finish } = answer;
+    json!({
+        "text": text,
+        "finish_reason": match finish.reason {
+            FinishReason::Stop => "stop",
+            FinishReason::Length => "length",
+            FinishReason::ContextFull => "context_full",
+            FinishReason::Cancelled => "cancelled",
+        },
+        "usage": usage(&finish.usage),
+        "method": finish.method,
+        "method_reason": finish.method_reason,
+        "seed": finish.seed,
+        "request_id": finish.request_id,
+    })
+}
+
+fn usage(usage: &Usage) -> Value {
+    let fallbacks = usage.fallbacks.iter().map(|(why, count)| (why.name().to_owned(), json!(count)));
+    json!({
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+        "completion_tokens_details": {
+            "accepted_prediction_tokens": usage.accepted_tokens,
+            "rejected_prediction_tokens": usage.rejected_tokens,
+        },
+        "committed_bytes": usage.committed_bytes,
+        "target_forwards": usage.target_forwards,
+        "rounds": usage.rounds,
+        "proposed_tokens": usage.proposed_tokens,
+        "stale_blocks": usage.stale_blocks,
+        "fallbacks": fallbacks.collect::<serde_json::Map<_, _>>(),
+        "wire_sent_bytes": usage.wire_sent_bytes,
+        "wire_received_bytes": usage.wire_received_bytes,
+        "prefill_seconds": usage.prefill.as_secs_f64(),
+        "decode_seconds": usage.decode.as_secs_f64(),
+        "draft_wait_seconds": usage.draft_wait.as_secs_f64(),
+    })
+}

@@ -1,0 +1,91 @@
+//! The flags of a request, and its reply as it arrives; shared by the client and the demo.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use proto::model::Sampling;
+use proto::verifier::{Client, Finish, Generate, Part, Piece};
+
+/// How the reply is chosen and where it ends.
+#[derive(clap::Args, Clone, Debug)]
+#[command(next_help_heading = "Sampling")]
+pub(crate) struct SamplingArgs {
+    /// Tokens of the reply at most
+    #[arg(long, env = "DUET_REQUEST_MAX_TOKENS", value_name = "TOKENS", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_tokens: u32,
+
+    /// Spread of the choice: 0 always takes the likeliest token
+    #[arg(long, env = "DUET_TEMPERATURE", value_name = "T", default_value_t = 0.0)]
+    pub(crate) temperature: f32,
+
+    /// Keep the likeliest tokens that have this much probability together
+    #[arg(long, env = "DUET_TOP_P", value_name = "P", default_value_t = 1.0)]
+    pub(crate) top_p: f32,
+
+    /// Keep so many of the likeliest tokens; 0 keeps all
+    #[arg(long, env = "DUET_TOP_K", value_name = "K", default_value_t = 0)]
+    pub(crate) top_k: u32,
+
+    /// Keep tokens with at least this fraction of the likeliest one's probability
+    #[arg(long, env = "DUET_MIN_P", value_name = "P", default_value_t = 0.0)]
+    pub(crate) min_p: f32,
+
+    /// Seed of all randomness: the same seed gives the same reply, with any drafter or none
+    #[arg(long, env = "DUET_SEED", value_name = "SEED")]
+    pub(crate) seed: Option<u64>,
+}
+
+impl SamplingArgs {
+    /// Fills in a request.
+    pub(crate) fn apply(&self, request: &mut Generate) {
+        request.max_tokens = Some(self.max_tokens);
+        request.seed = self.seed;
+        request.sampling = Sampling {
+            temperature: self.temperature,
+            top_p: self.top_p,
+            top_k: self.top_k,
+            min_p: self.min_p,
+            ..Sampling::greedy()
+        };
+    }
+}
+
+/// A whole reply.
+pub(crate) struct Answer {
+    pub(crate) text: String,
+    pub(crate) finish: Finish,
+}
+
+/// Sends a request and gives each piece to `show` as it arrives.
+pub(crate) async fn ask(
+    client: &mut Client,
+    request: Generate,
+    mut show: impl FnMut(&Piece) -> std::io::Result<()>,
+) -> anyhow::Result<Answer> {
+    let mut reply = client.generate(chassis::trace::request(request)).await?;
+    let mut text = String::new();
+    while let Some(part) = reply.next().await? {
+        match part {
+            Part::Chunk(chunk) => {
+                for piece in &chunk.pieces {
+                    text.push_str(&piece.text);
+                    show(piece)?;
+                }
+            }
+            Part::Finish(finish) => return Ok(Answer { text, finish: *finish }),
+        }
+    }
+    anyhow::bail!("the reply ended without a reason")
+}
+
+/// A client of the verifier at `address`.
+pub(crate) fn connect(address: &str) -> anyhow::Result<Client> {
+    let channel = chassis::channel::lazy(address)
+        .with_context(|| format!("--verifier {address} is not an address"))?;
+    Ok(Client::new(channel))
+}
+
+/// A rate that is 0 for no time at all.
+pub(crate) fn per_second(count: f64, time: Duration) -> f64 {
+    if time.is_zero() { 0.0 } else { count / time.as_secs_f64() }
+}
