@@ -13,7 +13,7 @@ const PROMPT: usize = 64;
 const GENERATED: usize = 48;
 const CONTEXT: usize = 128;
 const RUNS: usize = 5;
-const ROWS: [usize; 7] = [1, 2, 3, 4, 5, 8, 16];
+const ROWS: [usize; 8] = [1, 2, 3, 4, 5, 8, 9, 16];
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {

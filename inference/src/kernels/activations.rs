@@ -26,7 +26,7 @@ impl Scheme {
 }
 
 /// Most rows that one pass of a kernel serves; there are not registers for more.
-pub(crate) const ROWS: usize = 8;
+pub(crate) const ROWS: usize = 12;
 
 /// Sums of the quants of one row over a block of 32 inputs; whole numbers, as floats.
 #[derive(Clone, Copy, Default)]

@@ -125,14 +125,19 @@ fn q4k<const R: usize>(tiles: &[TileQ4K], acts: &Activations, row: usize) -> Sum
     let blocks = rows.words.as_chunks::<8>().0.iter().zip(rows.sums.as_chunks::<8>().0);
     let mut totals = [_mm512_setzero_ps(); R];
     for ((tile, scales), (words, row_sums)) in tiles.iter().zip(rows.scales).zip(blocks) {
+        // Two loops, so that the sums of only one kind occupy registers at a time.
         let mut products = [_mm512_setzero_ps(); R];
-        let mut offsets = [_mm512_setzero_ps(); R];
         for sub in 0..8 {
             let sums = nibble_sums(&tile.quants[sub], &words[sub]);
             let scale = load_u8(&tile.scales[sub]);
-            let min = load_u8(&tile.mins[sub]);
             for r in 0..R {
                 products[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[r]), scale, products[r]);
+            }
+        }
+        let mut offsets = [_mm512_setzero_ps(); R];
+        for sub in 0..8 {
+            let min = load_u8(&tile.mins[sub]);
+            for r in 0..R {
                 let sum = _mm512_set1_ps(row_sums[sub][r].whole);
                 offsets[r] = _mm512_fmadd_ps(min, sum, offsets[r]);
             }

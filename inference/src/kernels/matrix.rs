@@ -316,6 +316,10 @@ fn strip(product: &impl Product, tiles: std::ops::Range<usize>, strip: &mut Stri
                 5 => strip.put(tile, row, product.sums::<5>(tile, row)),
                 6 => strip.put(tile, row, product.sums::<6>(tile, row)),
                 7 => strip.put(tile, row, product.sums::<7>(tile, row)),
+                8 => strip.put(tile, row, product.sums::<8>(tile, row)),
+                9 => strip.put(tile, row, product.sums::<9>(tile, row)),
+                10 => strip.put(tile, row, product.sums::<10>(tile, row)),
+                11 => strip.put(tile, row, product.sums::<11>(tile, row)),
                 _ => strip.put(tile, row, product.sums::<ROWS>(tile, row)),
             }
             row += rows;
