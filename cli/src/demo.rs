@@ -28,11 +28,21 @@ pub(crate) struct Args {
     prompt: String,
 
     /// Target model: a known name, a path, or hf:owner/repository/file.gguf
-    #[arg(long, env = "DUET_TARGET", value_name = "MODEL", default_value = "qwen2.5-coder-1.5b")]
+    #[arg(
+        long,
+        env = "DUET_TARGET",
+        value_name = "MODEL",
+        default_value = "qwen2.5-coder-1.5b"
+    )]
     target: String,
 
     /// Draft model
-    #[arg(long, env = "DUET_DRAFT_MODEL", value_name = "MODEL", default_value = "smollm2-135m")]
+    #[arg(
+        long,
+        env = "DUET_DRAFT_MODEL",
+        value_name = "MODEL",
+        default_value = "smollm2-135m"
+    )]
     drafter: String,
 
     /// Threads that compute, for each model [default: half of the processors]
@@ -63,8 +73,9 @@ pub(crate) async fn run(mut args: Args) -> anyhow::Result<()> {
     let screen = Screen::new(&args);
     screen.note(&format!("{} drafts for {}\n", args.drafter, args.target))?;
     let mut client = request::connect(pair.address())?;
-    let speculative =
-        request::ask(&mut client, args.request(Speculation::auto()), |piece| screen.show(piece));
+    let speculative = request::ask(&mut client, args.request(Speculation::auto()), |piece| {
+        screen.show(piece)
+    });
     let speculative = speculative.await?;
     screen.end_of_text(&speculative)?;
     let plain = if args.no_baseline {
@@ -92,7 +103,10 @@ pub(crate) async fn run(mut args: Args) -> anyhow::Result<()> {
 
 impl Args {
     fn request(&self, speculation: Speculation) -> Generate {
-        let message = Message { role: Role::User, content: self.prompt.clone() };
+        let message = Message {
+            role: Role::User,
+            content: self.prompt.clone(),
+        };
         let mut request = Generate::new(Prompt::Conversation(vec![message]));
         self.sampling.apply(&mut request);
         request.speculation = speculation;
@@ -114,11 +128,18 @@ struct Screen {
 
 impl Screen {
     fn new(args: &Args) -> Self {
-        Self { silent: args.json, colour: io::stdout().is_terminal() }
+        Self {
+            silent: args.json,
+            colour: io::stdout().is_terminal(),
+        }
     }
 
     fn note(&self, line: &str) -> io::Result<()> {
-        if self.silent { Ok(()) } else { writeln!(io::stdout().lock(), "{line}") }
+        if self.silent {
+            Ok(())
+        } else {
+            writeln!(io::stdout().lock(), "{line}")
+        }
     }
 
     /// Text as it arrives; what the drafter contributed is green.

@@ -20,7 +20,12 @@ pub(crate) struct Args {
     prompt: Option<String>,
 
     /// Address of the verifier
-    #[arg(long, env = "DUET_VERIFIER", value_name = "URL", default_value = "http://127.0.0.1:50052")]
+    #[arg(
+        long,
+        env = "DUET_VERIFIER",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:50052"
+    )]
     verifier: String,
 
     /// Continue the prompt as text rather than answer it as a message
@@ -43,10 +48,15 @@ pub(crate) struct Args {
     stop: Vec<String>,
 
     /// Whether drafters may help
-    #[arg(long, env = "DUET_SPECULATION", value_name = "MODE", default_value = "auto")]
+    #[arg(
+        long,
+        env = "DUET_SPECULATION",
+        value_name = "MODE",
+        default_value = "auto"
+    )]
     speculation: Mode,
 
-    /// How drafts are accepted: greedy, coupled or point_mass; the verifier chooses when it is not given
+    /// How drafts are accepted, by name, such as greedy or coupled; the verifier chooses when it is not given
     #[arg(long, env = "DUET_REQUEST_METHOD", value_name = "METHOD")]
     method: Option<String>,
 
@@ -81,7 +91,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         out.write_all(piece.text.as_bytes())?;
         out.flush()
     });
-    let answer = answer.await.with_context(|| format!("the verifier at {}", args.verifier))?;
+    let answer = answer
+        .await
+        .with_context(|| format!("the verifier at {}", args.verifier))?;
     let mut out = io::stdout().lock();
     if json {
         writeln!(out, "{:#}", report(&answer))?;
@@ -97,23 +109,34 @@ impl Args {
             Some(prompt) => prompt.clone(),
             None => read_stdin()?,
         };
-        let prompt = if self.raw { Prompt::Text(text) } else { self.messages(text) };
+        let prompt = if self.raw {
+            Prompt::Text(text)
+        } else {
+            self.messages(text)
+        };
         let mut request = Generate::new(prompt);
         self.sampling.apply(&mut request);
         request.stop.clone_from(&self.stop);
         request.speculation = match self.speculation {
             Mode::Off => Speculation::Off,
-            Mode::Auto => {
-                Speculation::Auto { method: self.method.clone(), block_tokens: self.block_length }
-            }
+            Mode::Auto => Speculation::Auto {
+                method: self.method.clone(),
+                block_tokens: self.block_length,
+            },
         };
         Ok(request)
     }
 
     fn messages(&self, text: String) -> Prompt {
         let message = |role, content| Message { role, content };
-        let system = self.system.clone().map(|content| message(Role::System, content));
-        let begin = self.begin.clone().map(|content| message(Role::Assistant, content));
+        let system = self
+            .system
+            .clone()
+            .map(|content| message(Role::System, content));
+        let begin = self
+            .begin
+            .clone()
+            .map(|content| message(Role::Assistant, content));
         let user = Some(message(Role::User, text));
         Prompt::Conversation([system, user, begin].into_iter().flatten().collect())
     }
@@ -125,7 +148,10 @@ fn read_stdin() -> anyhow::Result<String> {
     }
     let mut bytes = Vec::new();
     let limit = MAX_STDIN_BYTES + 1;
-    io::stdin().take(limit).read_to_end(&mut bytes).context("standard input cannot be read")?;
+    io::stdin()
+        .take(limit)
+        .read_to_end(&mut bytes)
+        .context("standard input cannot be read")?;
     if bytes.len() as u64 == limit {
         bail!("the prompt on standard input has more than {MAX_STDIN_BYTES} bytes: shorten it");
     }
@@ -151,7 +177,10 @@ fn report(answer: &Answer) -> Value {
 }
 
 fn usage(usage: &Usage) -> Value {
-    let fallbacks = usage.fallbacks.iter().map(|(why, count)| (why.name().to_owned(), json!(count)));
+    let fallbacks = usage
+        .fallbacks
+        .iter()
+        .map(|(why, count)| (why.name().to_owned(), json!(count)));
     json!({
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,

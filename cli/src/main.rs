@@ -60,7 +60,10 @@ fn main() -> ExitCode {
 
 /// Runs a client to its end, or until Ctrl-C.
 fn on_runtime(client: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
-    let log = LogArgs { log_format: LogFormat::Text, log_level: "warn".parse()? };
+    let log = LogArgs {
+        log_format: LogFormat::Text,
+        log_level: "warn".parse()?,
+    };
     tokio::runtime::Runtime::new()?.block_on(async {
         let _telemetry = Telemetry::start("duet", env!("CARGO_PKG_VERSION"), &log)?;
         tokio::select! {

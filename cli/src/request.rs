@@ -1,10 +1,14 @@
 //! The flags of a request, and its reply as it arrives; shared by the client and the demo.
 
+use std::error::Error as _;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use proto::ClientError;
 use proto::model::Sampling;
 use proto::verifier::{Client, Finish, Generate, Part, Piece};
+use tonic::Code;
+use tracing::Instrument as _;
 
 /// How the reply is chosen and where it ends.
 #[derive(clap::Args, Clone, Debug)]
@@ -15,7 +19,12 @@ pub(crate) struct SamplingArgs {
     pub(crate) max_tokens: u32,
 
     /// Spread of the choice: 0 always takes the likeliest token
-    #[arg(long, env = "DUET_TEMPERATURE", value_name = "T", default_value_t = 0.0)]
+    #[arg(
+        long,
+        env = "DUET_TEMPERATURE",
+        value_name = "T",
+        default_value_t = 0.0
+    )]
     pub(crate) temperature: f32,
 
     /// Keep the likeliest tokens that have this much probability together
@@ -56,13 +65,24 @@ pub(crate) struct Answer {
     pub(crate) finish: Finish,
 }
 
-/// Sends a request and gives each piece to `show` as it arrives.
+/// Sends a request and gives each piece to `show` as it arrives. The verifier and its drafters continue the trace that begins
+/// here.
 pub(crate) async fn ask(
+    client: &mut Client,
+    request: Generate,
+    show: impl FnMut(&Piece) -> std::io::Result<()>,
+) -> anyhow::Result<Answer> {
+    let span = tracing::info_span!("request", otel.kind = "client");
+    read(client, request, show).instrument(span).await
+}
+
+async fn read(
     client: &mut Client,
     request: Generate,
     mut show: impl FnMut(&Piece) -> std::io::Result<()>,
 ) -> anyhow::Result<Answer> {
-    let mut reply = client.generate(chassis::trace::request(request)).await?;
+    let reply = client.generate(chassis::trace::request(request)).await;
+    let mut reply = reply.map_err(explain)?;
     let mut text = String::new();
     while let Some(part) = reply.next().await? {
         match part {
@@ -72,10 +92,35 @@ pub(crate) async fn ask(
                     show(piece)?;
                 }
             }
-            Part::Finish(finish) => return Ok(Answer { text, finish: *finish }),
+            Part::Finish(finish) => {
+                return Ok(Answer {
+                    text,
+                    finish: *finish,
+                });
+            }
         }
     }
     anyhow::bail!("the reply ended without a reason")
+}
+
+/// Says what to do about a verifier that cannot be reached; other refusals say so themselves.
+fn explain(error: ClientError) -> anyhow::Error {
+    let ClientError::Status(status) = &error else {
+        return error.into();
+    };
+    match (status.code(), status.source()) {
+        (Code::Unavailable, Some(source)) => {
+            let mut root = source;
+            while let Some(cause) = root.source() {
+                root = cause;
+            }
+            anyhow::anyhow!(
+                "cannot be reached ({root}): check the address, or start one with \
+                 `verifier-service --model qwen2.5-coder-1.5b`"
+            )
+        }
+        _ => anyhow::anyhow!("{}", status.message()),
+    }
 }
 
 /// A client of the verifier at `address`.
@@ -87,5 +132,9 @@ pub(crate) fn connect(address: &str) -> anyhow::Result<Client> {
 
 /// A rate that is 0 for no time at all.
 pub(crate) fn per_second(count: f64, time: Duration) -> f64 {
-    if time.is_zero() { 0.0 } else { count / time.as_secs_f64() }
+    if time.is_zero() {
+        0.0
+    } else {
+        count / time.as_secs_f64()
+    }
 }

@@ -26,7 +26,10 @@ impl Pair {
         let engines = tokio::task::spawn_blocking(move || {
             let store = Store::open(args.cache.clone())?;
             let load = |model: &str| load(&store, model, args.threads());
-            anyhow::Ok(((load(&args.target)?, args.target.clone()), (load(&args.drafter)?, args.drafter)))
+            anyhow::Ok((
+                (load(&args.target)?, args.target.clone()),
+                (load(&args.drafter)?, args.drafter),
+            ))
         });
         let ((target, target_name), (draft, draft_name)) = engines.await??;
         let stop = CancellationToken::new();
@@ -44,7 +47,11 @@ impl Pair {
         let (listener, address) = listen().await?;
         let stopping = stop.clone().cancelled_owned();
         tasks.spawn(async move { verifier.serve(listener, stopping).await.map(|_| ()) });
-        Ok(Self { address, tasks, stop })
+        Ok(Self {
+            address,
+            tasks,
+            stop,
+        })
     }
 
     /// The verifier's address.
@@ -65,12 +72,17 @@ impl Pair {
 fn load(store: &Store, model: &str, threads: usize) -> anyhow::Result<Engine> {
     let reference: ModelReference = model.parse()?;
     let path = store.resolve(&reference, &mut Stderr::new("fetching"))?;
-    let options = EngineOptions { threads, ..EngineOptions::default() };
+    let options = EngineOptions {
+        threads,
+        ..EngineOptions::default()
+    };
     Engine::load(Path::new(&path), options).with_context(|| format!("cannot load {model}"))
 }
 
 async fn listen() -> anyhow::Result<(TcpListener, String)> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("no port is free")?;
+    let listener = TcpListener::bind(("127.0.0.1", 0))
+        .await
+        .context("no port is free")?;
     let address = format!("http://{}", listener.local_addr()?);
     Ok((listener, address))
 }

@@ -57,7 +57,10 @@ fn common(answer: &Answer) -> Map<String, Value> {
         ("tokens_per_second", json!(rate(answer))),
         ("forwards", json!(usage.target_forwards)),
     ];
-    fields.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
+    fields
+        .map(|(name, value)| (name.to_owned(), value))
+        .into_iter()
+        .collect()
 }
 
 /// Tokens of the reply per second of decoding; the prompt's pass is the same in both runs and left out.
@@ -75,15 +78,25 @@ impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         type Column = fn(&Answer) -> String;
         let rows: [(&str, Column); 7] = [
-            ("tokens", |answer| answer.finish.usage.completion_tokens.to_string()),
+            ("tokens", |answer| {
+                answer.finish.usage.completion_tokens.to_string()
+            }),
             ("seconds of decoding", |answer| {
                 format!("{:.2}", answer.finish.usage.decode.as_secs_f64())
             }),
             ("tokens per second", |answer| format!("{:.2}", rate(answer))),
-            ("target forwards", |answer| answer.finish.usage.target_forwards.to_string()),
-            ("bytes per forward", |answer| format!("{:.2}", bytes_per_forward(answer))),
-            ("proposed tokens", |answer| answer.finish.usage.proposed_tokens.to_string()),
-            ("accepted tokens", |answer| answer.finish.usage.accepted_tokens.to_string()),
+            ("target forwards", |answer| {
+                answer.finish.usage.target_forwards.to_string()
+            }),
+            ("bytes per forward", |answer| {
+                format!("{:.2}", bytes_per_forward(answer))
+            }),
+            ("proposed tokens", |answer| {
+                answer.finish.usage.proposed_tokens.to_string()
+            }),
+            ("accepted tokens", |answer| {
+                answer.finish.usage.accepted_tokens.to_string()
+            }),
         ];
         writeln!(f, "{:<22}{:>12}{:>14}", "", "without", "with drafter")?;
         for (name, column) in rows {
