@@ -129,7 +129,7 @@ impl Checkpoint {
         let name = self.name_of(part, layer);
         match &self.weights {
             Weights::Gguf(gguf) => gguf.tensor(&name),
-            Weights::Safetensors(files) => files.tensor(&name),
+            Weights::Safetensors(files) => Ok(files.tensor(&name)),
         }
     }
 

@@ -8,6 +8,7 @@ mod cache;
 mod embedding;
 mod layer;
 mod linear;
+mod loader;
 mod rotary;
 
 use candle_core::{Device, Result, Tensor};
@@ -15,8 +16,9 @@ use candle_nn::ops::rms_norm;
 
 pub(crate) use cache::Cache;
 use embedding::Embedding;
-use layer::{Layer, Loader};
+use layer::Layer;
 use linear::Linear;
+use loader::Loader;
 use rotary::Frequencies;
 
 use crate::architecture::{Architecture, Rotary, RotaryScaling};

@@ -3,11 +3,23 @@
 //! Every kernel gives a row the same bits whatever rows it shares a pass with. They are wrapped as candle custom operations,
 //! so the decoder is written once for every device; on other devices it uses candle's own operations.
 
+#![expect(
+    clippy::inline_always,
+    reason = "what is not inlined into a dispatched function is compiled without its vector instructions"
+)]
+#![expect(
+    clippy::doc_markdown,
+    reason = "Q4_K and its like are names of formats, not of items"
+)]
+#![expect(
+    clippy::needless_range_loop,
+    reason = "loops over lanes stay plain so that they become vector code"
+)]
+
 mod activations;
 mod attention;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
-mod exponential;
 mod float;
 mod gated;
 mod matrix;
@@ -18,7 +30,7 @@ mod tiles;
 pub(crate) use attention::Attention;
 pub(crate) use gated::{Activation, Gated};
 pub(crate) use matrix::{Matrix, kernels};
-pub(crate) use pack::{Conversion, WeightFormatError};
+pub(crate) use pack::Conversion;
 
 #[cfg(test)]
 mod tests;

@@ -11,6 +11,7 @@ mod architecture;
 pub mod checkpoint;
 mod decoder;
 pub mod engine;
+mod exponential;
 mod kernels;
 pub mod prompt;
 pub mod sampling;

@@ -6,8 +6,8 @@
 //! nothing is drawn here, and the same logits give the same law bit for bit.
 
 mod evaluator;
-mod exponential;
 mod history;
+mod mass;
 mod selection;
 #[cfg(test)]
 mod tests;

@@ -322,18 +322,16 @@ impl Safetensors {
         }
     }
 
-    pub(super) fn tensor(&self, name: &str) -> Result<Option<RawTensor<'_>>, CheckpointError> {
-        let Some(entry) = self.tensors.get(name) else {
-            return Ok(None);
-        };
+    pub(super) fn tensor(&self, name: &str) -> Option<RawTensor<'_>> {
+        let entry = self.tensors.get(name)?;
         let mapping = &self.files[entry.file];
-        Ok(Some(RawTensor {
+        Some(RawTensor {
             name: name.to_owned(),
             bytes: &mapping[entry.offset..entry.offset + entry.length],
             format: entry.format,
             shape: entry.shape.clone(),
             mapping,
             offset: entry.offset,
-        }))
+        })
     }
 }

@@ -55,11 +55,6 @@ impl Embedding {
         }
         let storage = QStorage::from_data(Cow::Borrowed(&bytes), &Device::Cpu, self.format)?;
         let rows = QTensor::new(storage, (ids.len(), self.hidden))?.dequantize(&Device::Cpu)?;
-        let rows = if self.scale == 1.0 {
-            rows
-        } else {
-            (rows * f64::from(self.scale))?
-        };
-        rows.to_device(device)
+        (rows * f64::from(self.scale))?.to_device(device)
     }
 }

@@ -1,13 +1,14 @@
 //! One layer: attention, then feed-forward, each added to the residual stream.
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{Result, Tensor};
 use candle_nn::ops::rms_norm;
 use candle_nn::rotary_emb::rope_thd;
 
-use super::linear::{Linear, RowOrder, ordered};
+use super::linear::Linear;
+use super::loader::Loader;
 use super::{Angles, Sequence};
-use crate::architecture::{Architecture, Kind};
-use crate::checkpoint::{Checkpoint, CheckpointError, Part, RawTensor};
+use crate::architecture::Kind;
+use crate::checkpoint::{CheckpointError, Part};
 use crate::kernels::{Attention, Gated};
 
 pub(super) struct Layer {
@@ -205,116 +206,10 @@ fn attention_by_tensors(
     out.transpose(0, 1)?.contiguous() // (rows, heads, head_dim)
 }
 
-/// Reads a layer's weights from a checkpoint.
-pub(super) struct Loader<'a> {
-    pub(super) checkpoint: &'a Checkpoint,
-    pub(super) device: &'a Device,
-}
-
-impl Loader<'_> {
-    pub(super) fn norm(
-        &self,
-        part: Part,
-        layer: usize,
-        width: usize,
-    ) -> std::result::Result<Tensor, CheckpointError> {
-        let weight = self.checkpoint.weight(part, layer)?;
-        weight.expect(&[width])?;
-        let offset = self.checkpoint.architecture.norm_offset;
-        self.vector(&weight, RowOrder::Plain, offset)
-    }
-
-    pub(super) fn linear(
-        &self,
-        part: Part,
-        bias: Option<Part>,
-        layer: usize,
-        (n, k): (usize, usize),
-    ) -> std::result::Result<Linear, CheckpointError> {
-        let weight = self.checkpoint.weight(part, layer)?;
-        weight.expect(&[n, k])?;
-        let order = self.row_order(part);
-        let bias = match bias {
-            Some(bias) => self.checkpoint.optional(bias, layer)?,
-            None => None,
-        };
-        let bias = bias.map(|bias| {
-            bias.expect(&[n])?;
-            self.vector(&bias, order, 0.0)
-        });
-        Linear::load(&weight, bias.transpose()?, order, self.device)
-    }
-
-    /// The output head: its own weight, or the embedding's where they are tied.
-    pub(super) fn output(&self) -> std::result::Result<Linear, CheckpointError> {
-        let Architecture {
-            vocab_size, hidden, ..
-        } = self.checkpoint.architecture;
-        let own = self.checkpoint.optional(Part::Output, 0)?;
-        let weight = match own {
-            Some(own) => own,
-            None => self.checkpoint.weight(Part::Embedding, 0)?,
-        };
-        weight.expect(&[vocab_size, hidden])?;
-        Linear::load(&weight, None, RowOrder::Plain, self.device)
-    }
-
-    /// Divisors of the rotary frequencies, where the file has them.
-    pub(super) fn rope_factors(&self) -> std::result::Result<Option<Vec<f32>>, CheckpointError> {
-        let Some(weight) = self.checkpoint.optional(Part::RopeFactors, 0)? else {
-            return Ok(None);
-        };
-        weight.expect(&[self.checkpoint.architecture.head_dim / 2])?;
-        let factors = self.vector(&weight, RowOrder::Plain, 0.0)?;
-        factors
-            .to_vec1()
-            .map(Some)
-            .map_err(|error| unreadable(&weight, &error))
-    }
-
-    fn row_order(&self, part: Part) -> RowOrder {
-        let rotated = matches!(part, Part::Query | Part::Key);
-        if rotated && self.checkpoint.interleaved_rotary() {
-            RowOrder::Interleaved {
-                head_dim: self.checkpoint.architecture.head_dim,
-            }
-        } else {
-            RowOrder::Plain
-        }
-    }
-
-    /// A vector as `f32`, with `offset` added.
-    fn vector(
-        &self,
-        weight: &RawTensor,
-        order: RowOrder,
-        offset: f32,
-    ) -> std::result::Result<Tensor, CheckpointError> {
-        let read = || {
-            let count = weight.shape.iter().product();
-            let bytes = ordered(weight.bytes, count, order);
-            let dtype = match weight.format {
-                candle_core::quantized::GgmlDType::F32 => DType::F32,
-                candle_core::quantized::GgmlDType::F16 => DType::F16,
-                candle_core::quantized::GgmlDType::BF16 => DType::BF16,
-                other => candle_core::bail!("has format {other:?}, a float was expected"),
-            };
-            let raw = Tensor::from_raw_buffer(&bytes, dtype, &[count], self.device)?;
-            raw.to_dtype(DType::F32)? + f64::from(offset)
-        };
-        read().map_err(|error| unreadable(weight, &error))
-    }
-}
-
-fn unreadable(weight: &RawTensor, error: &candle_core::Error) -> CheckpointError {
-    CheckpointError::Weight {
-        name: weight.name.clone(),
-        reason: error.to_string(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use candle_core::Device;
+
     use super::*;
 
     #[test]

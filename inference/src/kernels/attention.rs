@@ -7,7 +7,7 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, WithDType, bail}
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::exponential::exp;
+use crate::exponential::exp;
 
 /// Softmax attention: queries `(rows, heads, dim)`, keys and values `(positions, kv_heads, dim)`, contiguous `f32`.
 /// The last query row sits at the last position.

@@ -4,7 +4,7 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, WithDType, bail}
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::exponential::exp;
+use crate::exponential::exp;
 
 /// The non-linearity of the feed-forward gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -75,54 +75,29 @@ impl Matrix {
                 expected,
             });
         }
+        let blocks = |size: usize, inputs: usize| Blocks {
+            bytes,
+            size,
+            per_row: k / inputs,
+        };
         let tiles = match format {
             GgmlDType::Q4K => {
-                let blocks = Blocks {
-                    bytes,
-                    size: Q4K_BYTES,
-                    per_row: k / SUPER,
-                };
-                Tiles::Q4K(blocks.tiles(n, &TileQ4K::ZERO, TileQ4K::place))
+                Tiles::Q4K(blocks(Q4K_BYTES, SUPER).tiles(n, &TileQ4K::ZERO, TileQ4K::place))
             }
             GgmlDType::Q6K => {
-                let blocks = Blocks {
-                    bytes,
-                    size: Q6K_BYTES,
-                    per_row: k / SUPER,
-                };
-                Tiles::Q6K(blocks.tiles(n, &TileQ6K::ZERO, TileQ6K::place))
+                Tiles::Q6K(blocks(Q6K_BYTES, SUPER).tiles(n, &TileQ6K::ZERO, TileQ6K::place))
             }
             GgmlDType::Q4_1 => {
-                let blocks = Blocks {
-                    bytes,
-                    size: Q41_BYTES,
-                    per_row: k / BLOCK,
-                };
-                Tiles::Q41(blocks.tiles(n, &TileQ41::ZERO, TileQ41::place))
+                Tiles::Q41(blocks(Q41_BYTES, BLOCK).tiles(n, &TileQ41::ZERO, TileQ41::place))
             }
             GgmlDType::Q4_0 => {
-                let blocks = Blocks {
-                    bytes,
-                    size: Q40_BYTES,
-                    per_row: k / BLOCK,
-                };
-                Tiles::Q41(blocks.tiles(n, &TileQ41::ZERO, TileQ41::place_q40))
+                Tiles::Q41(blocks(Q40_BYTES, BLOCK).tiles(n, &TileQ41::ZERO, TileQ41::place_q40))
             }
             GgmlDType::Q8_0 => {
-                let blocks = Blocks {
-                    bytes,
-                    size: Q80_BYTES,
-                    per_row: k / BLOCK,
-                };
-                Tiles::Q80(blocks.tiles(n, &TileQ80::ZERO, TileQ80::place))
+                Tiles::Q80(blocks(Q80_BYTES, BLOCK).tiles(n, &TileQ80::ZERO, TileQ80::place))
             }
             GgmlDType::Q5_0 => {
-                let blocks = Blocks {
-                    bytes,
-                    size: Q50_BYTES,
-                    per_row: k / BLOCK,
-                };
-                Tiles::Q80(blocks.tiles(n, &TileQ80::ZERO, TileQ80::place_q50))
+                Tiles::Q80(blocks(Q50_BYTES, BLOCK).tiles(n, &TileQ80::ZERO, TileQ80::place_q50))
             }
             GgmlDType::F32 => {
                 Tiles::F32(interleave((n, k), |i| f32::from_le_bytes(four(bytes, i))))

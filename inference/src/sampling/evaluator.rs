@@ -1,7 +1,7 @@
 //! Evaluates laws.
 
 use super::{
-    History, Sampling, exponential,
+    History, Sampling, mass,
     selection::{self, Candidate, Limits, Scaled},
 };
 
@@ -170,7 +170,7 @@ impl LawEvaluator {
             }
         }
         // So far `log_probs` holds logits.
-        let total = exponential::sum(log_probs, highest, scaled.scale);
+        let total = mass::sum(log_probs, highest, scaled.scale);
         let normaliser = total.ln() as f32;
         for log_prob in log_probs {
             *log_prob = (*log_prob - highest) * scaled.scale - normaliser;

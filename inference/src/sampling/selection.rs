@@ -9,7 +9,8 @@ use std::cmp::Ordering;
 
 use pulp::Arch;
 
-use super::exponential::{self, exponential};
+use super::mass;
+use crate::exponential::exp;
 
 /// A token and its logit.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -81,7 +82,7 @@ impl Scaled<'_> {
             let mass = if top_k {
                 limits.top_p * self.mass(scratch)
             } else {
-                let mass = limits.top_p * exponential::sum(self.logits, self.highest, self.scale);
+                let mass = limits.top_p * mass::sum(self.logits, self.highest, self.scale);
                 self.gather_mass(mass, scratch);
                 mass
             };
@@ -154,7 +155,7 @@ impl Scaled<'_> {
     }
 
     fn weight(self, candidate: Candidate) -> f64 {
-        f64::from(exponential((candidate.logit - self.highest) * self.scale))
+        f64::from(exp((candidate.logit - self.highest) * self.scale))
     }
 
     fn mass(self, candidates: &[Candidate]) -> f64 {
