@@ -34,6 +34,9 @@ impl Admin {
             .route("/metrics", get(scrape).with_state(self.registry))
             .route("/livez", get(live).with_state(health.clone()))
             .route("/readyz", get(ready).with_state(health));
+        if let Ok(address) = self.listener.local_addr() {
+            tracing::info!(%address, "serving metrics and probes");
+        }
         axum::serve(self.listener, router)
             .with_graceful_shutdown(stop.cancelled_owned())
             .await

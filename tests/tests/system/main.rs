@@ -1,0 +1,20 @@
+//! The system as its users meet it: real models, real processes, text that arrives over real connections.
+//!
+//! Most tests share one drafter and one verifier, because starting them takes longer than asking them. A test that kills, stops
+//! or misconfigures a process starts its own. Nothing sleeps and no port is fixed: processes say in their logs where they
+//! listen, and what has to happen is waited for by what they report.
+
+mod binaries;
+mod collector;
+mod exposition;
+mod pair;
+mod process;
+mod prompts;
+
+mod command_line;
+mod drain;
+mod loss;
+mod lossless;
+mod metrics;
+mod starts;
+mod traces;
