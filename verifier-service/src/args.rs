@@ -139,6 +139,15 @@ pub struct SpeculationArgs {
     )]
     pub block_length: u32,
 
+    /// Blocks that a drafter may send ahead of the verdict: hides its latency, but wastes its work where a block is not kept
+    #[arg(
+        long,
+        env = "DUET_DRAFT_AHEAD",
+        value_name = "BLOCKS",
+        default_value_t = 0
+    )]
+    pub draft_ahead: u32,
+
     /// Least time that a round waits for its block, whatever was measured
     #[arg(long, env = "DUET_DRAFT_DEADLINE_MIN", value_name = "DURATION", default_value = "2ms", value_parser = humantime::parse_duration)]
     pub draft_deadline_min: Duration,

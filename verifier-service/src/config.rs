@@ -9,6 +9,7 @@ use inference::{
     store::{ModelReference, StoreError},
 };
 
+use proto::limits::{MAX_BLOCK_TOKENS, MAX_CREDIT};
 use tonic::transport::Endpoint;
 
 use crate::args::{Args, TargetArgs};
@@ -48,6 +49,8 @@ pub struct Serving {
     pub method: Option<Method>,
     /// Draft tokens of a block, and proxies of a round at most.
     pub block_length: u32,
+    /// Blocks that a drafter may send ahead of the verdict.
+    pub draft_ahead: u32,
     /// How long rounds wait for blocks.
     pub deadline: deadline::Options,
     /// How long requests may go on after the signal to stop.
@@ -64,6 +67,7 @@ impl Serving {
             max_tokens: 4096,
             method: None,
             block_length: 8,
+            draft_ahead: 0,
             deadline: deadline::Options {
                 cap: Duration::from_secs(1),
                 ..deadline::Options::default()
@@ -98,9 +102,10 @@ impl TryFrom<Args> for Config {
         let sessions = args.request.max_sessions;
         let engine = engine(&args.target, sessions)?;
         let rows = u32::try_from(engine.max_batch_rows).unwrap_or(u32::MAX);
-        let longest = (rows - 1).min(proto::limits::MAX_BLOCK_TOKENS);
+        let longest = (rows - 1).min(MAX_BLOCK_TOKENS);
         let speculation = &args.speculation;
         within("--block-length", speculation.block_length, 1, longest)?;
+        within("--draft-ahead", speculation.draft_ahead, 0, MAX_CREDIT - 1)?;
         within("--max-tokens", args.request.max_tokens, 1, 1 << 20)?;
         for address in &args.drafter {
             check_address(address)?;
@@ -112,6 +117,7 @@ impl TryFrom<Args> for Config {
             max_tokens: args.request.max_tokens,
             method: method(&speculation.method)?,
             block_length: speculation.block_length,
+            draft_ahead: speculation.draft_ahead,
             deadline: deadline(
                 speculation.draft_deadline_min,
                 speculation.draft_deadline_max,
@@ -268,6 +274,7 @@ mod tests {
         for (flag, value) in [
             ("--block-length", "0"),
             ("--block-length", "128"),
+            ("--draft-ahead", "16"),
             ("--max-sessions", "0"),
             ("--max-tokens", "0"),
             ("--threads", "0"),

@@ -22,8 +22,6 @@ use crate::{config::Serving, error::GenerateError};
 const SHARPNESS: f32 = 2.0;
 /// Bytes of a block for each of its tokens. Few vocabularies have longer tokens than this, and those are rare.
 const BYTES_PER_TOKEN: u32 = 64;
-/// Blocks that the drafter may leave unanswered: one that is being verified and one ahead of its verdict.
-pub(crate) const CREDIT: u32 = 2;
 
 /// What a request comes to.
 #[derive(Clone, Debug)]
@@ -84,7 +82,8 @@ impl Plan {
                 sharpness: SHARPNESS,
                 max_block_tokens: block_length,
                 max_block_bytes: (block_length * BYTES_PER_TOKEN).min(MAX_BLOCK_BYTES),
-                credit: CREDIT,
+                // The block that is being verified, and those ahead of its verdict.
+                credit: 1 + serving.draft_ahead,
                 expected_fingerprint: None,
                 accepts_trees: false,
             },

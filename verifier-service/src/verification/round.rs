@@ -39,8 +39,7 @@ impl Session {
         let block = info_span!("re_encode")
             .in_scope(|| Block::new(&self.target, &self.committed, proposal, room));
 
-        let verify = info_span!("verify", proxies = block.proxies.tokens.len());
-        let (passed, alignment, align) = self.verify(&block).instrument(verify).await?;
+        let (passed, alignment, align) = self.verify(&block).await?;
 
         let decision = &passed.value;
         let pieces = self.commit(&block, decision);
@@ -80,12 +79,15 @@ impl Session {
         let began = Instant::now();
         loop {
             let (decider, proxies) = (self.decider.clone(), block.proxies.clone());
-            let parent = Span::current();
+            let (round, verify) = (Span::current(), info_span!("verify", rows = tokens.len()));
             let read = move |logits: inference::engine::Logits<'_>| {
-                let _accept = info_span!(parent: &parent, "accept").entered();
+                let _accept = info_span!(parent: &round, "accept").entered();
                 lock(&decider).decide(&logits, &proxies)
             };
-            let pass = self.model.forward(tokens.clone(), tokens.len(), read);
+            let pass = self
+                .model
+                .forward(tokens.clone(), tokens.len(), read)
+                .instrument(verify);
             let aligning = async { info_span!("align").in_scope(|| block.align(&self.target)) };
             let both = async { tokio::join!(pass, aligning) };
             let (passed, (alignment, align)) = self.peer.during(both).await;

@@ -9,16 +9,21 @@ use proto::{
 use tests::tiny::Tiny;
 use tokio::runtime::Runtime;
 use tonic::Request;
+use verifier_service::config::Serving;
 
 use crate::{
     drafters::{Kind, Running},
-    harness::{Process, Whole, eventually, load, request, requests, serving},
+    harness::{Process, Whole, endless, eventually, load, request, requests, serving},
 };
 
 /// Replies with a drafter of this kind to each request; they equal plain ones.
 async fn check(kind: Kind) -> Vec<Whole> {
     let drafter = Running::start(kind).await;
-    let process = Process::endless(&[&drafter.address]).await;
+    let serving = Serving {
+        draft_ahead: u32::from(kind == Kind::Ahead),
+        ..serving(&[&drafter.address])
+    };
+    let process = Process::start(endless(), serving).await;
     let mut replies = Vec::new();
     for request in requests() {
         let plain = process.plain(&request).await;

@@ -119,8 +119,9 @@ async fn accepted_request_finishes_while_new_ones_are_refused() {
     let asking = async {
         loop {
             match process.open(&request(0.0, 0)).await {
-                Ok(_) => tokio::task::yield_now().await,
-                Err(status) => break assert_eq!(status.code(), Code::Unavailable, "{status}"),
+                Err(status) if status.code() == Code::Unavailable => break,
+                // Let in a moment before, or lost with the connection that was being closed.
+                Ok(_) | Err(_) => tokio::task::yield_now().await,
             }
         }
     };

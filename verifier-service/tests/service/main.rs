@@ -7,3 +7,4 @@ mod harness;
 mod limits;
 mod replies;
 mod requests;
+mod traces;

@@ -5,16 +5,21 @@ use proto::{
     verifier::{FinishReason, Generate, Origin, Speculation},
 };
 use tonic::Request;
+use verifier_service::config::Serving;
 
 use crate::{
     drafters::{Kind, Running},
-    harness::{CONTEXT, Process, Whole, request, requests},
+    harness::{CONTEXT, Process, Whole, endless, request, requests, serving},
 };
 
 /// A process with an honest drafter, and the reply to each request with and without it.
 async fn both(requests: &[Generate]) -> Vec<(Whole, Whole)> {
     let drafter = Running::start(Kind::Ahead).await;
-    let process = Process::endless(&[&drafter.address]).await;
+    let serving = Serving {
+        draft_ahead: 1,
+        ..serving(&[&drafter.address])
+    };
+    let process = Process::start(endless(), serving).await;
     let mut replies = Vec::new();
     for request in requests {
         let unstopped = Generate {
