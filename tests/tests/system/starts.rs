@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::{Read as _, Write as _},
+    io::{self, Read as _},
     net::TcpListener,
     path::Path,
 };
@@ -38,22 +38,16 @@ fn file_that_is_not_there_is_named() {
 #[test]
 fn truncated_file_is_named_and_said_to_be_unusable() {
     let folder = tempfile::tempdir().unwrap();
-    let whole = File::open(pair::model_path(pair::DRAFTER)).unwrap();
-    let half = whole.metadata().unwrap().len() / 2;
+    let model = pair::model_path(pair::DRAFTER);
+    let half = fs::metadata(&model).unwrap().len() / 2;
     for (name, length) in [
         ("half.gguf", half),
         ("header.gguf", 1000),
         ("magic.gguf", 3),
     ] {
         let path = folder.path().join(name);
-        let mut bytes = Vec::new();
-        let mut start = pair::model_path(pair::DRAFTER);
-        File::open(&mut start)
-            .unwrap()
-            .take(length)
-            .read_to_end(&mut bytes)
-            .unwrap();
-        File::create(&path).unwrap().write_all(&bytes).unwrap();
+        let mut start = File::open(&model).unwrap().take(length);
+        io::copy(&mut start, &mut File::create(&path).unwrap()).unwrap();
         refused(
             &["--model", text(&path)],
             1,
