@@ -180,7 +180,7 @@ fn lasting(flag: &'static str, found: Duration) -> Result<(), ConfigError> {
     Err(out_of_range(flag, found, "above 0 and at most a year"))
 }
 
-fn within<T: PartialOrd + ToString>(
+fn within<T: PartialOrd + Copy + ToString>(
     flag: &'static str,
     found: T,
     least: T,

@@ -4,6 +4,7 @@
 //! after a prompt of 64 tokens (median of runs), and the time of a pass of m rows in units of one row at 128 positions. Times
 //! are on the clock and, where the system tells, on the processor, which other programs on the machine disturb less.
 
+use std::io::Write as _;
 use std::path::Path;
 use std::time::Instant;
 
@@ -62,7 +63,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         "cost_in_rows": passes.iter().map(|time| time.0 / passes[0].0).collect::<Vec<_>>(),
         "processor_cost_in_rows": passes.iter().map(|time| time.1 / passes[0].1).collect::<Vec<_>>(),
     });
-    println!("{report:#}");
+    writeln!(std::io::stdout(), "{report:#}")?;
     Ok(())
 }
 

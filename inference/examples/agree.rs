@@ -4,6 +4,7 @@
 //! `tests/reference`), feeds each prompt with the reference's own continuation, and compares the choice at every step, so that one
 //! difference does not hide the rest. A difference is a tie where the reference's two best logits were closer than 0.05.
 
+use std::io::Write as _;
 use std::path::Path;
 
 use inference::engine::{Engine, EngineOptions};
@@ -33,17 +34,26 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         tokens.extend(&line.ids[..rows - 1]);
         let mut session = engine.open()?;
         let choices = session.forward(tokens, rows, |logits| {
-            (0..logits.rows()).map(|row| argmax(logits.row(row))).collect::<Vec<u32>>()
+            (0..logits.rows())
+                .map(|row| argmax(logits.row(row)))
+                .collect::<Vec<u32>>()
         });
         for (step, choice) in choices.await?.value.into_iter().enumerate() {
             steps += 1;
             if choice != line.ids[step] {
                 widest = widest.max(line.gaps[step]);
-                if line.gaps[step] < TIE { ties += 1 } else { differences += 1 }
+                if line.gaps[step] < TIE {
+                    ties += 1
+                } else {
+                    differences += 1
+                }
             }
         }
     }
-    println!("{steps} steps, {ties} ties, {differences} differences, widest gap {widest:.3}");
+    writeln!(
+        std::io::stdout(),
+        "{steps} steps, {ties} ties, {differences} differences, widest gap {widest:.3}"
+    )?;
     Ok(())
 }
 

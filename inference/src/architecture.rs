@@ -36,6 +36,15 @@ impl Kind {
         }
     }
 
+    /// The base of the rotary frequencies where a file names none.
+    pub(crate) fn rotary_base(self) -> f64 {
+        if self == Self::Gemma3 {
+            1_000_000.0
+        } else {
+            10_000.0
+        }
+    }
+
     /// Llama and Mistral, which are one design.
     pub(crate) fn is_llama(self) -> bool {
         matches!(self, Self::Llama | Self::Mistral)
@@ -174,6 +183,21 @@ impl Architecture {
         if !(self.norm_epsilon > 0.0 && self.norm_epsilon < 1.0) {
             let reason = format!("is {}, must be between 0 and 1", self.norm_epsilon);
             return Err(wrong("norm epsilon", &reason));
+        }
+        let local = self.window.as_ref().map(|window| window.base);
+        let bases = [Some(self.rotary.base), local];
+        if let Some(base) = bases
+            .into_iter()
+            .flatten()
+            .find(|base| !(*base >= 1.0 && base.is_finite()))
+        {
+            return Err(wrong(
+                "rotary base",
+                &format!("is {base}, must be at least 1"),
+            ));
+        }
+        if !(self.attention_scale > 0.0 && self.attention_scale.is_finite()) {
+            return Err(wrong("attention scale", "must be a positive number"));
         }
         Ok(self)
     }

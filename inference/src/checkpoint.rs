@@ -6,6 +6,7 @@ mod metadata;
 mod names;
 mod safetensors;
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -23,7 +24,7 @@ use crate::tokenizer::Tokenizer;
 #[non_exhaustive]
 pub enum CheckpointError {
     /// There is nothing at the path, or it cannot be read.
-    #[error("cannot read {}: {source}; check the path and its permissions", path.display())]
+    #[error("cannot read {}; check the path and its permissions", path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -40,11 +41,13 @@ pub enum CheckpointError {
     },
     /// A model of a kind that the decoder does not have.
     #[error(
-        "architecture \"{0}\" is not supported; supported are llama (with mistral), qwen2, qwen3 and gemma3"
+        "architecture \"{0}\" is not supported; take a model of llama (with mistral), qwen2, qwen3 or gemma3"
     )]
     Architecture(String),
     /// A configuration value that is missing or makes no sense.
-    #[error("configuration \"{key}\": {reason}")]
+    #[error(
+        "the model's configuration \"{key}\" {reason}; fetch the model again, or take one that was converted for llama.cpp or transformers"
+    )]
     Configuration {
         /// The metadata key or JSON field.
         key: String,
@@ -52,7 +55,9 @@ pub enum CheckpointError {
         reason: String,
     },
     /// A weight that the architecture needs is not there, or has another shape.
-    #[error("weight \"{name}\": {reason}")]
+    #[error(
+        "the weight \"{name}\" {reason}; fetch the model again, or take one that was converted for this architecture"
+    )]
     Weight {
         /// The tensor's name in the file.
         name: String,
@@ -60,11 +65,22 @@ pub enum CheckpointError {
         reason: String,
     },
     /// The tokenizer cannot be built.
-    #[error("tokenizer: {0}")]
+    #[error(
+        "the model's tokenizer cannot be used; fetch the model again, or take one whose tokenizer is supported"
+    )]
     Tokenizer(#[from] crate::tokenizer::TokenizerError),
     /// The chat template cannot be parsed.
-    #[error("chat template: {0}")]
+    #[error("the model's chat template cannot be used; take a model with another one")]
     Template(#[from] crate::template::TemplateError),
+}
+
+impl CheckpointError {
+    fn missing(name: &str) -> Self {
+        Self::Weight {
+            name: name.to_owned(),
+            reason: "is not in the checkpoint".to_owned(),
+        }
+    }
 }
 
 /// A model's files, opened and checked; weights stay in the mapped files.
@@ -75,6 +91,18 @@ pub(crate) struct Checkpoint {
     pub(crate) name: String,
     pub(crate) file_bytes: u64,
     weights: Weights,
+}
+
+/// Compiles the template that came with a tokenizer.
+fn template(tokenizer: &Tokenizer) -> Result<Option<ChatTemplate>, CheckpointError> {
+    let Some(source) = tokenizer.chat_template() else {
+        return Ok(None);
+    };
+    let specials = tokenizer.specials();
+    let spelling = |id: Option<u32>| id.and_then(|id| tokenizer.control_name(id));
+    let bos = spelling(specials.bos).unwrap_or_default();
+    let eos = spelling(specials.eos).unwrap_or_default();
+    Ok(Some(ChatTemplate::new(source, bos, eos)?))
 }
 
 enum Weights {
@@ -100,10 +128,31 @@ impl Checkpoint {
             path: path.to_owned(),
             source,
         })?;
-        if metadata.is_dir() {
-            safetensors::open(path)
+        let checkpoint = if metadata.is_dir() {
+            safetensors::open(path)?
         } else {
-            gguf::open(path)
+            gguf::open(path)?
+        };
+        checkpoint.refuse_unknown_biases()?;
+        Ok(checkpoint)
+    }
+
+    /// A bias that the decoder would not add makes every number wrong without a sign of it.
+    fn refuse_unknown_biases(&self) -> Result<(), CheckpointError> {
+        let parts = [Part::QueryBias, Part::KeyBias, Part::ValueBias];
+        let known: HashSet<String> = (0..self.architecture.layers)
+            .flat_map(|layer| parts.map(|part| self.name_of(part, layer)))
+            .collect();
+        let mut names: Box<dyn Iterator<Item = &String>> = match &self.weights {
+            Weights::Gguf(gguf) => Box::new(gguf.names()),
+            Weights::Safetensors(files) => Box::new(files.names()),
+        };
+        match names.find(|name| name.rsplit('.').next() == Some("bias") && !known.contains(*name)) {
+            Some(name) => Err(CheckpointError::Weight {
+                name: name.to_owned(),
+                reason: "is a bias that this architecture does not have".to_owned(),
+            }),
+            None => Ok(()),
         }
     }
 
@@ -113,11 +162,8 @@ impl Checkpoint {
         part: Part,
         layer: usize,
     ) -> Result<RawTensor<'_>, CheckpointError> {
-        let name = self.name_of(part, layer);
-        self.optional(part, layer)?.ok_or(CheckpointError::Weight {
-            name,
-            reason: "is not in the checkpoint".to_owned(),
-        })
+        self.optional(part, layer)?
+            .ok_or_else(|| CheckpointError::missing(&self.name_of(part, layer)))
     }
 
     /// A weight that a model may or may not have.

@@ -110,8 +110,8 @@ pub enum LoadError {
     #[error("the model loads but does not run: {0}")]
     Warm(String),
     /// The thread could not be started.
-    #[error("cannot start the model's thread: {0}")]
-    Thread(std::io::Error),
+    #[error("cannot start the model's thread")]
+    Thread(#[source] std::io::Error),
 }
 
 /// Why a command was not carried out.

@@ -30,7 +30,15 @@ pub(crate) fn exp(x: f32) -> f32 {
     let power = rounded - ROUND;
     let rest = (x - power * LN_2_HIGH) - power * LN_2_LOW;
     let mut sum = 1.0 / 5040.0;
-    for factor in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
+    for factor in [
+        1.0 / 720.0,
+        1.0 / 120.0,
+        1.0 / 24.0,
+        1.0 / 6.0,
+        0.5,
+        1.0,
+        1.0,
+    ] {
         sum = sum * rest + factor;
     }
     // Wrapping, since a check for overflow would end the vector code; -126..=127 and 127 make a valid exponent.

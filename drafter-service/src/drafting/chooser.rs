@@ -11,6 +11,10 @@ use proto::drafter::EndRole;
 
 use super::vocabulary::DraftVocabulary;
 
+/// Tokens that are so much less likely than the likeliest are not drafted under `coupled`. They have next to no chance, and
+/// noise for a whole vocabulary would cost more than all else that is done for a token; any law is right for a draft.
+const LEAST_SHARE: f32 = 1e-5;
+
 /// Chooses the tokens of one session.
 pub(super) struct Chooser {
     vocabulary: Arc<DraftVocabulary>,
@@ -54,16 +58,16 @@ impl Chooser {
     /// A chooser for a reply to `prompt`.
     pub(super) fn new(vocabulary: Arc<DraftVocabulary>, plan: Plan, prompt: &[u32]) -> Self {
         let mut sampling = plan.sampling;
-        let policy = match plan.method {
-            Method::Coupled => Policy::Coupled {
+        let policy = if plan.method == Method::Coupled {
+            sampling.min_p = sampling.min_p.max(LEAST_SHARE);
+            Policy::Coupled {
                 noise: SharedNoise::new(plan.seed),
                 sharpness: plan.sharpness,
-            },
-            // Greedy and point mass: the likeliest token whatever the temperature, penalties counted.
-            _ => {
-                sampling.temperature = 0.0;
-                Policy::Greedy
             }
+        } else {
+            // The likeliest token whatever the temperature, penalties counted.
+            sampling.temperature = 0.0;
+            Policy::Greedy
         };
         Self {
             evaluator: LawEvaluator::new(sampling, vocabulary.size()),

@@ -125,19 +125,18 @@ impl Line {
 
     async fn within(&mut self, limit: Duration) -> Result<ToDrafter, DraftError> {
         let now = Instant::now().into_std();
-        let message = match self.pending.take() {
-            Some(message) => message,
-            None => {
-                let wait = self.pace.wait(now);
-                let inbox = &mut self.inbox;
-                let message = async {
-                    sleep(wait).await;
-                    timeout(limit, inbox.next()).await
-                };
-                let message = self.outward.unless_over(message).await?;
-                let message = message.map_err(|_| DraftError::Idle(limit))?;
-                message.unwrap_or(Err(DraftError::Cancelled))
-            }
+        let message = if let Some(message) = self.pending.take() {
+            message
+        } else {
+            let wait = self.pace.wait(now);
+            let inbox = &mut self.inbox;
+            let message = async {
+                sleep(wait).await;
+                timeout(limit, inbox.next()).await
+            };
+            let message = self.outward.unless_over(message).await?;
+            let message = message.map_err(|_| DraftError::Idle(limit))?;
+            message.unwrap_or(Err(DraftError::Cancelled))
         };
         self.pace.spend(now);
         message

@@ -33,6 +33,7 @@ pub(super) struct Admission {
 }
 
 /// What a session has been opened with.
+#[derive(Clone, Copy)]
 pub(super) struct Terms {
     /// What no block goes beyond.
     pub(super) bounds: Bounds,

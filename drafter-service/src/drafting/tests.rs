@@ -170,20 +170,20 @@ async fn full_queue_skips_the_block_and_the_stream_goes_on() {
     assert!(matches!(verifier.message().await, FromDrafter::Block(_)));
 
     // The model's thread is held up in one pass, and another one waits: the queue is full.
-    let (release, held) = blocking::channel::<()>();
+    let (gate, opened) = blocking::channel::<()>();
     let (started, starts) = tokio::sync::oneshot::channel();
-    let mut others = JoinSet::new();
+    let mut passes = JoinSet::new();
     let mut first = drafter.engine.open().expect("room");
-    others.spawn(async move {
-        let hold = move |_: inference::engine::Logits<'_>| {
+    passes.spawn(async move {
+        let wait = move |_: inference::engine::Logits<'_>| {
             started.send(()).expect("the test waits");
-            held.recv().expect("the test releases it");
+            opened.recv().expect("the test releases it");
         };
-        first.forward(vec![0], 1, hold).await.expect("a pass");
+        first.forward(vec![0], 1, wait).await.expect("a pass");
     });
     starts.await.expect("the pass begins");
     let mut second = drafter.engine.open().expect("room");
-    others.spawn(async move {
+    passes.spawn(async move {
         second.forward(vec![0], 1, |_| ()).await.expect("a pass");
     });
     while drafter.engine.load_now().queued == 0 {
@@ -195,8 +195,8 @@ async fn full_queue_skips_the_block_and_the_stream_goes_on() {
         FromDrafter::Failure(failure) => assert_eq!(failure.code, FailureCode::Overloaded),
         other => panic!("the block was to be skipped: {other:?}"),
     }
-    release.send(()).expect("the pass waits");
-    while others.join_next().await.is_some() {}
+    gate.send(()).expect("the pass waits");
+    while passes.join_next().await.is_some() {}
     while drafter.engine.load_now().queued > 0 {
         tokio::task::yield_now().await;
     }

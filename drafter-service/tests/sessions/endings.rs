@@ -103,10 +103,20 @@ async fn silent_and_old_sessions_end_and_may_be_opened_elsewhere() {
         ),
     ] {
         let running = serve(Tiny::default(), serving).await;
-        let mut peer = running.open(open()).await;
-        let failure = peer.last_failure().await;
-        assert_eq!(failure.code, FailureCode::Stopping);
-        assert!(failure.text.starts_with(says), "{}", failure.text);
+        // On a machine that is busy the end may come before the session is open.
+        let text = match running.try_open(open()).await {
+            Ok(mut peer) => {
+                let failure = peer.last_failure().await;
+                assert_eq!(failure.code, FailureCode::Stopping);
+                failure.text
+            }
+            Err(ClientError::Status(status)) => {
+                assert_eq!(status.code(), Code::Unavailable);
+                status.message().to_owned()
+            }
+            Err(error) => panic!("{error}"),
+        };
+        assert!(text.starts_with(says), "{text}");
         running.until_empty().await;
     }
 }
@@ -124,7 +134,7 @@ async fn full_context_is_a_failure_that_ends_the_stream() {
     let failure = loop {
         match peer.next().await.unwrap().unwrap() {
             proto::drafter::FromDrafter::Block(block) => {
-                peer.settle(&block, block.text.len(), b"!")
+                peer.settle(&block, block.text.len(), b"!");
             }
             proto::drafter::FromDrafter::Failure(failure) => break failure,
             proto::drafter::FromDrafter::Opened(_) => unreachable!("the client refuses it"),

@@ -25,6 +25,8 @@ async fn emitted(engine: &Engine, open: &Open, tokens: usize) -> Vec<u8> {
         temperature: open.sampling.temperature,
         top_k: open.sampling.top_k,
         top_p: open.sampling.top_p,
+        // As the drafter has it.
+        min_p: 1e-5,
         ..NativeSampling::greedy()
     };
     let prompt = NativePrompt::Text("fn ".to_owned());

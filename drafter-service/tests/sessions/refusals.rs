@@ -3,148 +3,64 @@
 use proto::{
     ClientError,
     drafter::Open,
-    model::{Fingerprint, Message, Prompt, Role, Sampling},
+    model::{Fingerprint, Message, Prompt, Role},
 };
 use tests::tiny::Tiny;
 use tonic::Code;
 
 use crate::drafter::{open, serve, serve_default, serving};
 
+/// Makes an `Open` wrong.
+type Change = fn(&mut Open);
+
+/// What is wrong with an `Open`, by the beginning of the answer.
+const WRONG: [(&str, Change); 16] = [
+    ("open.session_id is 0", |open| open.session_id.clear()),
+    ("open.prompt is 1001 bytes", |open| open.prompt = long(1001)),
+    ("open.prompt is so long", |open| open.prompt = long(512)),
+    ("open.prompt.text is 0 bytes", |open| open.prompt = long(0)),
+    ("open.prompt.conversation.messages", |open| {
+        open.prompt = Prompt::Conversation(vec![]);
+    }),
+    ("open.committed is so long", |open| {
+        open.committed = vec![b'x'; 600];
+    }),
+    ("open.method is spelt", |open| open.method.push('!')),
+    ("open.sharpness is 0", |open| open.sharpness = 0.0),
+    ("open.max_block_tokens is 0", |open| {
+        open.max_block_tokens = 0;
+    }),
+    ("open.max_block_tokens is 129", |open| {
+        open.max_block_tokens = 129;
+    }),
+    ("open.max_block_bytes is 0", |open| open.max_block_bytes = 0),
+    ("open.credit is 0", |open| open.credit = 0),
+    ("open.credit is 17", |open| open.credit = 17),
+    ("open.sampling.temperature is -1", |open| {
+        open.sampling.temperature = -1.0;
+    }),
+    ("open.sampling.top_p is 0", |open| open.sampling.top_p = 0.0),
+    ("open.sampling.min_p is 1", |open| open.sampling.min_p = 1.0),
+];
+
+fn long(bytes: usize) -> Prompt {
+    Prompt::Text("x".repeat(bytes))
+}
+
 #[tokio::test]
 async fn fields_of_open_are_refused_by_name() {
     let mut limited = serving();
     limited.limits.max_prompt_bytes = 1000;
     let running = serve(Tiny::default(), limited).await;
-    let long = |bytes| Prompt::Text("x".repeat(bytes));
-    let sampling = |change: fn(&mut Sampling)| {
-        let mut sampling = Sampling::default();
-        change(&mut sampling);
-        sampling
-    };
-    let wrong = [
-        (
-            "open.session_id",
-            Open {
-                session_id: String::new(),
-                ..open()
-            },
-        ),
-        (
-            "open.prompt is 1001 bytes long",
-            Open {
-                prompt: long(1001),
-                ..open()
-            },
-        ),
-        (
-            "open.prompt is so long",
-            Open {
-                prompt: long(512),
-                ..open()
-            },
-        ),
-        (
-            "open.prompt.text is 0 bytes long",
-            Open {
-                prompt: long(0),
-                ..open()
-            },
-        ),
-        (
-            "open.prompt.conversation.messages",
-            Open {
-                prompt: Prompt::Conversation(vec![]),
-                ..open()
-            },
-        ),
-        (
-            "open.committed is so long",
-            Open {
-                committed: vec![b'x'; 600],
-                ..open()
-            },
-        ),
-        (
-            "open.method",
-            Open {
-                method: "Greedy!".to_owned(),
-                ..open()
-            },
-        ),
-        (
-            "open.sharpness",
-            Open {
-                sharpness: 0.0,
-                ..open()
-            },
-        ),
-        (
-            "open.max_block_tokens",
-            Open {
-                max_block_tokens: 0,
-                ..open()
-            },
-        ),
-        (
-            "open.max_block_tokens",
-            Open {
-                max_block_tokens: 129,
-                ..open()
-            },
-        ),
-        (
-            "open.max_block_bytes",
-            Open {
-                max_block_bytes: 0,
-                ..open()
-            },
-        ),
-        (
-            "open.credit",
-            Open {
-                credit: 0,
-                ..open()
-            },
-        ),
-        (
-            "open.credit",
-            Open {
-                credit: 17,
-                ..open()
-            },
-        ),
-        (
-            "open.sampling.temperature",
-            Open {
-                sampling: sampling(|s| s.temperature = -1.0),
-                ..open()
-            },
-        ),
-        (
-            "open.sampling.top_p",
-            Open {
-                sampling: sampling(|s| s.top_p = 0.0),
-                ..open()
-            },
-        ),
-        (
-            "open.sampling.min_p",
-            Open {
-                sampling: sampling(|s| s.min_p = 1.0),
-                ..open()
-            },
-        ),
-    ];
-    for (named, open) in wrong {
+    for (named, change) in WRONG {
+        let mut open = open();
+        change(&mut open);
         let Err(ClientError::Status(status)) = running.try_open(open).await else {
             panic!("{named} was not refused")
         };
         assert_eq!(status.code(), Code::InvalidArgument, "{named}: {status}");
-        assert!(
-            status.message().starts_with(named),
-            "{named}: {}",
-            status.message()
-        );
+        let text = status.message();
+        assert!(text.starts_with(named), "{named}: {text}");
     }
     running.until_empty().await;
 }

@@ -1,4 +1,6 @@
-//! GGUF files: header by candle, ranges checked here, weights left in the mapping.
+//! GGUF files: header by candle, after a check of our own; ranges checked here; weights left in the mapping.
+
+mod header;
 
 use std::io::Cursor;
 use std::path::Path;
@@ -8,7 +10,6 @@ use candle_core::quantized::GgmlDType;
 use candle_core::quantized::gguf_file::Content;
 
 use super::{Checkpoint, CheckpointError, Mapping, RawTensor, Weights, metadata};
-use crate::template::ChatTemplate;
 use crate::tokenizer::Tokenizer;
 
 /// An opened GGUF file.
@@ -23,22 +24,19 @@ pub(super) fn open(path: &Path) -> Result<Checkpoint, CheckpointError> {
         path: path.to_owned(),
         reason,
     };
-    if !mapping.starts_with(b"GGUF") {
-        return Err(corrupt(
-            "it does not begin with the letters GGUF".to_owned(),
-        ));
-    }
+    header::check(&mapping)?;
     let content = Content::read(&mut Cursor::new(&mapping[..]))
         .map_err(|error| corrupt(format!("its header cannot be read ({error})")))?;
     let mut gguf = Gguf { mapping, content };
     gguf.check_ranges()?;
     let vocab_size = match gguf.tensor("token_embd.weight")? {
-        Some(embedding) => embedding.shape[0],
-        None => return Err(corrupt("it has no token_embd.weight".to_owned())),
+        // A shape that is no matrix is refused where the embedding is used.
+        Some(embedding) => embedding.shape.first().copied().unwrap_or_default(),
+        None => return Err(CheckpointError::missing("token_embd.weight")),
     };
     let architecture = metadata::architecture(&gguf.content, vocab_size)?;
     let tokenizer = Arc::new(Tokenizer::from_gguf(&gguf.content)?);
-    let template = template(&gguf.content, &tokenizer)?;
+    let template = super::template(&tokenizer)?;
     let name = gguf
         .content
         .metadata
@@ -63,26 +61,6 @@ pub(super) fn open(path: &Path) -> Result<Checkpoint, CheckpointError> {
         file_bytes,
         weights,
     })
-}
-
-fn template(
-    content: &Content,
-    tokenizer: &Tokenizer,
-) -> Result<Option<ChatTemplate>, CheckpointError> {
-    let Some(source) = content.metadata.get("tokenizer.chat_template") else {
-        return Ok(None);
-    };
-    let Ok(source) = source.to_string() else {
-        return Ok(None);
-    };
-    let specials = tokenizer.specials();
-    let spelling = |id: Option<u32>| {
-        id.and_then(|id| tokenizer.control_name(id))
-            .map(str::to_owned)
-    };
-    let bos = spelling(specials.bos).unwrap_or_default();
-    let eos = spelling(specials.eos).unwrap_or_default();
-    Ok(Some(ChatTemplate::new(source, &bos, &eos)?))
 }
 
 impl Gguf {
@@ -117,6 +95,10 @@ impl Gguf {
             mapping: &self.mapping,
             offset: start.unwrap_or_default(),
         }))
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &String> {
+        self.content.tensor_infos.keys()
     }
 
     pub(super) fn release(&self) {

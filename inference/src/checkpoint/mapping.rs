@@ -28,6 +28,13 @@ impl Mapping {
             path: path.to_owned(),
             source,
         };
+        // Opening a pipe would wait for a writer.
+        if !std::fs::metadata(path).map_err(io)?.is_file() {
+            return Err(CheckpointError::Corrupt {
+                path: path.to_owned(),
+                reason: "it is not a file".to_owned(),
+            });
+        }
         let file = File::open(path).map_err(io)?;
         // SAFETY: see the invariant above.
         let map = unsafe { Mmap::map(&file) }.map_err(io)?;

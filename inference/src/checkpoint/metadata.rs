@@ -21,7 +21,7 @@ pub(super) fn architecture(
     let hidden = keys.integer("embedding_length")?;
     let heads = keys.integer("attention.head_count")?;
     if heads == 0 {
-        return Err(wrong("attention.head_count", "is 0"));
+        return Err(keys.wrong("attention.head_count", "is 0"));
     }
     let kv_heads = keys
         .optional_integer("attention.head_count_kv")?
@@ -29,6 +29,15 @@ pub(super) fn architecture(
     let head_dim = keys
         .optional_integer("attention.key_length")?
         .unwrap_or(hidden / heads);
+    if let Some(rotated) = keys
+        .optional_integer("rope.dimension_count")?
+        .filter(|rotated| *rotated != head_dim)
+    {
+        let reason = format!(
+            "is {rotated}; only heads that are rotated whole, {head_dim} here, are supported"
+        );
+        return Err(keys.wrong("rope.dimension_count", &reason));
+    }
     let layers = keys.integer("block_count")?;
     let gemma = kind == Kind::Gemma3;
     let scaled_by = if gemma && layers == GEMMA3_27B_LAYERS {
@@ -37,6 +46,9 @@ pub(super) fn architecture(
         head_dim
     };
     let positions = keys.optional_integer("attention.sliding_window")?;
+    let period = keys
+        .optional_integer("attention.sliding_window_pattern")?
+        .unwrap_or(6);
     Architecture {
         kind,
         layers,
@@ -52,13 +64,13 @@ pub(super) fn architecture(
         rotary: Rotary {
             base: keys
                 .optional_float("rope.freq_base")?
-                .unwrap_or(default_base(kind)),
+                .unwrap_or(kind.rotary_base()),
             scaling: scaling(&keys)?,
         },
         // Only Gemma's files name a window that the model was trained with.
         window: positions.filter(|_| gemma).map(|positions| SlidingWindow {
             positions,
-            period: 6,
+            period,
             base: 10_000.0,
         }),
         embedding_scale: if gemma { (hidden as f32).sqrt() } else { 1.0 },
@@ -68,15 +80,6 @@ pub(super) fn architecture(
     .validate()
 }
 
-/// The base where the file names none.
-fn default_base(kind: Kind) -> f64 {
-    if kind == Kind::Gemma3 {
-        1_000_000.0
-    } else {
-        10_000.0
-    }
-}
-
 fn scaling(keys: &Keys) -> Result<RotaryScaling, CheckpointError> {
     let kind = keys
         .find("rope.scaling.type")
@@ -84,7 +87,7 @@ fn scaling(keys: &Keys) -> Result<RotaryScaling, CheckpointError> {
     match kind.map(String::as_str) {
         None | Some("none") => Ok(RotaryScaling::None),
         Some("linear") => Ok(RotaryScaling::Linear(keys.float("rope.scaling.factor")?)),
-        Some(other) => Err(wrong(
+        Some(other) => Err(keys.wrong(
             "rope.scaling.type",
             &format!("is \"{other}\"; supported are none and linear"),
         )),
@@ -110,13 +113,21 @@ struct Keys<'a> {
 }
 
 impl<'a> Keys<'a> {
+    fn full(&self, key: &str) -> String {
+        format!("{}.{key}", self.prefix)
+    }
+
+    fn wrong(&self, key: &str, reason: &str) -> CheckpointError {
+        wrong(&self.full(key), reason)
+    }
+
     fn find(&self, key: &str) -> Option<&'a Value> {
-        self.content.metadata.get(&format!("{}.{key}", self.prefix))
+        self.content.metadata.get(&self.full(key))
     }
 
     fn integer(&self, key: &str) -> Result<usize, CheckpointError> {
         self.optional_integer(key)?
-            .ok_or_else(|| wrong(key, "is missing"))
+            .ok_or_else(|| self.wrong(key, "is missing"))
     }
 
     fn optional_integer(&self, key: &str) -> Result<Option<usize>, CheckpointError> {
@@ -128,12 +139,14 @@ impl<'a> Keys<'a> {
             .ok()
             .and_then(|number| usize::try_from(number).ok());
         let number = number.or_else(|| value.to_i32().ok().and_then(|n| usize::try_from(n).ok()));
-        number.map(Some).ok_or_else(|| wrong(key, "is not a count"))
+        number
+            .map(Some)
+            .ok_or_else(|| self.wrong(key, "is not a count"))
     }
 
     fn float(&self, key: &str) -> Result<f64, CheckpointError> {
         self.optional_float(key)?
-            .ok_or_else(|| wrong(key, "is missing"))
+            .ok_or_else(|| self.wrong(key, "is missing"))
     }
 
     fn optional_float(&self, key: &str) -> Result<Option<f64>, CheckpointError> {
@@ -141,10 +154,10 @@ impl<'a> Keys<'a> {
             return Ok(None);
         };
         let number = value.to_f64().or_else(|_| value.to_f32().map(f64::from));
-        let number = number.map_err(|_| wrong(key, "is not a number"))?;
+        let number = number.map_err(|_| self.wrong(key, "is not a number"))?;
         if number.is_finite() && number > 0.0 {
             return Ok(Some(number));
         }
-        Err(wrong(key, &format!("is {number}, must be positive")))
+        Err(self.wrong(key, &format!("is {number}, must be positive")))
     }
 }

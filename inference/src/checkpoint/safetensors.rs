@@ -1,5 +1,7 @@
 //! Folders as the model hub lays them out: `config.json`, `*.safetensors`, `tokenizer.json`.
 
+mod config;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,9 +9,8 @@ use std::sync::Arc;
 use candle_core::quantized::GgmlDType;
 use serde::Deserialize;
 
+use self::config::Config;
 use super::{Checkpoint, CheckpointError, Mapping, RawTensor, Weights};
-use crate::architecture::{Architecture, Kind, Rotary, RotaryScaling, SlidingWindow, wrong};
-use crate::template::ChatTemplate;
 use crate::tokenizer::Tokenizer;
 
 /// Most bytes a JSON header or configuration may have.
@@ -32,9 +33,10 @@ struct Entry {
 pub(super) fn open(folder: &Path) -> Result<Checkpoint, CheckpointError> {
     let config: Config = json(&folder.join("config.json"))?;
     let architecture = config.architecture()?;
-    let weights = Safetensors::open(folder)?;
+    let mut weights = Safetensors::open(folder)?;
+    weights.tie(config.ties_output())?;
     let tokenizer = Arc::new(Tokenizer::from_file(&folder.join("tokenizer.json"))?);
-    let template = template(folder)?;
+    let template = super::template(&tokenizer)?;
     let name = folder
         .file_name()
         .map(|name| name.to_string_lossy().into_owned());
@@ -49,187 +51,6 @@ pub(super) fn open(folder: &Path) -> Result<Checkpoint, CheckpointError> {
     })
 }
 
-/// The fields of `config.json` that matter; families leave out what they do not use.
-#[derive(Deserialize)]
-struct Config {
-    model_type: String,
-    hidden_size: usize,
-    intermediate_size: usize,
-    num_hidden_layers: usize,
-    num_attention_heads: usize,
-    num_key_value_heads: Option<usize>,
-    head_dim: Option<usize>,
-    vocab_size: usize,
-    max_position_embeddings: usize,
-    rms_norm_eps: f64,
-    rope_theta: Option<f64>,
-    rope_local_base_freq: Option<f64>,
-    rope_scaling: Option<RopeScaling>,
-    query_pre_attn_scalar: Option<f64>,
-    sliding_window: Option<usize>,
-    #[serde(alias = "_sliding_window_pattern")]
-    sliding_window_pattern: Option<usize>,
-    use_sliding_window: Option<bool>,
-}
-
-#[derive(Deserialize)]
-struct RopeScaling {
-    #[serde(alias = "type")]
-    rope_type: String,
-    factor: Option<f64>,
-    low_freq_factor: Option<f64>,
-    high_freq_factor: Option<f64>,
-    original_max_position_embeddings: Option<f64>,
-}
-
-impl Config {
-    fn architecture(&self) -> Result<Architecture, CheckpointError> {
-        let kind = Kind::parse(&self.model_type)?;
-        let gemma = kind == Kind::Gemma3;
-        if self.num_attention_heads == 0 {
-            return Err(wrong("num_attention_heads", "is 0"));
-        }
-        let head_dim = self
-            .head_dim
-            .unwrap_or(self.hidden_size / self.num_attention_heads);
-        let scaled_by = self
-            .query_pre_attn_scalar
-            .filter(|_| gemma)
-            .unwrap_or(head_dim as f64);
-        Architecture {
-            kind,
-            layers: self.num_hidden_layers,
-            hidden: self.hidden_size,
-            heads: self.num_attention_heads,
-            kv_heads: self.num_key_value_heads.unwrap_or(self.num_attention_heads),
-            head_dim,
-            feed_forward: self.intermediate_size,
-            vocab_size: self.vocab_size,
-            context_length: self.max_position_embeddings,
-            norm_epsilon: self.rms_norm_eps as f32,
-            attention_scale: (1.0 / scaled_by.sqrt()) as f32,
-            rotary: Rotary {
-                base: self
-                    .rope_theta
-                    .unwrap_or(if gemma { 1_000_000.0 } else { 10_000.0 }),
-                scaling: self
-                    .rope_scaling
-                    .as_ref()
-                    .map_or(Ok(RotaryScaling::None), scaling)?,
-            },
-            window: self.window(kind)?,
-            embedding_scale: if gemma {
-                (self.hidden_size as f32).sqrt()
-            } else {
-                1.0
-            },
-            norm_offset: if gemma { 1.0 } else { 0.0 },
-        }
-        .validate()
-    }
-
-    fn window(&self, kind: Kind) -> Result<Option<SlidingWindow>, CheckpointError> {
-        let base = self
-            .rope_local_base_freq
-            .or(self.rope_theta)
-            .unwrap_or(10_000.0);
-        match (kind, self.sliding_window) {
-            (Kind::Gemma3, Some(positions)) => {
-                let period = self.sliding_window_pattern.unwrap_or(6);
-                let base = self.rope_local_base_freq.unwrap_or(10_000.0);
-                Ok(Some(SlidingWindow {
-                    positions,
-                    period,
-                    base,
-                }))
-            }
-            // Every layer of the first Mistral looks back only so far.
-            (Kind::Mistral, Some(positions)) => Ok(Some(SlidingWindow {
-                positions,
-                period: usize::MAX,
-                base,
-            })),
-            (Kind::Qwen2 | Kind::Qwen3, Some(_)) if self.use_sliding_window == Some(true) => {
-                Err(wrong(
-                    "use_sliding_window",
-                    "is true, which is supported for Gemma and Mistral",
-                ))
-            }
-            _ => Ok(None),
-        }
-    }
-}
-
-fn scaling(scaling: &RopeScaling) -> Result<RotaryScaling, CheckpointError> {
-    let need = |value: Option<f64>, key: &str| match value {
-        Some(value) if value.is_finite() && value > 0.0 => Ok(value),
-        _ => Err(wrong(
-            &format!("rope_scaling.{key}"),
-            "must be a positive number",
-        )),
-    };
-    match scaling.rope_type.as_str() {
-        "default" => Ok(RotaryScaling::None),
-        "linear" => Ok(RotaryScaling::Linear(need(scaling.factor, "factor")?)),
-        "llama3" => Ok(RotaryScaling::Llama3 {
-            factor: need(scaling.factor, "factor")?,
-            low: need(scaling.low_freq_factor, "low_freq_factor")?,
-            high: need(scaling.high_freq_factor, "high_freq_factor")?,
-            original_context: need(
-                scaling.original_max_position_embeddings,
-                "original_max_position_embeddings",
-            )?,
-        }),
-        other => Err(wrong(
-            "rope_scaling.rope_type",
-            &format!("is \"{other}\"; supported are default, linear and llama3"),
-        )),
-    }
-}
-
-#[derive(Deserialize, Default)]
-struct TokenizerConfig {
-    chat_template: Option<serde_json::Value>,
-    bos_token: Option<serde_json::Value>,
-    eos_token: Option<serde_json::Value>,
-}
-
-fn template(folder: &Path) -> Result<Option<ChatTemplate>, CheckpointError> {
-    let path = folder.join("tokenizer_config.json");
-    let config: TokenizerConfig = if path.exists() {
-        json(&path)?
-    } else {
-        TokenizerConfig::default()
-    };
-    // Special tokens are texts, or objects with a `content`.
-    let spelling = |token: &Option<serde_json::Value>| {
-        let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
-        token
-            .as_ref()
-            .and_then(|t| text(t).or_else(|| t.get("content").and_then(text)))
-    };
-    let separate = folder.join("chat_template.jinja");
-    let source = if separate.exists() {
-        let io = |source| CheckpointError::Io {
-            path: separate.clone(),
-            source,
-        };
-        Some(std::fs::read_to_string(&separate).map_err(io)?)
-    } else {
-        config
-            .chat_template
-            .as_ref()
-            .and_then(|value| value.as_str())
-            .map(str::to_owned)
-    };
-    let Some(source) = source else {
-        return Ok(None);
-    };
-    let bos = spelling(&config.bos_token).unwrap_or_default();
-    let eos = spelling(&config.eos_token).unwrap_or_default();
-    Ok(Some(ChatTemplate::new(&source, &bos, &eos)?))
-}
-
 fn json<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<T, CheckpointError> {
     let io = |source| CheckpointError::Io {
         path: path.to_owned(),
@@ -239,7 +60,11 @@ fn json<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<T, CheckpointError> {
         path: path.to_owned(),
         reason,
     };
-    if std::fs::metadata(path).map_err(io)?.len() > MAX_JSON_BYTES {
+    let metadata = std::fs::metadata(path).map_err(io)?;
+    if !metadata.is_file() {
+        return Err(corrupt("it is not a file".to_owned()));
+    }
+    if metadata.len() > MAX_JSON_BYTES {
         return Err(corrupt(format!("it is larger than {MAX_JSON_BYTES} bytes")));
     }
     let text = std::fs::read(path).map_err(io)?;
@@ -278,6 +103,21 @@ impl Safetensors {
             });
         }
         Ok(files)
+    }
+
+    /// Forgets a separate output matrix of a model that does not use it; refuses a model that lacks its own.
+    fn tie(&mut self, tied: bool) -> Result<(), CheckpointError> {
+        const OUTPUT: &str = "lm_head.weight";
+        if tied {
+            self.tensors.remove(OUTPUT);
+        } else if !self.tensors.contains_key(OUTPUT) {
+            return Err(CheckpointError::missing(OUTPUT));
+        }
+        Ok(())
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &String> {
+        self.tensors.keys()
     }
 
     /// Reads one file's header; the crate checks that every range lies inside the file.

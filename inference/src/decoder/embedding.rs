@@ -30,7 +30,8 @@ impl Embedding {
             });
         };
         if !hidden.is_multiple_of(weight.format.block_size()) {
-            let reason = format!("rows of {hidden} do not divide into the format's blocks");
+            let reason =
+                format!("has rows of {hidden}, which do not divide into blocks of its format");
             return Err(CheckpointError::Weight {
                 name: weight.name.clone(),
                 reason,

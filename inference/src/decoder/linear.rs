@@ -42,6 +42,7 @@ impl Linear {
             name: weight.name.clone(),
             reason,
         };
+        let unusable = |error: &dyn std::fmt::Display| wrong(format!("cannot be used: {error}"));
         let &[n, k] = weight.shape.as_slice() else {
             return Err(wrong(format!(
                 "has shape {:?}, a matrix was expected",
@@ -51,10 +52,10 @@ impl Linear {
         let bytes = ordered(weight.bytes, n, order);
         let weight = if device.is_cpu() {
             let matrix = Matrix::pack(&bytes, weight.format, (n, k));
-            Weight::Cpu(matrix.map_err(|error| wrong(error.to_string()))?)
+            Weight::Cpu(matrix.map_err(|error| unusable(&error))?)
         } else {
             let matrix = device_matrix(&bytes, weight.format, (n, k), device);
-            Weight::Device(matrix.map_err(|error| wrong(error.to_string()))?)
+            Weight::Device(matrix.map_err(|error| unusable(&error))?)
         };
         Ok(Self { weight, bias })
     }

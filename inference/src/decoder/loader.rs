@@ -99,7 +99,7 @@ impl Loader<'_> {
                 GgmlDType::F32 => DType::F32,
                 GgmlDType::F16 => DType::F16,
                 GgmlDType::BF16 => DType::BF16,
-                other => candle_core::bail!("has format {other:?}, a float was expected"),
+                other => candle_core::bail!("format {other:?} where a float was expected"),
             };
             let raw = Tensor::from_raw_buffer(&bytes, dtype, &[count], self.device)?;
             raw.to_dtype(DType::F32)? + f64::from(offset)
@@ -111,6 +111,6 @@ impl Loader<'_> {
 fn unreadable(weight: &RawTensor, error: &candle_core::Error) -> CheckpointError {
     CheckpointError::Weight {
         name: weight.name.clone(),
-        reason: error.to_string(),
+        reason: format!("cannot be used: {error}"),
     }
 }

@@ -169,21 +169,32 @@ impl Worker {
             sessions: HashMap::new(),
             max_batch_rows: options.max_batch_rows,
         };
-        worker
-            .warm()
-            .map_err(|error| LoadError::Warm(error.to_string()))?;
+        worker.warm()?;
         Ok((worker, (info, checkpoint.tokenizer, checkpoint.template)))
     }
 
-    /// One pass, so that the first request does not pay for page faults.
-    fn warm(&mut self) -> candle_core::Result<()> {
+    /// One pass, so that the first request does not pay for page faults, nor find out that the weights are damaged.
+    fn warm(&mut self) -> Result<(), LoadError> {
         let mut cache = Cache::new(self.decoder.architecture());
         let mut batch = [Sequence {
             cache: &mut cache,
             tokens: &[0],
             rows: 1,
         }];
-        self.decoder.forward(&mut batch).map(|_| ())
+        let mut finite = false;
+        let logits = self.decoder.forward(&mut batch);
+        logits
+            .and_then(|logits| {
+                with_values(logits.as_ref(), |values| {
+                    finite = values.iter().all(|logit| logit.is_finite());
+                })
+            })
+            .map_err(|error| LoadError::Warm(error.to_string()))?;
+        if finite {
+            return Ok(());
+        }
+        let reason = "its logits are not finite, so its weights are damaged; fetch it again";
+        Err(LoadError::Warm(reason.to_owned()))
     }
 
     /// Serves until every handle is gone.

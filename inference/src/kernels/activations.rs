@@ -84,7 +84,10 @@ impl Activations {
             scheme,
         };
         // Rounding is one instruction on any processor of the last ten years, and a call in a portable build.
-        Arch::new().dispatch(Quantise { all: &mut all, rows });
+        Arch::new().dispatch(Quantise {
+            all: &mut all,
+            rows,
+        });
         all
     }
 
@@ -124,7 +127,12 @@ impl Activations {
     /// One row.
     pub(crate) fn row(&self, row: usize) -> Row<'_> {
         let (first, size, index) = self.place(row);
-        Row { all: self, first, size, index }
+        Row {
+            all: self,
+            first,
+            size,
+            index,
+        }
     }
 }
 
@@ -162,7 +170,8 @@ impl WithSimd for Quantise<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
         for row in 0..self.all.rows {
-            self.all.quantise_row(row, &self.rows[row * self.all.k..][..self.all.k]);
+            self.all
+                .quantise_row(row, &self.rows[row * self.all.k..][..self.all.k]);
         }
     }
 }
@@ -174,8 +183,16 @@ fn inverse_scale(values: &[f32], scheme: Scheme) -> f32 {
     let (mut high, mut low) = ([0f32; 16], [0f32; 16]);
     for chunk in values.as_chunks::<16>().0 {
         for lane in 0..16 {
-            high[lane] = if chunk[lane] > high[lane] { chunk[lane] } else { high[lane] };
-            low[lane] = if chunk[lane] < low[lane] { chunk[lane] } else { low[lane] };
+            high[lane] = if chunk[lane] > high[lane] {
+                chunk[lane]
+            } else {
+                high[lane]
+            };
+            low[lane] = if chunk[lane] < low[lane] {
+                chunk[lane]
+            } else {
+                low[lane]
+            };
         }
     }
     let (mut highest, mut lowest) = (0f32, 0f32);
@@ -210,7 +227,10 @@ fn quantise_block(values: &[f32; BLOCK], inverse: f32, words: &mut [i32; 8]) -> 
         let byte = |j: usize| (quants[4 * i + j] & 0xff) << (8 * j);
         words[i] = byte(0) | byte(1) | byte(2) | byte(3);
     }
-    BlockSums { halves: [first as f32, second as f32], whole: (first + second) as f32 }
+    BlockSums {
+        halves: [first as f32, second as f32],
+        whole: (first + second) as f32,
+    }
 }
 
 #[cfg(test)]
@@ -219,7 +239,9 @@ mod tests {
 
     #[test]
     fn quantised_values_stay_within_half_a_step() {
-        let rows: Vec<f32> = (0..9 * 512).map(|i| ((i * 37 % 101) as f32 - 50.0) * 0.03).collect();
+        let rows: Vec<f32> = (0..9 * 512)
+            .map(|i| ((i * 37 % 101) as f32 - 50.0) * 0.03)
+            .collect();
         for scheme in [Scheme::Super, Scheme::Block] {
             let acts = Activations::quantise(&rows, 512, scheme);
             for (i, value) in rows.iter().enumerate() {
@@ -234,7 +256,10 @@ mod tests {
             let quants = row.words(3).iter().flat_map(|word| word.to_le_bytes());
             let sum: i32 = quants.map(|byte| i32::from(byte.cast_signed())).sum();
             let sums = row.sums(3);
-            assert_eq!((sums.whole, sums.halves[0] + sums.halves[1]), (sum as f32, sum as f32));
+            assert_eq!(
+                (sums.whole, sums.halves[0] + sums.halves[1]),
+                (sum as f32, sum as f32)
+            );
         }
     }
 

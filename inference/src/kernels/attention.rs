@@ -54,8 +54,19 @@ impl CustomOp3 for Attention {
             let end = positions - rows + row + 1;
             let start = self.window.map_or(0, |window| end.saturating_sub(window));
             let offset = head / (heads / kv_heads) * dim;
-            let span = Span { start, end, offset, scores };
-            Arch::new().dispatch(Attend { cache: &cache, query, out, span, scale: self.scale });
+            let span = Span {
+                start,
+                end,
+                offset,
+                scores,
+            };
+            Arch::new().dispatch(Attend {
+                cache: &cache,
+                query,
+                out,
+                span,
+                scale: self.scale,
+            });
         });
         Ok((f32::to_cpu_storage_owned(out), query_layout.shape().clone()))
     }
@@ -98,7 +109,19 @@ impl WithSimd for Attend<'_> {
     /// Plain loops: an adaptor that is not inlined here would be compiled without the dispatched instructions.
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let Self { cache, query, out, span: Span { start, end, offset, scores }, scale } = self;
+        let Self {
+            cache,
+            query,
+            out,
+            span:
+                Span {
+                    start,
+                    end,
+                    offset,
+                    scores,
+                },
+            scale,
+        } = self;
         let first = start * cache.stride + offset;
         scores.clear();
         scores.resize(end - start, 0.0);

@@ -36,26 +36,46 @@ impl Vnni {
             && is_x86_feature_detected!("avx512vnni");
         present.then_some(Self(()))
     }
+}
 
-    pub(crate) fn q4k<const R: usize>(self, t: &[TileQ4K], a: &Activations, row: usize) -> Sums<R> {
-        // SAFETY: `self` proves the features, here and below.
-        unsafe { q4k(t, a, row) }
-    }
+pub(crate) fn q4k<const R: usize>(
+    _proof: Vnni,
+    tiles: &[TileQ4K],
+    acts: &Activations,
+    row: usize,
+) -> Sums<R> {
+    // SAFETY: the proof says that the processor has the features.
+    unsafe { q4k_sums(tiles, acts, row) }
+}
 
-    pub(crate) fn q6k<const R: usize>(self, t: &[TileQ6K], a: &Activations, row: usize) -> Sums<R> {
-        // SAFETY: as above.
-        unsafe { q6k(t, a, row) }
-    }
+pub(crate) fn q6k<const R: usize>(
+    _proof: Vnni,
+    tiles: &[TileQ6K],
+    acts: &Activations,
+    row: usize,
+) -> Sums<R> {
+    // SAFETY: the proof says that the processor has the features.
+    unsafe { q6k_sums(tiles, acts, row) }
+}
 
-    pub(crate) fn q41<const R: usize>(self, t: &[TileQ41], a: &Activations, row: usize) -> Sums<R> {
-        // SAFETY: as above.
-        unsafe { q41(t, a, row) }
-    }
+pub(crate) fn q41<const R: usize>(
+    _proof: Vnni,
+    tiles: &[TileQ41],
+    acts: &Activations,
+    row: usize,
+) -> Sums<R> {
+    // SAFETY: the proof says that the processor has the features.
+    unsafe { q41_sums(tiles, acts, row) }
+}
 
-    pub(crate) fn q80<const R: usize>(self, t: &[TileQ80], a: &Activations, row: usize) -> Sums<R> {
-        // SAFETY: as above.
-        unsafe { q80(t, a, row) }
-    }
+pub(crate) fn q80<const R: usize>(
+    _proof: Vnni,
+    tiles: &[TileQ80],
+    acts: &Activations,
+    row: usize,
+) -> Sums<R> {
+    // SAFETY: the proof says that the processor has the features.
+    unsafe { q80_sums(tiles, acts, row) }
 }
 
 #[inline]
@@ -120,9 +140,14 @@ fn nibble_sums<const R: usize>(quants: &[u8; 256], words: &[[i32; 8]; R]) -> [__
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn q4k<const R: usize>(tiles: &[TileQ4K], acts: &Activations, row: usize) -> Sums<R> {
+fn q4k_sums<const R: usize>(tiles: &[TileQ4K], acts: &Activations, row: usize) -> Sums<R> {
     let rows = acts.group::<R>(row);
-    let blocks = rows.words.as_chunks::<8>().0.iter().zip(rows.sums.as_chunks::<8>().0);
+    let blocks = rows
+        .words
+        .as_chunks::<8>()
+        .0
+        .iter()
+        .zip(rows.sums.as_chunks::<8>().0);
     let mut totals = [_mm512_setzero_ps(); R];
     for ((tile, scales), (words, row_sums)) in tiles.iter().zip(rows.scales).zip(blocks) {
         // Two loops, so that the sums of only one kind occupy registers at a time.
@@ -153,9 +178,14 @@ fn q4k<const R: usize>(tiles: &[TileQ4K], acts: &Activations, row: usize) -> Sum
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn q6k<const R: usize>(tiles: &[TileQ6K], acts: &Activations, row: usize) -> Sums<R> {
+fn q6k_sums<const R: usize>(tiles: &[TileQ6K], acts: &Activations, row: usize) -> Sums<R> {
     let rows = acts.group::<R>(row);
-    let blocks = rows.words.as_chunks::<8>().0.iter().zip(rows.sums.as_chunks::<8>().0);
+    let blocks = rows
+        .words
+        .as_chunks::<8>()
+        .0
+        .iter()
+        .zip(rows.sums.as_chunks::<8>().0);
     let middle = _mm512_set1_ps(32.0);
     let mut totals = [_mm512_setzero_ps(); R];
     for ((tile, scales), (words, row_sums)) in tiles.iter().zip(rows.scales).zip(blocks) {
@@ -190,9 +220,8 @@ fn six_bits(low: &[u8; 128], high: &[u8; 64]) -> [__m512i; 4] {
     let (nibble, pair) = (_mm512_set1_epi8(15), _mm512_set1_epi8(0x30));
     let low = low.as_chunks::<64>().0;
     let (first, second, high) = (load64(&low[0]), load64(&low[1]), load64(high));
-    let join = |low, high| {
-        _mm512_or_si512(_mm512_and_si512(low, nibble), _mm512_and_si512(high, pair))
-    };
+    let join =
+        |low, high| _mm512_or_si512(_mm512_and_si512(low, nibble), _mm512_and_si512(high, pair));
     [
         join(first, _mm512_slli_epi16::<4>(high)),
         join(second, _mm512_slli_epi16::<2>(high)),
@@ -202,7 +231,7 @@ fn six_bits(low: &[u8; 128], high: &[u8; 64]) -> [__m512i; 4] {
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn q41<const R: usize>(tiles: &[TileQ41], acts: &Activations, row: usize) -> Sums<R> {
+fn q41_sums<const R: usize>(tiles: &[TileQ41], acts: &Activations, row: usize) -> Sums<R> {
     let rows = acts.group::<R>(row);
     let blocks = rows.words.iter().zip(rows.sums).zip(rows.scales);
     let mut totals = [_mm512_setzero_ps(); R];
@@ -221,7 +250,7 @@ fn q41<const R: usize>(tiles: &[TileQ41], acts: &Activations, row: usize) -> Sum
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn q80<const R: usize>(tiles: &[TileQ80], acts: &Activations, row: usize) -> Sums<R> {
+fn q80_sums<const R: usize>(tiles: &[TileQ80], acts: &Activations, row: usize) -> Sums<R> {
     let rows = acts.group::<R>(row);
     let blocks = rows.words.iter().zip(rows.sums).zip(rows.scales);
     let middle = _mm512_set1_ps(128.0);

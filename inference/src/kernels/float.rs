@@ -48,7 +48,11 @@ pub(crate) fn sums<const R: usize, W: Weight>(
     activations: &[f32],
     row: usize,
 ) -> [[f32; COLUMNS]; R] {
-    Arch::new().dispatch(Tile::<R, W> { weights, activations, row })
+    Arch::new().dispatch(Tile::<R, W> {
+        weights,
+        activations,
+        row,
+    })
 }
 
 /// The arguments of [`sums`].

@@ -43,15 +43,27 @@ impl CustomOp2 for Gated {
         let up = &up.as_slice::<f32>()?[up_range.0..up_range.1];
         let mut out = vec![0f32; gate.len()];
         let inputs = gate.par_chunks(CHUNK).zip(up.par_chunks(CHUNK));
-        out.par_chunks_mut(CHUNK).zip(inputs).for_each(|(out, (gate, up))| {
-            let arch = Arch::new();
-            match self.0 {
-                Activation::Silu => arch.dispatch(Apply { out, gate, up, activation: silu }),
-                Activation::GeluTanh => {
-                    arch.dispatch(Apply { out, gate, up, activation: gelu_tanh });
+        out.par_chunks_mut(CHUNK)
+            .zip(inputs)
+            .for_each(|(out, (gate, up))| {
+                let arch = Arch::new();
+                match self.0 {
+                    Activation::Silu => arch.dispatch(Apply {
+                        out,
+                        gate,
+                        up,
+                        activation: silu,
+                    }),
+                    Activation::GeluTanh => {
+                        arch.dispatch(Apply {
+                            out,
+                            gate,
+                            up,
+                            activation: gelu_tanh,
+                        });
+                    }
                 }
-            }
-        });
+            });
         Ok((f32::to_cpu_storage_owned(out), gate_layout.shape().clone()))
     }
 }

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::activations::{Activations, ROWS, Row, Scheme};
 #[cfg(target_arch = "x86_64")]
-use super::avx512::Vnni;
+use super::avx512::{self, Vnni};
 use super::tiles::{BLOCK, COLUMNS, SUPER, TileQ4K, TileQ6K, TileQ41, TileQ80};
 use super::{float, portable};
 
@@ -83,7 +83,7 @@ impl Kernel for TileQ4K {
     }
     #[cfg(target_arch = "x86_64")]
     fn vector<const R: usize>(by: Vnni, tiles: &[Self], acts: &Activations, row: usize) -> Sums<R> {
-        by.q4k(tiles, acts, row)
+        avx512::q4k(by, tiles, acts, row)
     }
 }
 
@@ -96,7 +96,7 @@ impl Kernel for TileQ6K {
     }
     #[cfg(target_arch = "x86_64")]
     fn vector<const R: usize>(by: Vnni, tiles: &[Self], acts: &Activations, row: usize) -> Sums<R> {
-        by.q6k(tiles, acts, row)
+        avx512::q6k(by, tiles, acts, row)
     }
 }
 
@@ -109,7 +109,7 @@ impl Kernel for TileQ41 {
     }
     #[cfg(target_arch = "x86_64")]
     fn vector<const R: usize>(by: Vnni, tiles: &[Self], acts: &Activations, row: usize) -> Sums<R> {
-        by.q41(tiles, acts, row)
+        avx512::q41(by, tiles, acts, row)
     }
 }
 
@@ -122,7 +122,7 @@ impl Kernel for TileQ80 {
     }
     #[cfg(target_arch = "x86_64")]
     fn vector<const R: usize>(by: Vnni, tiles: &[Self], acts: &Activations, row: usize) -> Sums<R> {
-        by.q80(tiles, acts, row)
+        avx512::q80(by, tiles, acts, row)
     }
 }
 
@@ -139,7 +139,11 @@ impl<T: Kernel> Product for Quantised<'_, T> {
         match self.by {
             #[cfg(target_arch = "x86_64")]
             By::Vnni(vnni) => T::vector(vnni, tiles, &self.acts, row),
-            By::Portable => pulp::Arch::new().dispatch(Portably { acts: &self.acts, tiles, row }),
+            By::Portable => pulp::Arch::new().dispatch(Portably {
+                acts: &self.acts,
+                tiles,
+                row,
+            }),
         }
     }
 }

@@ -90,6 +90,7 @@ impl<'a> Metadata<'a> {
             if types.is_none() && spelling == Spelling::SentencePiece && piece.byte().is_some() {
                 piece.kind = Kind::Byte;
             }
+            piece.check()?;
             pieces.push(piece);
         }
         Ok(pieces)

@@ -119,6 +119,7 @@ fn pieces(file: &File) -> Result<Vec<Piece>, TokenizerError> {
             kind,
         };
     }
+    pieces.iter().try_for_each(Piece::check)?;
     Ok(pieces)
 }
 

@@ -2,10 +2,13 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use super::{merges::Merge, pre::PreTokenizer, specials::Specials};
+use super::{error::TokenizerError, merges::Merge, pre::PreTokenizer, specials::Specials};
 
 /// Vocabularies larger than this are taken for damage.
 pub(super) const MAX_TOKENS: usize = 1 << 22;
+
+/// Pieces longer than this are too: what is done for every split of a piece would take for ever.
+const MAX_PIECE_BYTES: usize = 1 << 12;
 
 /// The character that SentencePiece writes for a space.
 pub(super) const SPACE_MARK: char = '\u{2581}';
@@ -78,6 +81,16 @@ impl Recipe {
 }
 
 impl Piece {
+    /// Refuses a piece that is too long to be one.
+    pub(super) fn check(&self) -> Result<(), TokenizerError> {
+        if self.text.len() <= MAX_PIECE_BYTES {
+            return Ok(());
+        }
+        let length = self.text.len();
+        let reason = format!("it has a token of {length} bytes");
+        Err(TokenizerError::Inconsistent(reason))
+    }
+
     /// The byte of a piece written `<0xHH>`.
     pub(super) fn byte(&self) -> Option<u8> {
         let digits = self.text.strip_prefix("<0x")?.strip_suffix('>')?;

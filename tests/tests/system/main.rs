@@ -4,6 +4,8 @@
 //! or misconfigures a process starts its own. Nothing sleeps and no port is fixed: processes say in their logs where they
 //! listen, and what has to happen is waited for by what they report.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod binaries;
 mod collector;
 mod exposition;

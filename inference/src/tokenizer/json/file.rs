@@ -1,6 +1,6 @@
 //! The parts of a `tokenizer.json` that say what its ids mean.
 
-use std::{collections::HashMap, fmt, path::Path};
+use std::{collections::HashMap, fmt, fs, io, path::Path};
 
 use serde::{
     Deserialize, Deserializer,
@@ -9,6 +9,9 @@ use serde::{
 use serde_json::Value;
 
 use crate::tokenizer::error::TokenizerError;
+
+/// Larger files are taken for something else; Gemma's has 33 million.
+const MAX_BYTES: u64 = 1 << 28;
 
 #[derive(Deserialize)]
 pub(super) struct File {
@@ -53,7 +56,7 @@ pub(super) struct Pair {
 
 impl File {
     pub(super) fn read(path: &Path) -> Result<Self, TokenizerError> {
-        let bytes = std::fs::read(path).map_err(|source| TokenizerError::Read {
+        let bytes = read_limited(path).map_err(|source| TokenizerError::Read {
             path: path.to_owned(),
             source,
         })?;
@@ -65,6 +68,15 @@ impl File {
             },
         })
     }
+}
+
+fn read_limited(path: &Path) -> io::Result<Vec<u8>> {
+    let metadata = fs::metadata(path)?;
+    if !metadata.is_file() || metadata.len() > MAX_BYTES {
+        let reason = format!("not a file of at most {MAX_BYTES} bytes");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+    }
+    fs::read(path)
 }
 
 /// Kind of the model, of a file that does not hold what BPE needs.
