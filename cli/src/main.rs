@@ -5,13 +5,11 @@ mod generate;
 mod models;
 mod progress;
 mod request;
+mod runtime;
 
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::process::ExitCode;
 
-use chassis::args::{LogArgs, LogFormat};
-use chassis::lifecycle;
-use chassis::telemetry::Telemetry;
 use clap::{Parser, Subcommand};
 
 /// One text from two models: a small one drafts, a large one decides.
@@ -46,39 +44,14 @@ fn main() -> ExitCode {
     };
     let ended = match cli.command {
         Command::Models(args) => models::run(args),
-        Command::Demo(args) => on_runtime(demo::run(*args)),
-        Command::Generate(args) => on_runtime(generate::run(*args)),
+        Command::Demo(args) => runtime::run(demo::run(*args)),
+        Command::Generate(args) => runtime::run(generate::run(*args)),
     };
     match ended {
-        Err(error) if !is_closed_pipe(&error) => {
-            let _ = writeln!(io::stderr(), "error: {error:#}");
+        Err(error) if !runtime::is_closed_pipe(&error) => {
+            let _ = writeln!(std::io::stderr(), "error: {error:#}");
             ExitCode::FAILURE
         }
         _ => ExitCode::SUCCESS,
     }
-}
-
-/// Runs a client to its end, or until Ctrl-C.
-fn on_runtime(client: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
-    let log = LogArgs {
-        log_format: LogFormat::Text,
-        log_level: "warn".parse()?,
-    };
-    tokio::runtime::Runtime::new()?.block_on(async {
-        let _telemetry = Telemetry::start("duet", env!("CARGO_PKG_VERSION"), &log)?;
-        tokio::select! {
-            ended = client => ended,
-            signal = lifecycle::signal() => {
-                let signal = signal?;
-                anyhow::bail!("stopped by {signal}")
-            }
-        }
-    })
-}
-
-/// Whoever read our output has seen enough, as in `duet models list | head -1`.
-fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    error
-        .downcast_ref::<io::Error>()
-        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
