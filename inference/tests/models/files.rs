@@ -1,6 +1,6 @@
 //! Tiny models as files: folders with safetensors, and GGUF.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
@@ -85,7 +85,9 @@ impl Model {
         let weights = self.weights();
         let bytes: HashMap<&String, Vec<u8>> = weights
             .iter()
-            .map(|(name, (_, values))| (name, values.iter().flat_map(|x| x.to_le_bytes()).collect()))
+            .map(|(name, (_, values))| {
+                (name, values.iter().flat_map(|x| x.to_le_bytes()).collect())
+            })
             .collect();
         let views = weights.iter().map(|(name, (shape, _))| {
             let view = TensorView::new(Dtype::F32, shape.clone(), &bytes[name]).unwrap();
@@ -97,9 +99,12 @@ impl Model {
     /// Writes a GGUF file of the same weights, each matrix in the format that `format` gives it.
     pub(crate) fn write_gguf(&self, folder: &Path, format: impl Fn(&str) -> GgmlDType) -> PathBuf {
         let path = folder.join(format!("{}-{}.gguf", self.kind, self.seed));
-        let metadata = self.metadata();
-        let metadata: Vec<(&str, &Value)> = metadata.iter().map(|(k, v)| (k.as_str(), v)).collect();
-        let mut tensors = Vec::new();
+        fs::write(&path, self.gguf(format).bytes()).unwrap();
+        path
+    }
+
+    pub(crate) fn gguf(&self, format: impl Fn(&str) -> GgmlDType) -> Gguf {
+        let mut tensors = BTreeMap::new();
         for (name, (shape, values)) in self.weights() {
             let name = gguf_name(&name, self.is_gemma());
             let values = self.as_converted(&name, values);
@@ -108,23 +113,26 @@ impl Model {
             } else {
                 GgmlDType::F32
             };
-            tensors.push((name, quantised(values, &shape, format)));
+            tensors.insert(name, quantised(values, &shape, format));
         }
         if self.scaling == Scaling::Llama3 {
-            tensors.push(("rope_freqs.weight".to_owned(), self.rope_factors()));
+            tensors.insert("rope_freqs.weight".to_owned(), self.rope_factors());
         }
-        let tensors: Vec<(&str, &QTensor)> = tensors.iter().map(|(k, v)| (k.as_str(), v)).collect();
-        let mut file = Cursor::new(Vec::new());
-        gguf_file::write(&mut file, &metadata, &tensors).unwrap();
-        fs::write(&path, file.into_inner()).unwrap();
-        path
+        Gguf {
+            metadata: self.metadata(),
+            tensors,
+        }
     }
 
-    fn metadata(&self) -> Vec<(String, Value)> {
+    fn metadata(&self) -> BTreeMap<String, Value> {
         let text = |text: &str| Value::String(text.to_owned());
         // GGUF has one name for both.
-        let kind = if self.kind == "mistral" { "llama" } else { self.kind };
-        let mut metadata = vec![
+        let kind = if self.kind == "mistral" {
+            "llama"
+        } else {
+            self.kind
+        };
+        let mut metadata = BTreeMap::from([
             ("general.architecture".to_owned(), text(kind)),
             ("tokenizer.ggml.model".to_owned(), text("gpt2")),
             ("tokenizer.ggml.pre".to_owned(), text("gpt-2")),
@@ -133,9 +141,12 @@ impl Model {
                 "tokenizer.ggml.tokens".to_owned(),
                 Value::Array(tokens().iter().map(|token| text(token)).collect()),
             ),
-            ("tokenizer.ggml.eos_token_id".to_owned(), Value::U32(VOCAB as u32 - 1)),
-        ];
-        let mut add = |key: &str, value| metadata.push((format!("{kind}.{key}"), value));
+            (
+                "tokenizer.ggml.eos_token_id".to_owned(),
+                Value::U32(VOCAB as u32 - 1),
+            ),
+        ]);
+        let mut add = |key: &str, value| metadata.insert(format!("{kind}.{key}"), value);
         for (key, count) in [
             ("embedding_length", self.hidden),
             ("block_count", self.layers),
@@ -148,7 +159,10 @@ impl Model {
         ] {
             add(key, Value::U32(count as u32));
         }
-        add("attention.layer_norm_rms_epsilon", Value::F32(EPSILON as f32));
+        add(
+            "attention.layer_norm_rms_epsilon",
+            Value::F32(EPSILON as f32),
+        );
         add("rope.freq_base", Value::F32(self.base as f32));
         if let Some(window) = self.window {
             add("attention.sliding_window", Value::U32(window as u32));
@@ -195,13 +209,33 @@ impl Model {
     }
 }
 
-fn quantised(values: Vec<f32>, shape: &[usize], format: GgmlDType) -> QTensor {
+/// A GGUF file, to be changed before it is written.
+pub(crate) struct Gguf {
+    pub(crate) metadata: BTreeMap<String, Value>,
+    pub(crate) tensors: BTreeMap<String, QTensor>,
+}
+
+impl Gguf {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let metadata: Vec<_> = self.metadata.iter().map(|(k, v)| (k.as_str(), v)).collect();
+        let tensors: Vec<_> = self.tensors.iter().map(|(k, v)| (k.as_str(), v)).collect();
+        let mut file = Cursor::new(Vec::new());
+        gguf_file::write(&mut file, &metadata, &tensors).unwrap();
+        file.into_inner()
+    }
+}
+
+pub(crate) fn quantised(values: Vec<f32>, shape: &[usize], format: GgmlDType) -> QTensor {
     let tensor = Tensor::from_vec(values, shape, &Device::Cpu).unwrap();
     QTensor::quantize(&tensor, format).unwrap()
 }
 
 fn gguf_name(name: &str, gemma: bool) -> String {
-    let post_attention = if gemma { "post_attention_norm" } else { "ffn_norm" };
+    let post_attention = if gemma {
+        "post_attention_norm"
+    } else {
+        "ffn_norm"
+    };
     [
         ("model.embed_tokens", "token_embd"),
         ("model.norm", "output_norm"),

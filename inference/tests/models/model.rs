@@ -95,10 +95,7 @@ impl Model {
             weights.insert(name.to_owned(), (shape.to_vec(), values.collect()));
         };
         let (hidden, inner) = (self.hidden, self.inner);
-        let (queries, keys) = (
-            self.heads * self.head_dim,
-            self.kv_heads * self.head_dim,
-        );
+        let (queries, keys) = (self.heads * self.head_dim, self.kv_heads * self.head_dim);
         // Gemma's files hold the difference of a norm's weight from one.
         let one = if self.is_gemma() { 0.0 } else { 1.0 };
         add("model.embed_tokens.weight", &[VOCAB, hidden], 1.0, 0.0);
@@ -144,8 +141,8 @@ impl Model {
     pub(crate) fn frequencies(&self, layer: usize) -> Vec<f64> {
         let local = self.is_gemma() && self.is_local(layer);
         let base = if local { self.local_base } else { self.base };
-        let plain = (0..self.head_dim / 2)
-            .map(|i| base.powf(-2.0 * i as f64 / self.head_dim as f64));
+        let plain =
+            (0..self.head_dim / 2).map(|i| base.powf(-2.0 * i as f64 / self.head_dim as f64));
         plain
             .map(|frequency| match self.scaling {
                 _ if local => frequency,

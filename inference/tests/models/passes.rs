@@ -166,7 +166,10 @@ async fn threads_change_no_bit() {
             }
             runs.push(rows);
         }
-        assert!(same(&runs[0], &runs[1]) && same(&runs[0], &runs[2]), "{file:?}");
+        assert!(
+            same(&runs[0], &runs[1]) && same(&runs[0], &runs[2]),
+            "{file:?}"
+        );
     }
 }
 

@@ -78,7 +78,11 @@ impl Reference<'_> {
             let x = self.norm(&name(before), &stream[position]);
             let gate = self.linear(&name("mlp.gate_proj"), &x);
             let up = self.linear(&name("mlp.up_proj"), &x);
-            let gated: Vec<f64> = gate.iter().zip(&up).map(|(g, u)| self.activation(*g) * u).collect();
+            let gated: Vec<f64> = gate
+                .iter()
+                .zip(&up)
+                .map(|(g, u)| self.activation(*g) * u)
+                .collect();
             let mut fed = self.linear(&name("mlp.down_proj"), &gated);
             if gemma {
                 fed = self.norm(&name("post_feedforward_layernorm"), &fed);
@@ -143,7 +147,9 @@ impl Reference<'_> {
         let mean = x.iter().map(|x| x * x).sum::<f64>() / x.len() as f64;
         let scale = 1.0 / (mean + crate::files::EPSILON).sqrt();
         let scaled = x.iter().zip(weight);
-        scaled.map(|(x, w)| x * scale * (f64::from(*w) + offset)).collect()
+        scaled
+            .map(|(x, w)| x * scale * (f64::from(*w) + offset))
+            .collect()
     }
 
     fn linear(&self, name: &str, x: &[f64]) -> Vec<f64> {

@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::task::Poll;
 use std::time::Duration;
 
-use inference::engine::{Engine, EngineError, EngineOptions, Load, LoadError};
+use inference::engine::{Engine, EngineError, EngineOptions, Load, LoadError, Logits};
 use tempfile::TempDir;
 
 use crate::engines::{append, copied, engine, fresh, options, same};
@@ -27,6 +27,14 @@ async fn begin(future: impl Future) {
         Poll::Ready(())
     })
     .await;
+}
+
+/// A reader that says that it runs, and then waits.
+fn stop(entered: mpsc::Sender<()>, gate: mpsc::Receiver<()>) -> impl FnOnce(Logits<'_>) {
+    move |_| {
+        entered.send(()).unwrap();
+        gate.recv().unwrap();
+    }
 }
 
 #[tokio::test]
@@ -55,12 +63,9 @@ async fn a_full_queue_refuses_and_the_session_goes_on() {
     });
     let mut sessions: Vec<_> = (0..3).map(|_| engine.open().unwrap()).collect();
     let [a, b, c] = sessions.get_disjoint_mut([0, 1, 2]).unwrap();
-    let (entered, inside) = mpsc::channel::<()>();
-    let (open, gate) = mpsc::channel::<()>();
-    let blocker = a.forward(vec![1], 1, move |_| {
-        entered.send(()).unwrap();
-        gate.recv().unwrap();
-    });
+    let (entered, inside) = mpsc::channel();
+    let (open, gate) = mpsc::channel();
+    let blocker = a.forward(vec![1], 1, stop(entered, gate));
     let (blocked, waited, refused) = tokio::join!(
         blocker,
         async {
@@ -94,12 +99,57 @@ async fn impossible_commands_are_refused_before_anything_is_computed() {
     let mut session = engine.open().unwrap();
     append(&mut session, &[1, 2, 3]).await;
     let cases = [
-        (vec![], 0, EngineError::Rows { tokens: 0, rows: 0, limit: 0 }),
-        (vec![1], 2, EngineError::Rows { tokens: 1, rows: 2, limit: 1 }),
-        (vec![1; 10], 9, EngineError::Rows { tokens: 10, rows: 9, limit: 8 }),
-        (vec![1, 96], 1, EngineError::UnknownToken { token: 96, vocab_size: 96 }),
-        (vec![u32::MAX], 1, EngineError::UnknownToken { token: u32::MAX, vocab_size: 96 }),
-        (vec![1; 18], 1, EngineError::ContextFull { needed: 21, limit: 20 }),
+        (
+            vec![],
+            0,
+            EngineError::Rows {
+                tokens: 0,
+                rows: 0,
+                limit: 0,
+            },
+        ),
+        (
+            vec![1],
+            2,
+            EngineError::Rows {
+                tokens: 1,
+                rows: 2,
+                limit: 1,
+            },
+        ),
+        (
+            vec![1; 10],
+            9,
+            EngineError::Rows {
+                tokens: 10,
+                rows: 9,
+                limit: 8,
+            },
+        ),
+        (
+            vec![1, 96],
+            1,
+            EngineError::UnknownToken {
+                token: 96,
+                vocab_size: 96,
+            },
+        ),
+        (
+            vec![u32::MAX],
+            1,
+            EngineError::UnknownToken {
+                token: u32::MAX,
+                vocab_size: 96,
+            },
+        ),
+        (
+            vec![1; 18],
+            1,
+            EngineError::ContextFull {
+                needed: 21,
+                limit: 20,
+            },
+        ),
     ];
     for (tokens, rows, expected) in cases {
         let refused = session.forward(tokens, rows, copied).await;
@@ -107,7 +157,10 @@ async fn impossible_commands_are_refused_before_anything_is_computed() {
         assert_eq!(session.len(), 3);
     }
     let rows = append(&mut session, &[4]).await;
-    assert!(same(&rows, &fresh(&engine, &[1, 2, 3, 4]).await[3..].to_vec()));
+    assert!(same(
+        &rows,
+        &fresh(&engine, &[1, 2, 3, 4]).await[3..].to_vec()
+    ));
     // Up to the limit, and from there after a truncation.
     let last = session.forward(vec![5; 16], 1, copied).await;
     assert_eq!((last.unwrap().value.len(), session.len()), (1, 20));
@@ -139,7 +192,10 @@ async fn options_out_of_range_are_refused_by_name() {
     };
     for (options, name) in [(zero, "threads"), (absurd, "context")] {
         let error = Engine::load(&path, options).err().unwrap();
-        assert!(matches!(error, LoadError::Option { field, .. } if field == name), "{error}");
+        assert!(
+            matches!(error, LoadError::Option { field, .. } if field == name),
+            "{error}"
+        );
     }
 }
 
@@ -157,7 +213,10 @@ async fn a_command_that_is_dropped_before_its_pass_is_skipped() {
     blocked.unwrap();
     assert_eq!(session.len(), 3);
     let rows = append(&mut session, &[4]).await;
-    assert!(same(&rows, &fresh(&engine, &[1, 2, 3, 4]).await[3..].to_vec()));
+    assert!(same(
+        &rows,
+        &fresh(&engine, &[1, 2, 3, 4]).await[3..].to_vec()
+    ));
 }
 
 #[tokio::test]
@@ -166,26 +225,27 @@ async fn a_command_that_is_dropped_between_its_passes_leaves_no_trace() {
         max_batch_rows: 16,
         ..options()
     });
-    let (mut other, mut session) = (engine.open().unwrap(), engine.open().unwrap());
+    let [mut first, mut other, mut session] = [(); 3].map(|()| engine.open().unwrap());
     append(&mut session, &[1, 2, 3]).await;
-    let (entered, inside) = mpsc::channel::<usize>();
-    let (open, gate) = mpsc::channel::<()>();
+    let ((first_entered, first_inside), (first_open, first_gate)) =
+        (mpsc::channel(), mpsc::channel());
+    let ((entered, inside), (open, gate)) = (mpsc::channel(), mpsc::channel());
     {
-        // Fifty tokens take four passes; the other session's one comes with the first of them, and stops the thread after it.
-        let mut long = pin!(session.forward(vec![9; 50], 1, copied));
-        let mut short = pin!(other.forward(vec![1], 1, move |_| {
-            entered.send(1).unwrap();
-            gate.recv().unwrap();
-        }));
-        poll_fn(|context| {
-            assert!(short.as_mut().poll(context).is_pending());
-            assert!(long.as_mut().poll(context).is_pending());
-            Poll::Ready(())
-        })
-        .await;
-        assert_eq!(inside.recv().unwrap(), 1);
+        let mut blocker = pin!(first.forward(vec![1], 1, stop(first_entered, first_gate)));
+        begin(&mut blocker).await;
+        first_inside.recv().unwrap();
+        // Fifty tokens take four passes; the first of them also serves the other session, whose reading stops the thread.
+        let mut long = Box::pin(session.forward(vec![9; 50], 1, copied));
+        let mut short = pin!(other.forward(vec![1], 1, stop(entered, gate)));
+        begin(&mut long).await;
+        begin(&mut short).await;
+        first_open.send(()).unwrap();
+        inside.recv().unwrap();
+        drop(long);
         open.send(()).unwrap();
-        short.await.unwrap();
+        blocker.await.unwrap();
+        let passed = short.await.unwrap();
+        assert_eq!((passed.batch_rows, passed.batch_sessions), (16, 2));
     }
     assert_eq!(session.len(), 3);
     let rows = append(&mut session, &[4, 5]).await;
@@ -228,7 +288,7 @@ async fn the_thread_ends_with_the_last_handle_and_session() {
         });
         let (sender, ended) = mpsc::channel();
         let mut session = engine.open().unwrap();
-        let put = move |_: inference::engine::Logits<'_>| {
+        let put = move |_: Logits<'_>| {
             ENDED.with(|slot| *slot.borrow_mut() = Some(sender));
         };
         session.forward(vec![1], 1, put).await.unwrap();
