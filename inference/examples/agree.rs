@@ -43,9 +43,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             if choice != line.ids[step] {
                 widest = widest.max(line.gaps[step]);
                 if line.gaps[step] < TIE {
-                    ties += 1
+                    ties += 1;
                 } else {
-                    differences += 1
+                    differences += 1;
                 }
             }
         }
