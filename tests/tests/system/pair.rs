@@ -142,7 +142,7 @@ impl Progress for Told {
     fn started(&mut self, _: &str, _: u64) {}
     fn advanced(&mut self, _: u64) {}
     fn source_passed_over(&mut self, source: &str, why: &str) {
-        println!("passed over {source}: {why}");
+        eprintln!("passed over {source}: {why}");
     }
     fn finished(&mut self) {}
 }
