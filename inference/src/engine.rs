@@ -109,6 +109,11 @@ pub enum LoadError {
     /// The first forward pass failed.
     #[error("the model loads but does not run: {0}")]
     Warm(String),
+    /// The thread ended while it loaded.
+    #[error(
+        "the model's thread ended while it loaded; this should not happen with any file, please report it"
+    )]
+    Ended,
     /// The thread could not be started.
     #[error("cannot start the model's thread")]
     Thread(#[source] std::io::Error),
@@ -167,6 +172,8 @@ pub struct Load {
     pub sessions: usize,
     /// Commands waiting.
     pub queued: usize,
+    /// Memory of all sessions' caches.
+    pub cache_bytes: u64,
 }
 
 /// A clonable handle to a model's thread, which stops when the last handle and session are gone.
@@ -185,6 +192,8 @@ struct Shared {
     max_sessions: usize,
     max_batch_rows: usize,
     next_session: AtomicU64,
+    /// Kept up to date by the thread.
+    cache_bytes: Arc<AtomicU64>,
 }
 
 impl Engine {
@@ -207,6 +216,7 @@ impl Engine {
                 max_sessions,
                 max_batch_rows,
                 next_session: AtomicU64::new(0),
+                cache_bytes: started.cache_bytes,
             }),
         })
     }
@@ -232,6 +242,7 @@ impl Engine {
         Load {
             sessions: self.shared.sessions.load(Ordering::Relaxed),
             queued: commands.max_capacity() - commands.capacity(),
+            cache_bytes: self.shared.cache_bytes.load(Ordering::Relaxed),
         }
     }
 

@@ -35,6 +35,13 @@ impl Cache {
         self.len
     }
 
+    /// Memory that it takes, in bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        let elements = |layer: &Layer| layer.keys.elem_count() + layer.values.elem_count();
+        let elements: usize = self.layers.iter().flatten().map(elements).sum();
+        (elements * DType::F32.size_in_bytes()) as u64
+    }
+
     /// Forgets the positions from `len` on.
     pub(crate) fn truncate(&mut self, len: usize) {
         self.len = self.len.min(len);

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -99,6 +100,7 @@ pub(super) struct Started {
     pub(super) info: ModelInfo,
     pub(super) tokenizer: Arc<Tokenizer>,
     pub(super) template: Option<ChatTemplate>,
+    pub(super) cache_bytes: Arc<AtomicU64>,
 }
 
 /// Starts the thread and waits until the model is loaded and warm.
@@ -107,6 +109,8 @@ pub(super) fn start(path: &Path, options: EngineOptions) -> Result<Started, Load
     // Not tokio's channel: its blocking wait panics inside a runtime, where a caller may well be.
     let (loaded, wait) = std::sync::mpsc::sync_channel(1);
     let path: PathBuf = path.to_owned();
+    let cache_bytes = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&cache_bytes);
     let body = move || {
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(options.threads)
@@ -122,6 +126,7 @@ pub(super) fn start(path: &Path, options: EngineOptions) -> Result<Started, Load
         };
         pool.install(|| match Worker::load(&path, &options) {
             Ok((mut worker, about)) => {
+                worker.cache_bytes = counter;
                 if loaded.send(Ok(about)).is_ok() {
                     worker.run(inbox);
                 }
@@ -133,13 +138,13 @@ pub(super) fn start(path: &Path, options: EngineOptions) -> Result<Started, Load
     };
     let thread = std::thread::Builder::new().name("model".to_owned());
     thread.spawn(body).map_err(LoadError::Thread)?;
-    let lost = |_| LoadError::Warm("its thread ended while loading".to_owned());
-    let (info, tokenizer, template) = wait.recv().map_err(lost)??;
+    let (info, tokenizer, template) = wait.recv().map_err(|_| LoadError::Ended)??;
     Ok(Started {
         commands,
         info,
         tokenizer,
         template,
+        cache_bytes,
     })
 }
 
@@ -149,6 +154,8 @@ struct Worker {
     decoder: Decoder,
     sessions: HashMap<u64, Held>,
     max_batch_rows: usize,
+    /// Memory of all caches, for whoever asks.
+    cache_bytes: Arc<AtomicU64>,
 }
 
 /// A session's cache and the sign of life of its owner.
@@ -168,6 +175,7 @@ impl Worker {
             decoder,
             sessions: HashMap::new(),
             max_batch_rows: options.max_batch_rows,
+            cache_bytes: Arc::default(),
         };
         worker.warm()?;
         Ok((worker, (info, checkpoint.tokenizer, checkpoint.template)))
@@ -213,8 +221,14 @@ impl Worker {
             waiting.retain(|work| !work.reader.is_abandoned());
             self.sessions
                 .retain(|_, held| held.alive.strong_count() > 0);
+            self.count_bytes();
             self.pass(&mut waiting);
         }
+    }
+
+    fn count_bytes(&self) {
+        let bytes = self.sessions.values().map(|held| held.cache.bytes()).sum();
+        self.cache_bytes.store(bytes, Ordering::Relaxed);
     }
 
     fn take(&mut self, command: Command, waiting: &mut Vec<Work>) {
@@ -258,6 +272,7 @@ impl Worker {
         for (work, held) in waiting.iter().zip(taken) {
             self.sessions.insert(work.session, held);
         }
+        self.count_bytes();
         let cost = Cost {
             compute: began.elapsed(),
             batch_rows: plan.iter().map(|step| step.tokens).sum(),
