@@ -72,12 +72,20 @@ impl Decoder {
             };
             Frequencies::new(&rotary, head_dim)
         });
-        let layers = (0..architecture.layers).map(|index| Layer::load(&loader, index));
+        // The largest matrix first, and of the file never more than a layer besides: while both the file's pages and the packed
+        // weights are resident, memory is at its peak.
+        let output = loader.output()?;
+        checkpoint.release();
+        let mut layers = Vec::with_capacity(architecture.layers);
+        for index in 0..architecture.layers {
+            layers.push(Layer::load(&loader, index)?);
+            checkpoint.release();
+        }
         Ok(Self {
             embedding: Embedding::new(&embedding, architecture.embedding_scale)?,
-            layers: layers.collect::<std::result::Result<_, _>>()?,
+            layers,
             norm: loader.norm(Part::OutputNorm, 0, architecture.hidden)?,
-            output: loader.output()?,
+            output,
             global: Frequencies::new(&architecture.rotary, head_dim),
             local,
             device: device.clone(),

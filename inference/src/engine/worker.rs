@@ -169,7 +169,6 @@ impl Worker {
         let device = device(options.device)?;
         let checkpoint = Checkpoint::open(path)?;
         let decoder = Decoder::load(&checkpoint, &device)?;
-        checkpoint.release();
         let info = summary::describe(&checkpoint, options, &device);
         let mut worker = Self {
             decoder,
