@@ -40,7 +40,27 @@ impl Engine {
         let Some(template) = self.chat_template() else {
             return Ok(tokenizer.encode(&(template::plain(messages) + begun)));
         };
-        let rendered = template.render(messages, true)? + begun;
-        Ok(tokenizer.encode_with_specials(&rendered))
+        let contents = || messages.iter().map(|message| message.content.as_str());
+        let mut texts = contents().chain([begun]);
+        if !texts.any(|text| tokenizer.spells_control(text)) {
+            let rendered = template.render(messages, true)? + begun;
+            return Ok(tokenizer.encode_with_specials(&rendered));
+        }
+        // What people write is text, whatever it spells.
+        let mark = unused(|| contents().chain([begun])).ok_or_else(|| {
+            TemplateError::Refused("they use every character for private use".to_owned())
+        })?;
+        let quoted = |message: &Message| Message {
+            role: message.role,
+            content: tokenizer.quote(&message.content, mark),
+        };
+        let quoted: Vec<Message> = messages.iter().map(quoted).collect();
+        let rendered = template.render(&quoted, true)? + &tokenizer.quote(begun, mark);
+        Ok(tokenizer.encode_quoted(&rendered, mark))
     }
+}
+
+/// A character for private use that no text contains.
+fn unused<'a, T: Iterator<Item = &'a str>>(texts: impl Fn() -> T) -> Option<char> {
+    ('\u{F0000}'..='\u{FFFFD}').find(|character| texts().all(|text| !text.contains(*character)))
 }

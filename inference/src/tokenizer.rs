@@ -18,6 +18,7 @@ mod merges;
 mod pieces;
 mod pipeline;
 mod pre;
+mod quoted;
 mod recipe;
 mod specials;
 mod spelled;
@@ -118,7 +119,7 @@ impl Tokenizer {
         let mut word = Word::default();
         spelled.split(text, |part| match part {
             spelled::Part::Text(text) => self.pipeline.encode_into(text, &mut word, &mut ids),
-            spelled::Part::Tokens(tokens) => ids.extend_from_slice(tokens),
+            spelled::Part::Tokens(_, tokens) => ids.extend_from_slice(tokens),
         });
         ids
     }

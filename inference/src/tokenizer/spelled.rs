@@ -17,8 +17,8 @@ pub(super) struct Spelled {
 pub(super) enum Part<'a> {
     /// To be cut into words and merged.
     Text(&'a str),
-    /// Spelled out.
-    Tokens(&'a [u32]),
+    /// Spelled out by this text.
+    Tokens(&'a str, &'a [u32]),
 }
 
 impl Spelled {
@@ -57,7 +57,8 @@ impl Spelled {
             if found.start() > done {
                 take(Part::Text(&text[done..found.start()]));
             }
-            take(Part::Tokens(&self.tokens[found.pattern().as_usize()]));
+            let tokens = &self.tokens[found.pattern().as_usize()];
+            take(Part::Tokens(&text[found.range()], tokens));
             done = found.end();
         }
         if done < text.len() {

@@ -9,5 +9,6 @@ mod engines;
 mod files;
 mod model;
 mod passes;
+mod prompts;
 mod reference;
 mod sessions;
