@@ -10,17 +10,18 @@
 )]
 
 use core::arch::x86_64::{
-    __m512, __m512i, _mm_loadu_si128, _mm256_loadu_si256, _mm512_and_si512, _mm512_cvtepi8_epi32,
-    _mm512_cvtepi32_ps, _mm512_cvtepu8_epi32, _mm512_cvtph_ps, _mm512_dpbusd_epi32,
-    _mm512_fmadd_ps, _mm512_fnmadd_ps, _mm512_loadu_si512, _mm512_mul_ps, _mm512_or_si512,
-    _mm512_set1_epi8, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512,
-    _mm512_slli_epi16, _mm512_srli_epi16, _mm512_storeu_ps,
+    __m512, __m512i, _MM_HINT_T0, _mm_loadu_si128, _mm_prefetch, _mm256_loadu_si256,
+    _mm512_and_si512, _mm512_cvtepi8_epi32, _mm512_cvtepi32_ps, _mm512_cvtepu8_epi32,
+    _mm512_cvtph_ps, _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_fnmadd_ps, _mm512_loadu_si512,
+    _mm512_mul_ps, _mm512_or_si512, _mm512_set1_epi8, _mm512_set1_epi32, _mm512_set1_ps,
+    _mm512_setzero_ps, _mm512_setzero_si512, _mm512_slli_epi16, _mm512_srli_epi16,
+    _mm512_storeu_ps,
 };
 
 use half::f16;
 
 use super::activations::Activations;
-use super::tiles::{COLUMNS, TileQ4K, TileQ6K, TileQ41, TileQ80};
+use super::tiles::{COLUMNS, SixBits, TileQ4K, TileQ6K, TileQ41, TileQ80};
 
 /// Sums of one tile column for `R` rows.
 pub(crate) type Sums<const R: usize> = [[f32; COLUMNS]; R];
@@ -76,6 +77,27 @@ pub(crate) fn q80<const R: usize>(
 ) -> Sums<R> {
     // SAFETY: the proof says that the processor has the features.
     unsafe { q80_sums(tiles, acts, row) }
+}
+
+/// Bytes between what is multiplied and what is fetched for later.
+const AHEAD: usize = 2048;
+
+/// Asks for the cache lines of as many bytes as `part` has, [`AHEAD`] bytes later.
+///
+/// With one row or two the processor's own fetching keeps up, and hints only take its slots: measured, up to a third slower.
+/// With more it computes for longer than its window looks ahead, and hints make eight rows a fifth cheaper.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn fetch_ahead<const R: usize, T>(part: &T) {
+    if R < 3 {
+        return;
+    }
+    for line in (0..size_of::<T>()).step_by(64) {
+        let later = std::ptr::from_ref(part)
+            .cast::<i8>()
+            .wrapping_add(AHEAD + line);
+        _mm_prefetch::<_MM_HINT_T0>(later);
+    }
 }
 
 #[inline]
@@ -153,6 +175,7 @@ fn q4k_sums<const R: usize>(tiles: &[TileQ4K], acts: &Activations, row: usize) -
         // Two loops, so that the sums of only one kind occupy registers at a time.
         let mut products = [_mm512_setzero_ps(); R];
         for sub in 0..8 {
+            fetch_ahead::<R, _>(&tile.quants[sub]);
             let sums = nibble_sums(&tile.quants[sub], &words[sub]);
             let scale = load_u8(&tile.scales[sub]);
             for r in 0..R {
@@ -191,7 +214,8 @@ fn q6k_sums<const R: usize>(tiles: &[TileQ6K], acts: &Activations, row: usize) -
     for ((tile, scales), (words, row_sums)) in tiles.iter().zip(rows.scales).zip(blocks) {
         let mut products = [_mm512_setzero_ps(); R];
         for sub in 0..16 {
-            let values = six_bits(&tile.low[sub], &tile.high[sub]);
+            fetch_ahead::<R, _>(&tile.quants[sub]);
+            let values = six_bits(&tile.quants[sub]);
             let scale = load_i8(&tile.scales[sub]);
             for r in 0..R {
                 let mut sum = _mm512_setzero_si512();
@@ -216,7 +240,7 @@ fn q6k_sums<const R: usize>(tiles: &[TileQ6K], acts: &Activations, row: usize) -
 /// The four groups of six-bit values of one sub-block.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-fn six_bits(low: &[u8; 128], high: &[u8; 64]) -> [__m512i; 4] {
+fn six_bits(SixBits { low, high }: &SixBits) -> [__m512i; 4] {
     let (nibble, pair) = (_mm512_set1_epi8(15), _mm512_set1_epi8(0x30));
     let low = low.as_chunks::<64>().0;
     let (first, second, high) = (load64(&low[0]), load64(&low[1]), load64(high));
@@ -236,6 +260,7 @@ fn q41_sums<const R: usize>(tiles: &[TileQ41], acts: &Activations, row: usize) -
     let blocks = rows.words.iter().zip(rows.sums).zip(rows.scales);
     let mut totals = [_mm512_setzero_ps(); R];
     for (tile, ((words, row_sums), scales)) in tiles.iter().zip(blocks) {
+        fetch_ahead::<R, _>(tile);
         let sums = nibble_sums(&tile.quants, words);
         let (d, m) = (load_f16(&tile.d), load_f16(&tile.m));
         for r in 0..R {
@@ -256,6 +281,7 @@ fn q80_sums<const R: usize>(tiles: &[TileQ80], acts: &Activations, row: usize) -
     let middle = _mm512_set1_ps(128.0);
     let mut totals = [_mm512_setzero_ps(); R];
     for (tile, ((words, row_sums), scales)) in tiles.iter().zip(blocks) {
+        fetch_ahead::<R, _>(tile);
         let mut sums = [_mm512_setzero_si512(); R];
         for (group, bytes) in tile.quants.as_chunks::<64>().0.iter().enumerate() {
             let bytes = load64(bytes);

@@ -2,7 +2,7 @@
 //! against: the same operations in the same order for every column, hence the same bits.
 
 use super::activations::Row;
-use super::tiles::{BLOCK, COLUMNS, SUPER, TileQ4K, TileQ6K, TileQ41, TileQ80};
+use super::tiles::{BLOCK, COLUMNS, SUPER, SixBits, TileQ4K, TileQ6K, TileQ41, TileQ80};
 
 /// Sums of one row, a tile's columns wide.
 type Sums = [f32; COLUMNS];
@@ -60,7 +60,7 @@ pub(crate) fn q6k(tiles: &[TileQ6K], row: Row) -> Sums {
         let mut products = [0f32; COLUMNS];
         for sub in 0..16 {
             let (at, half) = (block * (SUPER / BLOCK) + sub / 2, sub % 2);
-            let (low, high) = (&tile.low[sub], &tile.high[sub]);
+            let SixBits { low, high } = &tile.quants[sub];
             let mut sums = [0; COLUMNS];
             for group in 0..4 {
                 let value = |i: usize| {

@@ -16,7 +16,7 @@ pub(crate) const BLOCK: usize = 32;
 
 /// Q4_K: 256 inputs of 16 columns; weight = `d * scale * q - dmin * min`, one scale and min for 32 inputs.
 #[derive(Clone)]
-#[repr(C)]
+#[repr(C, align(64))]
 pub(crate) struct TileQ4K {
     pub(crate) d: [f16; COLUMNS],
     pub(crate) dmin: [f16; COLUMNS],
@@ -32,15 +32,23 @@ pub(crate) struct TileQ4K {
 pub(crate) struct TileQ6K {
     pub(crate) d: [f16; COLUMNS],
     pub(crate) scales: [[i8; COLUMNS]; 16],
-    /// Low four bits: `[sub-block][half][column][4]`, low nibbles are groups 0 and 1, high nibbles groups 2 and 3.
-    pub(crate) low: [[u8; 128]; 16],
+    pub(crate) quants: [SixBits; 16],
+}
+
+/// 16 inputs of 16 columns, six bits each. The parts lie side by side: kernels wait for memory first of all, and a
+/// processor fetches one stream ahead better than two.
+#[derive(Clone)]
+#[repr(C)]
+pub(crate) struct SixBits {
+    /// Low four bits: `[half][column][4]`, low nibbles are groups 0 and 1, high nibbles groups 2 and 3.
+    pub(crate) low: [u8; 128],
     /// High two bits of the four groups, two bits each.
-    pub(crate) high: [[u8; 64]; 16],
+    pub(crate) high: [u8; 64],
 }
 
 /// Q4_1 (and Q4_0, whose minimum is `-8 d`): 32 inputs of 16 columns; weight = `d * q + m`.
 #[derive(Clone)]
-#[repr(C)]
+#[repr(C, align(64))]
 pub(crate) struct TileQ41 {
     pub(crate) d: [f16; COLUMNS],
     pub(crate) m: [f16; COLUMNS],
@@ -118,8 +126,12 @@ impl TileQ6K {
     pub(crate) const ZERO: Self = Self {
         d: [f16::ZERO; COLUMNS],
         scales: [[0; COLUMNS]; 16],
-        low: [[0; 128]; 16],
-        high: [[0; 64]; 16],
+        quants: [const {
+            SixBits {
+                low: [0; 128],
+                high: [0; 64],
+            }
+        }; 16],
     };
 
     /// Takes one 210-byte block of the file as column `column`.
@@ -142,9 +154,10 @@ impl TileQ6K {
             for j in 0..4 {
                 let value = |group: usize| values[sub * 16 + group * 4 + j];
                 let at = column * 4 + j;
-                self.low[sub][at] = (value(0) & 15) | ((value(2) & 15) << 4);
-                self.low[sub][64 + at] = (value(1) & 15) | ((value(3) & 15) << 4);
-                self.high[sub][at] = (value(0) >> 4)
+                let quants = &mut self.quants[sub];
+                quants.low[at] = (value(0) & 15) | ((value(2) & 15) << 4);
+                quants.low[64 + at] = (value(1) & 15) | ((value(3) & 15) << 4);
+                quants.high[at] = (value(0) >> 4)
                     | ((value(1) >> 4) << 2)
                     | ((value(2) >> 4) << 4)
                     | ((value(3) >> 4) << 6);
