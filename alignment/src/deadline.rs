@@ -110,6 +110,11 @@ impl RoundLatency {
         wait.min(cap).max(floor)
     }
 
+    /// The same for a block that should take so long by itself, because it is longer than those before it.
+    pub fn wait_at_least(&self, expected: Duration) -> Duration {
+        self.wait().max(expected.min(self.options.cap))
+    }
+
     /// What is left of the wait after `elapsed`; zero when it is over.
     pub fn remaining(&self, elapsed: Duration) -> Duration {
         self.wait().saturating_sub(elapsed)

@@ -14,6 +14,7 @@ pub mod acceptance;
 pub mod aligned;
 pub mod deadline;
 pub mod dtw;
+pub mod goodput;
 pub mod noise;
 pub mod reencode;
 pub mod round;

@@ -120,6 +120,7 @@ fn open(method: &str, sampling: Sampling) -> Open {
         credit: 1,
         expected_fingerprint: None,
         accepts_trees: false,
+        first_block_tokens: None,
     }
 }
 

@@ -145,6 +145,7 @@ fn open() -> Open {
         credit: 1,
         expected_fingerprint: None,
         accepts_trees: false,
+        first_block_tokens: None,
     }
 }
 

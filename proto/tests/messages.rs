@@ -50,6 +50,7 @@ fn open() -> Open {
         credit: 2,
         expected_fingerprint: Some(Fingerprint([7; 32])),
         accepts_trees: false,
+        first_block_tokens: Some(4),
     }
 }
 
@@ -340,6 +341,9 @@ fn bad_settings_of_open_are_refused_by_name() {
     });
     refused("open.sharpness", |o| o.sharpness = Some(0.0));
     refused("open.max_block_tokens", |o| o.max_block_tokens = 0);
+    refused("open.first_block_tokens", |o| {
+        o.first_block_tokens = Some(9);
+    });
     refused("open.max_block_bytes", |o| {
         o.max_block_bytes = limits::MAX_BLOCK_BYTES + 1;
     });

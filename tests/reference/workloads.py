@@ -2,7 +2,7 @@
 """Runs prompts through real services, with and without speculation, and compares.
 
     workloads.py --bin target/release --prompts humaneval.jsonl --kind chat|bodies|plain [--target NAME] [--drafters NAME,NAME]
-                 [--count 20] [--tokens 64] [--settings 0,0.8] [--seeds 1,2,3] [--block-lengths 8] [--no-baseline]
+                 [--count 20] [--tokens 64] [--settings 0,0.8] [--seeds 1,2,3] [--block-lengths 8,auto] [--no-baseline]
 
 Prompt files come from prompts.py. `chat` asks for the whole function, so that replies repeat the prompt's code; `bodies` begins the
 reply with the signature; `plain` sends the prompt as a message. For every drafter, setting and block length it prints one JSON line:
@@ -30,7 +30,7 @@ def arguments():
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--settings", default="0", help="temperatures; above 0 with top-p 0.95")
     parser.add_argument("--seeds", default="1")
-    parser.add_argument("--block-lengths", default="8")
+    parser.add_argument("--block-lengths", default="auto")
     parser.add_argument("--no-baseline", action="store_true")
     return parser.parse_args()
 
@@ -99,7 +99,7 @@ def main():
                     if not args.no_baseline:
                         plain = generate(args, verifier.url, prompt, [*sampling, "--speculation", "off"])
                     for length in args.block_lengths.split(","):
-                        extra = [*sampling, "--block-length", length]
+                        extra = sampling if length == "auto" else [*sampling, "--block-length", length]
                         answer = generate(args, verifier.url, prompt, extra)
                         runs.setdefault((name, temperature, length), []).append((number, plain, answer))
         for service in (verifier, drafter):
@@ -111,7 +111,7 @@ def main():
         proposed = accepted + sum(detail["rejected_prediction_tokens"] for detail in details)
         report = {
             "kind": args.kind, "target": args.target, "drafter": name, "temperature": float(temperature),
-            "block_length": int(length), "runs": len(rows),
+            "block_length": length, "runs": len(rows),
             "accepted_per_forward": round(accepted / total["target_forwards"], 3),
             "acceptance": round(accepted / max(proposed, 1), 3),
             "bytes_per_forward": round(total["committed_bytes"] / total["target_forwards"], 2),

@@ -130,12 +130,12 @@ pub struct SpeculationArgs {
     )]
     pub method: String,
 
-    /// Draft tokens of a block, and the most proxies that one round verifies
+    /// Most draft tokens of a block and proxies of a round; how many there are follows what pays, unless a request fixes it
     #[arg(
         long,
         env = "DUET_BLOCK_LENGTH",
         value_name = "TOKENS",
-        default_value_t = 8
+        default_value_t = 16
     )]
     pub block_length: u32,
 

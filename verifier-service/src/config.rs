@@ -47,7 +47,7 @@ pub struct Serving {
     pub max_tokens: u32,
     /// Method where a request names none; `None`: greedy at temperature 0, coupled above.
     pub method: Option<Method>,
-    /// Draft tokens of a block, and proxies of a round at most.
+    /// Draft tokens of a block at most, and proxies of a round.
     pub block_length: u32,
     /// Blocks that a drafter may send ahead of the verdict.
     pub draft_ahead: u32,
@@ -66,7 +66,7 @@ impl Serving {
             max_sessions: 16,
             max_tokens: 4096,
             method: None,
-            block_length: 8,
+            block_length: 16,
             draft_ahead: 0,
             deadline: deadline::Options {
                 cap: Duration::from_secs(1),

@@ -11,7 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use alignment::deadline::{self, RoundLatency};
+use alignment::{
+    deadline::{self, RoundLatency},
+    goodput::{DraftCost, Survival},
+};
 use chassis::{channel, channel::AddressError, lifecycle::Lifecycle};
 use proto::{
     ClientError,
@@ -25,6 +28,8 @@ use breaker::Breaker;
 
 /// Weight of a new round trip in the mean.
 const ROUND_TRIP_GAIN: f64 = 0.2;
+/// A block may take so many times what its length lets expect.
+const SLACK: f64 = 2.0;
 
 /// All drafters. Clones share them.
 #[derive(Clone, Debug)]
@@ -53,6 +58,7 @@ struct Known {
     methods: Vec<String>,
     breaker: Breaker,
     latency: RoundLatency,
+    experience: Experience,
     round_trip: Option<Duration>,
     sessions: u32,
     last_error: Option<String>,
@@ -65,6 +71,13 @@ enum Reach {
     Reached,
     Lost,
     Incompatible,
+}
+
+/// What sessions have seen of a drafter, for those that come.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Experience {
+    pub(crate) survival: Survival,
+    pub(crate) cost: DraftCost,
 }
 
 /// A session's hold on a drafter. Dropping it ends the session's count.
@@ -160,11 +173,27 @@ impl Lease {
         known.fingerprint = Some(opened.tokenizer_fingerprint);
     }
 
-    /// A block came that could be used, so long after it was due to be drafted.
-    pub(crate) fn delivered(&self, latency: Duration) {
+    /// A block of so many tokens came that could be used, so long after it was due to be drafted.
+    pub(crate) fn delivered(&self, tokens: usize, compute: Duration, latency: Duration) {
         let mut known = self.drafter.known();
         known.latency.observe(latency);
+        known.experience.cost.observe(tokens, compute, latency);
         known.breaker.succeeded();
+    }
+
+    /// Of so many tokens that were verified the first `stood` stand.
+    pub(crate) fn judged(&self, drafted: usize, stood: usize) {
+        let mut known = self.drafter.known();
+        known.experience.survival.observe(drafted, stood);
+    }
+
+    /// What is known before a session has seen anything itself.
+    pub(crate) fn experience(&self) -> Experience {
+        let known = self.drafter.known();
+        Experience {
+            survival: known.experience.survival.inherited(),
+            cost: known.experience.cost,
+        }
     }
 
     /// A block came too late to be used.
@@ -177,9 +206,12 @@ impl Lease {
         self.drafter.opening
     }
 
-    /// How long to wait for the next block.
-    pub(crate) fn patience(&self) -> Duration {
-        self.drafter.known().latency.wait()
+    /// How long to wait for the next block, which is to have so many tokens.
+    pub(crate) fn patience(&self, tokens: u32) -> Duration {
+        let known = self.drafter.known();
+        let expected = known.experience.cost.wait(tokens as usize);
+        let expected = Duration::try_from_secs_f64(SLACK * expected).unwrap_or_default();
+        known.latency.wait_at_least(expected)
     }
 
     /// The session ends, and the drafter is why.
@@ -251,6 +283,7 @@ impl Known {
             methods: Vec::new(),
             breaker: Breaker::new(),
             latency: RoundLatency::new(deadline),
+            experience: Experience::default(),
             round_trip: None,
             sessions: 0,
             last_error: None,

@@ -28,6 +28,7 @@ use crate::{
     NAME, VERSION, admission::Admission, config::Serving, drafters::Drafters, error::GenerateError,
     metrics::Metrics, target::Target,
 };
+use drafting_peer::Costs;
 use plan::Plan;
 use session::Admitted;
 pub(crate) use session::Session;
@@ -37,6 +38,7 @@ pub(crate) struct Verifier {
     target: Arc<Target>,
     serving: Serving,
     drafters: Drafters,
+    costs: Costs,
     admission: Admission,
     metrics: Metrics,
     lifecycle: Lifecycle,
@@ -63,6 +65,7 @@ impl Verifier {
             target: Arc::new(Target::new(engine)),
             admission: Admission::new(serving.max_sessions),
             drafters,
+            costs: Costs::default(),
             serving,
             metrics,
             lifecycle,
@@ -128,6 +131,10 @@ impl Verifier {
 
     pub(crate) fn drafters(&self) -> Vec<DrafterStatus> {
         self.drafters.status()
+    }
+
+    pub(crate) fn costs(&self) -> &Costs {
+        &self.costs
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {

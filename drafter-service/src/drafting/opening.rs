@@ -37,10 +37,15 @@ impl Drafter {
         let context = Context::new(Arc::clone(&self.vocabulary), prompt, limit);
         let committed = CommittedText::resumed(&std::mem::take(&mut open.committed))
             .map_err(|error| error.within("open"))?;
+        let first_tokens = open
+            .first_block_tokens
+            .map_or(usize::MAX, |first| first as usize);
+        let first_tokens = first_tokens.min(bounds.tokens);
         let terms = Terms {
             bounds,
             credit,
             most_tokens: open.max_block_tokens,
+            first_tokens,
         };
         let mut session = Session::new(Arc::clone(self), admission, (context, chooser), terms);
         let taken_in = session.resume(committed);
@@ -53,7 +58,7 @@ impl Drafter {
         line.say(FromDrafter::Opened(Opened {
             model: self.serving.model_name.clone(),
             tokenizer_fingerprint: self.fingerprint(),
-            block_tokens: bounds.tokens as u32,
+            block_tokens: first_tokens as u32,
             max_block_bytes: bounds.bytes as u32,
             credit,
             context_left: (limit - taken_in) as u32,

@@ -41,6 +41,8 @@ pub(super) struct Terms {
     pub(super) credit: u32,
     /// Draft tokens that a verdict may ask for.
     pub(super) most_tokens: u32,
+    /// Draft tokens that the first block aims at.
+    pub(super) first_tokens: usize,
 }
 
 /// A session that is open.
@@ -87,7 +89,7 @@ impl Session {
             ledger: Ledger::new(terms.credit),
             bounds: terms.bounds,
             most_tokens: terms.most_tokens,
-            aim: terms.bounds.tokens,
+            aim: terms.first_tokens,
             front: 0,
             ending: None,
             waits: false,

@@ -70,6 +70,7 @@ fn open() -> ToDrafter {
         credit: 1,
         expected_fingerprint: None,
         accepts_trees: false,
+        first_block_tokens: None,
     }))
 }
 

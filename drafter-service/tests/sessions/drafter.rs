@@ -97,6 +97,7 @@ pub(crate) fn open() -> Open {
         credit: 1,
         expected_fingerprint: None,
         accepts_trees: false,
+        first_block_tokens: None,
     }
 }
 

@@ -23,7 +23,7 @@ pub struct Open {
     pub sampling: Sampling,
     /// Factor on the draft law's logarithm under "coupled".
     pub sharpness: f32,
-    /// Draft tokens of the first block and at most of any.
+    /// The most draft tokens that any block may have.
     pub max_block_tokens: u32,
     /// Bytes of any block at most.
     pub max_block_bytes: u32,
@@ -33,6 +33,8 @@ pub struct Open {
     pub expected_fingerprint: Option<Fingerprint>,
     /// Whether blocks may be trees of candidates.
     pub accepts_trees: bool,
+    /// Draft tokens of the first block; `None`: `max_block_tokens`.
+    pub first_block_tokens: Option<u32>,
 }
 
 /// Says that a session is open, with the limits that hold.
@@ -135,6 +137,10 @@ impl TryFrom<wire::Open> for Open {
                 .map(|bytes| check::fingerprint("expected_fingerprint", bytes))
                 .transpose()?,
             accepts_trees: open.accepts_trees,
+            first_block_tokens: open
+                .first_block_tokens
+                .map(|first| check::within("first_block_tokens", first, 1..=tokens))
+                .transpose()?,
         })
     }
 }
@@ -155,6 +161,7 @@ impl From<Open> for wire::Open {
             credit: open.credit,
             expected_fingerprint: open.expected_fingerprint.map(|f| f.0.to_vec()),
             accepts_trees: open.accepts_trees,
+            first_block_tokens: open.first_block_tokens,
         }
     }
 }

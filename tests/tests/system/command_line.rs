@@ -13,7 +13,8 @@ use crate::{pair, process, prompts};
 #[test]
 fn generate_answers_through_both_processes_and_reports_what_was_accepted() {
     let pair = pair::shared().blocking_read();
-    let args = ["--raw", "--json", "--max-tokens", "24", prompts::REPETITION];
+    let args = ["--raw", "--json", "--max-tokens", "24"];
+    let args = [&args[..], &["--block-length", "6", prompts::REPETITION]].concat();
     let report = json(&generate(&pair.verifier.url(), &args, ""));
     let count = |field: &str| report["usage"][field].as_u64().unwrap();
     assert!(

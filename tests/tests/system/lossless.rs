@@ -79,6 +79,13 @@ async fn speculating_changes_nothing(
 ) -> u32 {
     let url = pair.verifier.url();
     let plain = pair::ask(&url, prompts::plain(request)).await;
+    let adapted = proto::verifier::Generate {
+        speculation: proto::verifier::Speculation::auto(),
+        ..request.clone()
+    };
+    let adapted = pair::ask(&url, adapted).await;
+    assert_eq!(adapted.text, plain.text, "{name}, blocks as long as pays");
+    reconciles(&adapted);
     let auto = pair::ask(&url, request.clone()).await;
     let seed = request.seed;
     assert_eq!(auto.text, plain.text, "{name}, seed {seed:?}");

@@ -5,6 +5,8 @@ use proto::{
     verifier::{Generate, Speculation},
 };
 
+use crate::pair::BLOCK_LENGTH;
+
 /// A prompt that every model continues by repeating it.
 pub(crate) const REPETITION: &str = "red green blue red green blue red green blue red green blue \
      red green blue red green blue red green blue red green blue red green";
@@ -38,11 +40,16 @@ pub(crate) const VARIED: [(&str, &str); 6] = [
     ("repetition", REPETITION),
 ];
 
-/// A request to continue `text` with the likeliest tokens.
+/// A request to continue `text` with the likeliest tokens. Something is proposed in every round, whether or not that pays
+/// on the machine at hand.
 pub(crate) fn greedy(text: &str, max_tokens: u32) -> Generate {
     Generate {
         max_tokens: Some(max_tokens),
         sampling: Sampling::greedy(),
+        speculation: Speculation::Auto {
+            method: None,
+            block_tokens: Some(BLOCK_LENGTH),
+        },
         ..Generate::new(Prompt::Text(text.to_owned()))
     }
 }

@@ -6,7 +6,8 @@ use std::{
 };
 
 use alignment::{
-    TargetToken, Vocabulary as _, aligned::Alignment, dtw, reencode, reencode::Proxies, spans,
+    TargetToken, Vocabulary as _, aligned::Alignment, dtw, goodput::Outcome, reencode,
+    reencode::Proxies, spans,
 };
 use proto::verifier::FallbackReason;
 
@@ -49,6 +50,21 @@ impl Block {
             fallback: nothing.then_some(FallbackReason::NothingUsable),
             took: began.elapsed(),
         }
+    }
+
+    /// How much of what was drafted stands, if anything was; the first `kept_bytes` do.
+    pub(crate) fn outcome(&self, kept_bytes: u32) -> Option<Outcome> {
+        let until = |bytes| {
+            self.proposal
+                .token_ends
+                .partition_point(|end| *end <= bytes)
+        };
+        let drafted = until(self.proxies.covered_bytes() as u32);
+        (drafted > 0).then(|| Outcome {
+            drafted,
+            stood: until(kept_bytes),
+            proxies: self.proxies.tokens.len(),
+        })
     }
 
     fn plain(why: FallbackReason) -> Self {

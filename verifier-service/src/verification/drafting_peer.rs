@@ -4,6 +4,7 @@
 //! Everything here has a bound. A round waits for its block once, up to the deadline; a drafter that let it pass is not waited
 //! for again before it has delivered. Whatever a drafter does, the worst that comes of it is a round without a proposal.
 
+mod pace;
 mod stream;
 
 use std::{
@@ -21,8 +22,10 @@ use proto::{
 use tokio::time::timeout_at;
 use tonic::Code;
 
-use super::plan::Plan;
+use super::{block::Block, plan::Plan};
 use crate::drafters::{self, Drafters, Lease};
+pub(crate) use pace::Costs;
+use pace::Pace;
 use stream::{Loss, Next, Stream};
 
 /// How long to wait before a session joins a drafter again, at first and at most.
@@ -37,6 +40,7 @@ pub(crate) struct DraftingPeer {
     lifecycle: Lifecycle,
     /// What to ask for; its committed text is filled in when a stream is opened.
     open: Open,
+    pace: Pace,
     committed: CommittedText,
     state: State,
     rejoin: Backoff,
@@ -77,17 +81,37 @@ pub(crate) struct Proposal {
     /// The drafter ends the reply behind it.
     pub(crate) ends_with: Option<EndRole>,
     pub(crate) timings: DraftTimings,
+    /// From asking for the block to having it.
+    latency: Duration,
+    /// Tokens of the whole block.
+    drafted: usize,
+}
+
+/// A pass of the target.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pass {
+    /// Rows of this session.
+    pub(crate) rows: usize,
+    /// Rows of all sessions.
+    pub(crate) batch_rows: usize,
+    pub(crate) took: Duration,
 }
 
 impl DraftingPeer {
     /// For one reply. Begins to open a stream, if the plan wants one; that goes on in [`DraftingPeer::during`].
-    pub(crate) fn new(drafters: &Drafters, lifecycle: &Lifecycle, plan: &Plan) -> Self {
+    pub(crate) fn new(
+        drafters: &Drafters,
+        costs: &Costs,
+        lifecycle: &Lifecycle,
+        plan: &Plan,
+    ) -> Self {
         let soon = State::Absent(FallbackReason::NoDrafter, Some(Instant::now()));
         let mut peer = Self {
             drafters: drafters.clone(),
             lifecycle: lifecycle.clone(),
             state: if plan.speculates { soon } else { State::Off },
             open: plan.open.clone(),
+            pace: Pace::new(plan, costs.clone()),
             committed: CommittedText::default(),
             rejoin: Backoff::new(FIRST_REJOIN, LAST_REJOIN),
             is_worth_rejoining: false,
@@ -129,17 +153,29 @@ impl DraftingPeer {
                 Next::Lost(Loss::new(FallbackReason::Failed, text))
             }
             State::Opening(_) => return Err(FallbackReason::Opening),
+            State::Open(_) if self.pace.next() == 0 => return Err(FallbackReason::Paused),
             State::Open(stream) => stream.take(&self.committed, &mut self.stale_blocks).await,
         };
         match taken {
             Next::Block(proposal) => {
                 self.rejoin.reset();
                 self.is_worth_rejoining = true;
+                self.pace
+                    .delivered(proposal.drafted, proposal.timings.compute, proposal.latency);
                 Ok(proposal)
             }
             Next::Nothing(why) => Err(why),
             Next::Lost(loss) => Err(self.lose(&loss)),
         }
+    }
+
+    /// Learns from a round that the reply goes on after: how much of the block stands, and what its pass took.
+    pub(crate) fn learn(&mut self, block: &Block, kept_bytes: u32, pass: Pass) {
+        let outcome = block.outcome(kept_bytes);
+        if let (State::Open(stream), Some(outcome)) = (&self.state, outcome) {
+            stream.judged(outcome.drafted, outcome.stood);
+        }
+        self.pace.learn(outcome, pass);
     }
 
     /// Tells the drafter how the reply goes on: the first `kept` bytes of the last proposal, then `appended`.
@@ -153,6 +189,7 @@ impl DraftingPeer {
             .and_then(|()| self.committed.append(appended));
         let told = match (&mut self.state, both) {
             (State::Open(stream), Ok(())) => {
+                stream.aim(self.pace.next());
                 stream.tell(&self.committed, kept.len() as u32, appended)
             }
             // A reply longer than any drafter may be told of goes on without one.
@@ -234,7 +271,10 @@ impl DraftingPeer {
             return;
         }
         match self.drafters.lease(&self.open.method) {
-            Ok(lease) => self.state = State::Opening(Box::new(self.begin(lease))),
+            Ok(lease) => {
+                self.pace.begin(lease.experience());
+                self.state = State::Opening(Box::new(self.begin(lease)));
+            }
             Err(why) => self.state = State::Absent(why, Some(self.next_attempt())),
         }
     }
@@ -242,6 +282,7 @@ impl DraftingPeer {
     fn begin(&self, lease: Lease) -> Opening {
         let open = Open {
             committed: self.committed.bytes().to_vec(),
+            first_block_tokens: Some(self.pace.next().max(1) as u32),
             ..self.open.clone()
         };
         let mut client = lease.client();

@@ -39,6 +39,8 @@ pub(crate) struct Plan {
     pub(crate) open: Open,
     /// Proxies of a round at most.
     pub(crate) block_length: usize,
+    /// Whether blocks are as long as pays, rather than always as long as they may be.
+    pub(crate) adapts_length: bool,
     pub(crate) include_rounds: bool,
 }
 
@@ -86,8 +88,16 @@ impl Plan {
                 credit: 1 + serving.draft_ahead,
                 expected_fingerprint: None,
                 accepts_trees: false,
+                first_block_tokens: None,
             },
             block_length: block_length as usize,
+            adapts_length: !matches!(
+                request.speculation,
+                Speculation::Auto {
+                    block_tokens: Some(_),
+                    ..
+                }
+            ),
             include_rounds: request.include_rounds,
             request_id,
             method,
@@ -267,10 +277,10 @@ mod tests {
             ("speculation.method is greedy at", |r| {
                 r.speculation = asks("greedy");
             }),
-            ("speculation.block_tokens is 9", |r| {
+            ("speculation.block_tokens is 17", |r| {
                 r.speculation = Speculation::Auto {
                     method: None,
-                    block_tokens: Some(9),
+                    block_tokens: Some(17),
                 };
             }),
         ];

@@ -10,6 +10,7 @@ use tracing::{Instrument as _, Span, info_span};
 use super::{
     block::Block,
     decider::{Decision, End},
+    drafting_peer::Pass,
     ledger::Entry,
     session::{Session, lock},
 };
@@ -42,6 +43,14 @@ impl Session {
         let (passed, alignment, align) = self.verify(&block).await?;
 
         let decision = &passed.value;
+        if decision.end.is_none() {
+            let pass = Pass {
+                rows: 1 + block.proxies.tokens.len(),
+                batch_rows: passed.batch_rows,
+                took: passed.compute,
+            };
+            self.peer.learn(&block, decision.verdict.kept_bytes, pass);
+        }
         let pieces = self.commit(&block, decision);
         let mut info = round_info(self.ledger.rounds() + 1, &block, decision);
         info.timings = RoundTimings {

@@ -206,10 +206,15 @@ impl Whole {
 
 /// A request for ASCII: the ids of the tiny model begin with the 256 bytes, and those behind ASCII are ruled out, so that a
 /// drafter of a test can tell the reply's bytes from its text.
+///
+/// A pass of the tiny model costs less than any drafter's block, so the length is not left to what pays.
 pub(crate) fn request(temperature: f32, seed: u64) -> Generate {
     Generate {
         logit_bias: (128..256).map(|id| (id, -100.0)).collect(),
-
+        speculation: Speculation::Auto {
+            method: None,
+            block_tokens: Some(8),
+        },
         max_tokens: Some(60),
         seed: Some(seed),
         sampling: Sampling {

@@ -303,7 +303,7 @@ async fn description_tells_model_methods_limits_and_drafters() {
             described.limits.max_tokens,
             described.limits.max_block_tokens
         ),
-        (1000, 8)
+        (1000, 16)
     );
     assert_eq!(described.drafters[0].address, drafter.address);
     assert_eq!(described.drafters[0].model.as_deref(), Some("oracle"));

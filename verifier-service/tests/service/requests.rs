@@ -57,7 +57,7 @@ const BAD_FIELDS: [(&str, Change); 15] = [
         r.speculation = speculation(None, Some(0));
     }),
     ("speculation.block_tokens", |r| {
-        r.speculation = speculation(None, Some(9));
+        r.speculation = speculation(None, Some(17));
     }),
 ];
 

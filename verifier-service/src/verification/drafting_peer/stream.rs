@@ -37,6 +37,7 @@ pub(super) struct Stream {
     verdicts: Verdicts,
     blocks: Blocks,
     credit: u64,
+    /// Tokens of the block that was asked for last; 0 for none.
     block_tokens: u32,
     /// Never more than twice the credit.
     arrived: VecDeque<Arrival>,
@@ -159,7 +160,7 @@ impl Stream {
             verdicts,
             blocks,
             credit: opened.credit.into(),
-            block_tokens: open.max_block_tokens,
+            block_tokens: open.first_block_tokens.unwrap_or(open.max_block_tokens),
             arrived: VecDeque::new(),
             looked_at: 0,
             answered: 0,
@@ -213,7 +214,7 @@ impl Stream {
             if self.is_overdue || dropped >= STALE_A_ROUND {
                 return self.go_without(why);
             }
-            let deadline = self.due_since + self.lease.patience();
+            let deadline = self.due_since + self.lease.patience(self.block_tokens);
             match timeout_at(deadline.into(), self.receive()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(loss)) => return Next::Lost(loss),
@@ -224,6 +225,16 @@ impl Stream {
                 }
             }
         }
+    }
+
+    /// Tokens of the block that the next verdict asks for; 0 for none.
+    pub(super) fn aim(&mut self, tokens: usize) {
+        self.block_tokens = tokens as u32;
+    }
+
+    /// Of so many draft tokens that were verified the first `stood` stand.
+    pub(super) fn judged(&self, drafted: usize, stood: usize) {
+        self.lease.judged(drafted, stood);
     }
 
     /// Tells what became of the reply: so many bytes of the last proposal kept, then `appended`.
@@ -316,7 +327,8 @@ impl Stream {
             return Err(why);
         }
         self.fruitless = 0;
-        self.lease.delivered(latency);
+        let (tokens, compute) = (block.token_ends.len(), block.timings.compute);
+        self.lease.delivered(tokens, compute, latency);
         let text = rest.unwrap_or_default().to_vec();
         let skipped = (block.text.len() - text.len()) as u32;
         let ends = block.token_ends.iter().filter(|end| **end > skipped);
@@ -324,6 +336,8 @@ impl Stream {
             token_ends: ends.map(|end| end - skipped).collect(),
             ends_with: block.ends_with,
             timings: block.timings,
+            latency,
+            drafted: tokens,
             text,
         })
     }

@@ -1,0 +1,320 @@
+//! How much to draft: the block length that commits the most tokens a second, nothing included.
+//!
+//! ```text
+//! goodput(g) = (1 + tokens that stand(g)) / (wait(g) + verify(rows(g)))        g = 0, 1, 2, …
+//! ```
+//!
+//! The estimates are measured: how far blocks stand by position, how long a block of g tokens is
+//! waited for, what a pass of so many rows costs. Goodput as the measure after SmartSpec (arXiv
+//! 2406.14066); ours because no one there has a wait, and because chances differ by position: a draft
+//! misses its first token far oftener than one that follows three right ones.
+//!
+//! Pure: durations come in, a length goes out, and the caller owns the clock.
+
+use std::time::Duration;
+
+/// First position of each class of positions that share a chance; the last class has no end.
+const CLASSES: [usize; 8] = [1, 2, 3, 4, 6, 9, 13, 17];
+/// What a block leaves of the weight of those before it: about twenty blocks are remembered.
+const MEMORY: f64 = 0.95;
+/// The same for a block that only asks whether things have changed.
+const PROBE_MEMORY: f64 = 0.7;
+/// Blocks that a chance is worth before any was seen at its position: it then equals that of all positions.
+const CLASS_PRIOR: f64 = 2.0;
+/// Trials, and those of them that stand, before anything was seen at all.
+const PRIOR: (f64, f64) = (2.0, 1.2);
+/// Most trials that the experience of others is worth to a session that begins.
+const INHERITED: f64 = 12.0;
+/// What a further row costs in rows, where nothing is measured.
+const ROW: f64 = 0.15;
+/// Weight of a new duration in a mean.
+const GAIN: f64 = 0.125;
+/// Another length must be better than this many times what the present one gives.
+const BETTER: f64 = 1.02;
+/// Drafting begins again where it gives so many times what plain decoding gives.
+const WORTH: f64 = 1.05;
+/// Trials to be seen before drafting is given up: the first few may be bad luck.
+const EVIDENCE: f64 = 6.0;
+/// Draft tokens of a probe.
+const PROBE: usize = 2;
+/// What probes may cost, as a part of plain decoding.
+const PROBE_SHARE: f64 = 0.02;
+/// Least and most plain rounds between probes.
+const PROBE_ROUNDS: (f64, f64) = (8.0, 512.0);
+
+/// How far blocks stand: chances by position that a draft token stands if all before it do.
+#[derive(Clone, Debug, Default)]
+pub struct Survival {
+    trials: [f64; CLASSES.len()],
+    stood: [f64; CLASSES.len()],
+}
+
+/// What a forward pass of the target costs by its rows.
+#[derive(Clone, Debug, Default)]
+pub struct VerifyCost {
+    /// Smoothed seconds of a pass of so many rows and one; zero where none was seen.
+    seconds: Vec<f64>,
+}
+
+/// How long blocks are waited for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DraftCost {
+    /// Smoothed seconds that the drafter computes for a token.
+    token: f64,
+    /// Smoothed seconds from asking for a block to having it, and the tokens of such a block.
+    latency: f64,
+    tokens: f64,
+}
+
+/// What a block came to.
+#[derive(Clone, Copy, Debug)]
+pub struct Outcome {
+    /// Draft tokens that were verified.
+    pub drafted: usize,
+    /// Of those, tokens that stand in full.
+    pub stood: usize,
+    /// Proxies that were verified.
+    pub proxies: usize,
+}
+
+/// The block length of one session.
+#[derive(Clone, Debug)]
+pub struct Length {
+    survival: Survival,
+    draft: DraftCost,
+    longest: usize,
+    current: usize,
+    /// Proxies for each draft token.
+    proxies_a_token: f64,
+    /// Rows of others in a pass.
+    others: f64,
+    pause: Option<Pause>,
+}
+
+/// Nothing is drafted.
+#[derive(Clone, Copy, Debug)]
+struct Pause {
+    /// Plain rounds until the next probe.
+    left: f64,
+    /// Plain rounds before the last one.
+    interval: f64,
+    is_probing: bool,
+}
+
+fn class(position: usize) -> usize {
+    CLASSES.partition_point(|first| *first <= position) - 1
+}
+
+fn smooth(mean: &mut f64, latest: f64) {
+    *mean = if *mean > 0.0 {
+        *mean + GAIN * (latest - *mean)
+    } else {
+        latest
+    };
+}
+
+impl Survival {
+    /// Counts a block: its first `stood` of `drafted` tokens stand.
+    pub fn observe(&mut self, drafted: usize, stood: usize) {
+        self.observe_with(drafted, stood, MEMORY);
+    }
+
+    fn observe_with(&mut self, drafted: usize, stood: usize, memory: f64) {
+        for weight in self.trials.iter_mut().chain(&mut self.stood) {
+            *weight *= memory;
+        }
+        for position in 1..=stood.min(drafted) {
+            self.trials[class(position)] += 1.0;
+            self.stood[class(position)] += 1.0;
+        }
+        if stood < drafted {
+            self.trials[class(stood + 1)] += 1.0;
+        }
+    }
+
+    /// The same chances, trusted no more than a beginner should trust the experience of others.
+    #[must_use]
+    pub fn inherited(&self) -> Self {
+        let scale = (INHERITED / self.evidence()).min(1.0);
+        let scaled = |weights: &[f64; CLASSES.len()]| weights.map(|weight| weight * scale);
+        Self {
+            trials: scaled(&self.trials),
+            stood: scaled(&self.stood),
+        }
+    }
+
+    fn evidence(&self) -> f64 {
+        self.trials.iter().sum()
+    }
+
+    /// The chance that the token at `position`, counted from 1, stands if all before it do.
+    pub fn chance(&self, position: usize) -> f64 {
+        let stood: f64 = self.stood.iter().sum();
+        let all = (stood + PRIOR.1) / (self.evidence() + PRIOR.0);
+        let class = class(position.max(1));
+        (self.stood[class] + CLASS_PRIOR * all) / (self.trials[class] + CLASS_PRIOR)
+    }
+}
+
+impl VerifyCost {
+    /// Counts a pass.
+    pub fn observe(&mut self, rows: usize, took: Duration) {
+        if rows == 0 || rows > 1024 {
+            return;
+        }
+        if self.seconds.len() < rows {
+            self.seconds.resize(rows, 0.0);
+        }
+        smooth(&mut self.seconds[rows - 1], took.as_secs_f64());
+    }
+
+    /// Seconds of a pass of so many rows; between sizes that were seen, on the line between them. 1 before
+    /// any was seen, for one row.
+    pub fn predict(&self, rows: f64) -> f64 {
+        let rows = rows.max(1.0);
+        let seen = self.seconds.iter().enumerate();
+        let seen = seen.filter(|(_, seconds)| **seconds > 0.0);
+        let (mut below, mut above) = (None, None);
+        for (index, seconds) in seen {
+            let point = ((index + 1) as f64, *seconds);
+            if point.0 <= rows {
+                below = Some(point);
+            } else if above.is_none() {
+                above = Some(point);
+            }
+        }
+        let line = |(at, seconds): (f64, f64)| {
+            let one_row = seconds / (1.0 + ROW * (at - 1.0));
+            one_row * (1.0 + ROW * (rows - 1.0))
+        };
+        match (below, above) {
+            (Some(below), Some(above)) => {
+                let part = (rows - below.0) / (above.0 - below.0);
+                below.1 + part * (above.1 - below.1)
+            }
+            (Some(only), None) | (None, Some(only)) => line(only),
+            (None, None) => line((1.0, 1.0)),
+        }
+    }
+}
+
+impl DraftCost {
+    /// Counts a block: its tokens, the drafter's own time for them, and the time from asking to having it.
+    pub fn observe(&mut self, tokens: usize, compute: Duration, latency: Duration) {
+        if tokens == 0 {
+            return;
+        }
+        let size = tokens as f64;
+        smooth(&mut self.token, compute.as_secs_f64() / size);
+        // A block that was there before it was asked for has no latency, which is a latency all the same.
+        smooth(&mut self.latency, latency.as_secs_f64().max(1e-9));
+        smooth(&mut self.tokens, size);
+    }
+
+    /// Seconds that a block of so many tokens is waited for; none before anything was measured.
+    pub fn wait(&self, tokens: usize) -> f64 {
+        (self.latency + (tokens as f64 - self.tokens) * self.token).max(0.0)
+    }
+}
+
+impl Length {
+    /// For a session whose blocks have at most `longest` tokens, beginning with what is known of its drafter.
+    pub fn new(longest: usize, survival: Survival, draft: DraftCost, verify: &VerifyCost) -> Self {
+        let mut length = Self {
+            survival,
+            draft,
+            longest,
+            current: longest.min(4),
+            proxies_a_token: 1.0,
+            others: 0.0,
+            pause: None,
+        };
+        length.choose(verify);
+        // The first block costs little, since it is drafted while the prompt is read: it may as well tell something.
+        if let Some(pause) = &mut length.pause {
+            pause.is_probing = true;
+        }
+        length
+    }
+
+    /// Draft tokens of the next block; 0 for a plain round.
+    pub fn current(&self) -> usize {
+        match self.pause {
+            Some(Pause { is_probing, .. }) if !is_probing => 0,
+            Some(_) => PROBE.min(self.longest),
+            None => self.current,
+        }
+    }
+
+    /// Counts how long a block took to come.
+    pub fn delivered(&mut self, tokens: usize, compute: Duration, latency: Duration) {
+        self.draft.observe(tokens, compute, latency);
+    }
+
+    /// Counts a round, a plain one where nothing was drafted, and settles the next length. `others` are the
+    /// rows that other sessions had in its pass.
+    pub fn observe(&mut self, outcome: Option<Outcome>, others: usize, verify: &VerifyCost) {
+        self.others += GAIN * (others as f64 - self.others);
+        if let Some(outcome) = outcome.filter(|outcome| outcome.drafted > 0) {
+            let memory = self.pause.map_or(MEMORY, |_| PROBE_MEMORY);
+            self.survival
+                .observe_with(outcome.drafted, outcome.stood, memory);
+            let ratio = outcome.proxies as f64 / outcome.drafted as f64;
+            self.proxies_a_token += GAIN * (ratio - self.proxies_a_token);
+            if let Some(pause) = &mut self.pause {
+                pause.is_probing = false;
+                let grow = if outcome.stood > 0 { 1.0 } else { 2.0 };
+                pause.interval = (pause.interval * grow).min(PROBE_ROUNDS.1);
+                pause.left = pause.interval;
+            }
+            self.choose(verify);
+        } else if let Some(pause) = &mut self.pause {
+            pause.left -= 1.0;
+            pause.is_probing = pause.left <= 0.0;
+        } else {
+            // No block came. What drafting is worth has not changed, what a pass costs may have.
+            self.choose(verify);
+        }
+    }
+
+    fn choose(&mut self, verify: &VerifyCost) {
+        let plain = 1.0 / verify.predict(self.others + 1.0);
+        let (mut best, mut best_goodput, mut current_goodput) = (1, 0.0, 0.0);
+        let (mut reaches, mut stands) = (1.0, 0.0);
+        for tokens in 1..=self.longest {
+            reaches *= self.survival.chance(tokens);
+            stands += reaches;
+            let rows = self.others + 1.0 + self.proxies_a_token * tokens as f64;
+            let seconds = self.draft.wait(tokens) + verify.predict(rows);
+            let goodput = (1.0 + self.proxies_a_token * stands) / seconds;
+            if tokens == self.current {
+                current_goodput = goodput;
+            }
+            if goodput > best_goodput {
+                (best, best_goodput) = (tokens, goodput);
+            }
+        }
+        if best_goodput > BETTER * current_goodput {
+            self.current = best;
+        }
+        match self.pause {
+            None if best_goodput < plain && self.survival.evidence() >= EVIDENCE => {
+                let extra = self.draft.wait(PROBE)
+                    + verify.predict(self.others + 1.0 + PROBE as f64)
+                    - 1.0 / plain;
+                let interval = extra * plain / PROBE_SHARE;
+                let interval = interval.clamp(PROBE_ROUNDS.0, PROBE_ROUNDS.1);
+                self.pause = Some(Pause {
+                    left: interval,
+                    interval,
+                    is_probing: false,
+                });
+            }
+            Some(_) if best_goodput > WORTH * plain => self.pause = None,
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,136 @@
+use super::*;
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+
+/// Costs of a target that takes 50 ms for a row and 8 ms for each further one.
+fn costs() -> VerifyCost {
+    let mut cost = VerifyCost::default();
+    for rows in 1..=17_u32 {
+        cost.observe(rows as usize, MILLISECOND * (50 + 8 * (rows - 1)));
+    }
+    cost
+}
+
+/// Runs rounds against a drafter of which so many tokens stand each time, and that takes so long for a
+/// token and for a round trip. Gives the lengths used and the time of all rounds by that of plain ones.
+fn run(
+    rounds: usize,
+    stands: impl Fn(usize) -> usize,
+    token: Duration,
+    trip: Duration,
+) -> (Vec<usize>, f64) {
+    let verify = costs();
+    let mut length = Length::new(16, Survival::default(), DraftCost::default(), &verify);
+    let (mut lengths, mut seconds, mut tokens) = (Vec::new(), 0.0, 0.0);
+    for round in 0..rounds {
+        let drafted = length.current();
+        lengths.push(drafted);
+        let stood = stands(round).min(drafted);
+        seconds += verify.predict(1.0 + drafted as f64);
+        tokens += 1.0 + stood as f64;
+        let outcome = (drafted > 0).then(|| {
+            let compute = token * drafted as u32;
+            seconds += (compute + trip).as_secs_f64();
+            length.delivered(drafted, compute, compute + trip);
+            Outcome {
+                drafted,
+                stood,
+                proxies: drafted,
+            }
+        });
+        length.observe(outcome, 0, &verify);
+    }
+    (lengths, tokens * verify.predict(1.0) / seconds)
+}
+
+#[test]
+fn drafter_that_is_always_right_gets_the_longest_blocks() {
+    let (lengths, speedup) = run(200, |_| 99, 7 * MILLISECOND, MILLISECOND);
+    assert_eq!(lengths.last(), Some(&16));
+    assert!(speedup > 2.5, "{speedup}");
+}
+
+#[test]
+fn drafter_that_is_never_right_costs_next_to_nothing() {
+    for trip in [0, 10, 50, 100] {
+        let (lengths, speedup) = run(600, |_| 0, 7 * MILLISECOND, trip * MILLISECOND);
+        assert!(speedup > 0.96, "round trip of {trip} ms: {speedup}");
+        let probes = lengths[100..].iter().filter(|length| **length > 0).count();
+        assert!((1..30).contains(&probes), "{probes}");
+    }
+}
+
+#[test]
+fn drafter_that_is_right_half_the_time_gets_short_blocks() {
+    let half = |round: usize| [0, 3, 0, 1, 0, 6, 1, 0][round % 8];
+    let (lengths, speedup) = run(400, half, 7 * MILLISECOND, MILLISECOND);
+    let late = &lengths[100..];
+    assert!(late.iter().all(|length| *length <= 6), "{late:?}");
+    assert!(speedup > 1.0, "{speedup} {lengths:?}");
+}
+
+#[test]
+fn drafting_begins_again_when_the_drafter_is_of_use_again() {
+    let (lengths, _) = run(
+        400,
+        |round| if round < 60 { 0 } else { 99 },
+        7 * MILLISECOND,
+        MILLISECOND,
+    );
+    assert!(lengths[40..60].contains(&0));
+    assert!(lengths[300..].iter().all(|length| *length > 4));
+}
+
+#[test]
+fn far_drafter_is_asked_for_more_at_a_time() {
+    let stands = |round: usize| [4, 12, 6, 16][round % 4];
+    let near = run(200, stands, MILLISECOND, MILLISECOND).0[199];
+    let far = run(200, stands, MILLISECOND, 100 * MILLISECOND).0[199];
+    assert!(far >= near && far > 4, "{near} {far}");
+}
+
+#[test]
+fn experience_of_others_is_where_a_session_begins() {
+    let mut survival = Survival::default();
+    for _ in 0..50 {
+        survival.observe(4, 0);
+    }
+    let verify = costs();
+    let mut draft = DraftCost::default();
+    draft.observe(4, 28 * MILLISECOND, 30 * MILLISECOND);
+    let mut length = Length::new(16, survival.inherited(), draft, &verify);
+    // The first block asks whether it is still so.
+    assert_eq!(length.current(), PROBE);
+    let missed = Outcome {
+        drafted: PROBE,
+        stood: 0,
+        proxies: PROBE,
+    };
+    length.observe(Some(missed), 0, &verify);
+    assert_eq!(length.current(), 0);
+}
+
+#[test]
+fn chances_follow_the_position() {
+    let mut survival = Survival::default();
+    for round in 0..100 {
+        // Every other block misses at once, the others never.
+        survival.observe(8, if round % 2 == 0 { 0 } else { 8 });
+    }
+    assert!((survival.chance(1) - 0.5).abs() < 0.1);
+    assert!(survival.chance(4) > 0.9);
+}
+
+#[test]
+fn costs_between_measured_sizes_lie_on_a_line() {
+    let mut cost = VerifyCost::default();
+    assert!(cost.predict(1.0) > 0.0);
+    cost.observe(1, 50 * MILLISECOND);
+    assert!(cost.predict(5.0) > cost.predict(1.0));
+    cost.observe(9, 130 * MILLISECOND);
+    assert!((cost.predict(5.0) - 0.090).abs() < 1e-9);
+    // Absurd sizes cost no memory.
+    cost.observe(usize::MAX, MILLISECOND);
+    cost.observe(0, MILLISECOND);
+    assert!((cost.predict(1.0) - 0.050).abs() < 1e-9);
+}

@@ -1,0 +1,84 @@
+//! How long the next block shall be: what the request says, or what has paid.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use alignment::goodput::{Length, Outcome, VerifyCost};
+
+use super::Pass;
+use crate::{drafters::Experience, verification::plan::Plan};
+
+/// What passes of the target cost, as all sessions have measured it. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Costs(Arc<Mutex<VerifyCost>>);
+
+/// The block length of one session.
+#[derive(Debug)]
+pub(super) struct Pace {
+    costs: Costs,
+    longest: usize,
+    by: By,
+}
+
+#[derive(Debug)]
+enum By {
+    /// Each block has as many tokens as blocks may have.
+    Request,
+    Goodput(Box<Length>),
+}
+
+impl Costs {
+    fn lock(&self) -> MutexGuard<'_, VerifyCost> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pace {
+    pub(super) fn new(plan: &Plan, costs: Costs) -> Self {
+        let mut pace = Self {
+            costs,
+            longest: plan.block_length,
+            by: By::Request,
+        };
+        if plan.adapts_length {
+            pace.by = By::Goodput(Box::new(pace.length(Experience::default())));
+        }
+        pace
+    }
+
+    fn length(&self, experience: Experience) -> Length {
+        let Experience { survival, cost } = experience;
+        Length::new(self.longest, survival, cost, &self.costs.lock())
+    }
+
+    /// There is another drafter, of which so much is known.
+    pub(super) fn begin(&mut self, experience: Experience) {
+        if matches!(self.by, By::Goodput(_)) {
+            self.by = By::Goodput(Box::new(self.length(experience)));
+        }
+    }
+
+    /// Draft tokens of the next block; 0: the next round is plain.
+    pub(super) fn next(&self) -> usize {
+        match &self.by {
+            By::Request => self.longest,
+            By::Goodput(length) => length.current(),
+        }
+    }
+
+    pub(super) fn delivered(&mut self, tokens: usize, compute: Duration, latency: Duration) {
+        if let By::Goodput(length) = &mut self.by {
+            length.delivered(tokens, compute, latency);
+        }
+    }
+
+    pub(super) fn learn(&mut self, outcome: Option<Outcome>, pass: Pass) {
+        let mut costs = self.costs.lock();
+        costs.observe(pass.batch_rows, pass.took);
+        if let By::Goodput(length) = &mut self.by {
+            length.observe(outcome, pass.batch_rows - pass.rows, &costs);
+        }
+    }
+}
