@@ -8,25 +8,83 @@
 //! Symbols: d of k draft texts, t of m proxy texts, w the half width of the band.
 //!
 //! ```text
-//! cost(i,j) = Levenshtein(d_i, t_j), both without space markers
+//! cost(i,j) = distance of d_i and t_j
 //! C(i,j)    = cost(i,j) + min(C(i-1,j-1), C(i-1,j), C(i,j-1))     where |i-j| <= w
 //! ```
 
-mod levenshtein;
+mod distance;
+mod matrix;
 
 use std::fmt;
 
 use crate::aligned::Alignment;
-use levenshtein::Levenshtein;
+use matrix::Matrix;
 
-/// Limits of the search.
+/// The choices that the method leaves open. The default is the paper's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Half width of the band, in tokens; widened to |k - m| where that is more, because the last
-    /// tokens could not meet otherwise. The paper's choice is 8.
-    pub band: usize,
+    /// How unlike two texts are.
+    pub distance: Distance,
+    /// Which cells are looked at.
+    pub band: Band,
+    /// Which of several cheapest paths is taken.
+    pub ties: Ties,
+    /// What texts are compared.
+    pub markers: Markers,
     /// Longest text of one token, in bytes. A cell costs its square at worst.
     pub longest_text: usize,
+}
+
+/// How unlike two texts are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Distance {
+    /// The least number of bytes to insert, delete or replace (Levenshtein, 1966). The paper's choice.
+    #[default]
+    Levenshtein,
+    /// The same divided by the length of the longer text, so that a long token weighs no more than a
+    /// short one: exact where both have at most 16 bytes, else rounded to 1/720720.
+    NormalisedLevenshtein,
+    /// 0 for equal texts and 1 for others.
+    Equality,
+}
+
+/// Which cells are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Band {
+    /// Those at most this far off the diagonal, in tokens; widened to |k - m| where that is more,
+    /// because the last tokens could not meet otherwise. The paper's choice is 8.
+    Width(usize),
+    /// All: time and memory are the product of the two lengths.
+    Unbounded,
+}
+
+/// The order of preference among equally cheap steps of the back-trace. Up is one draft token back,
+/// left one proxy back, the diagonal both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ties {
+    /// The paper's choice.
+    #[default]
+    DiagonalUpLeft,
+    /// Proxies go back before draft tokens.
+    DiagonalLeftUp,
+    /// The diagonal second.
+    UpDiagonalLeft,
+    /// The diagonal last: groups as large as they come.
+    UpLeftDiagonal,
+    /// The diagonal second, proxies first.
+    LeftDiagonalUp,
+    /// The diagonal last, proxies first.
+    LeftUpDiagonal,
+}
+
+/// What becomes of the space markers at the ends of a text: ` `, `▁` and `Ġ`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Markers {
+    /// They go, unless nothing would stay ([`strip_markers`]). The paper's choice.
+    #[default]
+    Strip,
+    /// They are compared as they are.
+    Keep,
 }
 
 /// Why two lists cannot be aligned by their texts.
@@ -46,17 +104,21 @@ pub enum Error {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            band: 8,
+            distance: Distance::default(),
+            band: Band::Width(8),
+            ties: Ties::default(),
+            markers: Markers::default(),
             longest_text: 512,
         }
     }
 }
 
-/// Aligns by the cheapest warping path inside the band; among equals the back-trace prefers the
-/// diagonal, then up (one draft token back), then left (one proxy back).
+/// Aligns by the cheapest warping path inside the band.
 ///
-/// Time O(w · max(k, m)) cells, each at most the product of its two lengths; memory k·(2w + 1) bytes
-/// and two rows of the band. Texts are exact token bytes, or pieces with their `▁` or `Ġ` markers.
+/// Time O(w · max(k, m)) cells; one of texts of up to 64 bytes takes O(|t|) steps of bit-parallel
+/// arithmetic, one of longer texts the product of their lengths. Memory k · min(2w + 1, m) bytes for
+/// the steps, 8m for a row of costs, and nothing per cell. Texts are exact token bytes, or pieces with
+/// their `▁` or `Ġ` markers.
 pub fn align(
     draft_texts: &[&[u8]],
     proxy_texts: &[&[u8]],
@@ -74,9 +136,10 @@ pub fn align(
     if k == 0 {
         return Ok(Alignment::default());
     }
-    let band = options.band.max(k.abs_diff(m)).min(k.max(m));
-    let steps = Steps::fill(&strip_all(draft_texts), &strip_all(proxy_texts), band);
-    Ok(Alignment::of_path(steps.path(k, m)))
+    let draft = options.markers.apply(draft_texts);
+    let proxies = options.markers.apply(proxy_texts);
+    let matrix = Matrix::fill(&draft, &proxies, options);
+    Ok(Alignment::of_path(matrix.path()))
 }
 
 /// A text without its space markers; unchanged if nothing would stay, as with runs of spaces.
@@ -92,75 +155,12 @@ pub fn strip_markers(text: &[u8]) -> &[u8] {
     if stripped.is_empty() { text } else { stripped }
 }
 
-fn strip_all<'a>(texts: &[&'a [u8]]) -> Vec<&'a [u8]> {
-    texts.iter().map(|text| strip_markers(text)).collect()
-}
-
-/// Where the cheapest path to a cell comes from.
-#[derive(Clone, Copy)]
-enum Step {
-    Diagonal,
-    Up,
-    Left,
-}
-
-/// The step into each cell of the band: row i holds the columns i-w to i+w.
-struct Steps {
-    band: usize,
-    cells: Vec<Step>,
-}
-
-impl Steps {
-    fn fill(draft: &[&[u8]], proxies: &[&[u8]], band: usize) -> Self {
-        const UNREACHED: u64 = u64::MAX;
-        let width = 2 * band + 1;
-        let mut cells = vec![Step::Diagonal; draft.len() * width];
-        // One slot more than the band, for the cell above its right end.
-        let mut above = vec![UNREACHED; width + 1];
-        let mut row = above.clone();
-        let mut distance = Levenshtein::default();
-        for (i, text) in draft.iter().enumerate() {
-            row.fill(UNREACHED);
-            let columns = i.saturating_sub(band)..proxies.len().min(i + band + 1);
-            for j in columns {
-                let slot = j + band - i;
-                let left = if slot > 0 { row[slot - 1] } else { UNREACHED };
-                // The row above is one column to the left, so the diagonal has the same slot.
-                let (step, before) = cheapest(above[slot], above[slot + 1], left);
-                let before = if (i, j) == (0, 0) { 0 } else { before };
-                row[slot] = before.saturating_add(distance.between(text, proxies[j]));
-                cells[i * width + slot] = step;
-            }
-            std::mem::swap(&mut above, &mut row);
+impl Markers {
+    fn apply<'a>(self, texts: &[&'a [u8]]) -> Vec<&'a [u8]> {
+        match self {
+            Self::Strip => texts.iter().map(|text| strip_markers(text)).collect(),
+            Self::Keep => texts.to_vec(),
         }
-        Self { band, cells }
-    }
-
-    /// The path from (0, 0) to the last token of both lists.
-    fn path(&self, k: usize, m: usize) -> Vec<(usize, usize)> {
-        let width = 2 * self.band + 1;
-        let (mut i, mut j) = (k - 1, m - 1);
-        let mut path = vec![(i, j)];
-        while (i, j) != (0, 0) {
-            match self.cells[i * width + j + self.band - i] {
-                Step::Diagonal => (i, j) = (i - 1, j - 1),
-                Step::Up => i -= 1,
-                Step::Left => j -= 1,
-            }
-            path.push((i, j));
-        }
-        path.reverse();
-        path
-    }
-}
-
-fn cheapest(diagonal: u64, up: u64, left: u64) -> (Step, u64) {
-    if diagonal <= up && diagonal <= left {
-        (Step::Diagonal, diagonal)
-    } else if up <= left {
-        (Step::Up, up)
-    } else {
-        (Step::Left, left)
     }
 }
 

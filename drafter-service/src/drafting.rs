@@ -55,7 +55,7 @@ impl Drafter {
     pub(crate) fn describe(&self) -> Description {
         let info = self.engine.info();
         let limits = self.serving.limits;
-        let methods = Method::ALL.map(|method| model::Method {
+        let methods = Method::SERVED.map(|method| model::Method {
             name: method.name().to_owned(),
             lossless: method.is_lossless(),
             needs_laws: false,

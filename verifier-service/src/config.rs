@@ -186,7 +186,7 @@ fn method(name: &str) -> Result<Option<Method>, ConfigError> {
         return Ok(None);
     }
     let known = "auto, greedy, coupled or point_mass";
-    name.parse()
+    Method::served(name)
         .map(Some)
         .map_err(|_| out_of_range("--method", name, known))
 }

@@ -110,7 +110,7 @@ impl Verifier {
         Description {
             build: Build::of(NAME, VERSION),
             model: self.describe_model(),
-            methods: Method::ALL.map(method).to_vec(),
+            methods: Method::SERVED.map(method).to_vec(),
             limits: Limits {
                 max_sessions: self.admission.limit() as u32,
                 max_tokens: self.serving.max_tokens,

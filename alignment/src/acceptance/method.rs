@@ -4,14 +4,13 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Law, coupled, greedy, point_mass, sample};
+use super::{Law, SparseLaw, coupled, greedy, point_mass, rejection, sample, token_timing};
 use crate::TargetToken;
 use crate::noise::Position;
 
 /// How a block is accepted.
 ///
-/// More will come (methods that need the draft's law on the wire), so matches outside this crate keep
-/// an arm for the rest.
+/// More may come, so matches outside this crate keep an arm for the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Method {
@@ -25,6 +24,54 @@ pub enum Method {
     /// any drafter that does not know the seed; the text depends on the proposals. The drafter
     /// proposes its most probable token, whatever the temperature.
     PointMass,
+    /// Speculative sampling where both models have one vocabulary. The drafter draws from a sparse law
+    /// and sends the ids drawn and that law.
+    Standard,
+    /// Token-level intersection: the drafter draws from its law restricted to the tokens that both
+    /// vocabularies share ([`super::TokenMap::shared`]), and sends the ids drawn and that law, which
+    /// becomes one over target tokens by [`super::intersection`].
+    Tli,
+    /// A fixed map spells each draft token in target tokens, and each of these is judged by its own law
+    /// given those ahead of it ([`super::conditional`]). The drafter draws from a sparse law over tokens
+    /// that the map spells, and sends the ids drawn and that law.
+    PathConditional,
+    /// TokenTiming as published: one scalar for each proxy, by warping ([`super::transfer`]). Biased, so
+    /// only for requests that allow it. The drafter sends the ids drawn and a probability of each.
+    TokenTiming,
+}
+
+/// What a method keeps of plain decoding with the target alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Losslessness {
+    /// The text itself: for one seed the same as without speculation, whatever the drafter does.
+    SameText,
+    /// The law of the text, as far as the drafter keeps to the contract of the method's variant; the
+    /// text depends on what was proposed.
+    SameLaw,
+    /// Nothing: the law of the text is another.
+    No,
+}
+
+/// A proposal and what is known of how it came about.
+#[derive(Clone, Copy, Debug)]
+pub struct Proposal<'a> {
+    /// The proxy.
+    pub token: TargetToken,
+    /// What it was drawn from.
+    pub drawn: Drawn<'a>,
+}
+
+/// How a proposal came about, as far as the drafter says. For one session and method it is the same
+/// kind at every position, or depends on nothing but what was fixed before the draw: a drafter free to
+/// choose after it could bias the text.
+#[derive(Clone, Copy, Debug)]
+pub enum Drawn<'a> {
+    /// Nothing is known, or all of it is revealed.
+    Somehow,
+    /// Drawn from this law over target tokens.
+    From(SparseLaw<'a>),
+    /// The scalar carried over to it, in (0, 1].
+    Scalar(f64),
 }
 
 /// A name that is no method's.
@@ -36,7 +83,18 @@ pub struct UnknownMethod {
 
 impl Method {
     /// Every method there is.
-    pub const ALL: [Self; 3] = [Self::Greedy, Self::Coupled, Self::PointMass];
+    pub const ALL: [Self; 7] = [
+        Self::Greedy,
+        Self::Coupled,
+        Self::PointMass,
+        Self::Standard,
+        Self::Tli,
+        Self::PathConditional,
+        Self::TokenTiming,
+    ];
+
+    /// The methods that the services offer: those that need no more than the draft's bytes.
+    pub const SERVED: [Self; 3] = [Self::Greedy, Self::Coupled, Self::PointMass];
 
     /// The name, as configuration and wire spell it.
     pub fn name(self) -> &'static str {
@@ -44,17 +102,55 @@ impl Method {
             Self::Greedy => "greedy",
             Self::Coupled => "coupled",
             Self::PointMass => "point_mass",
+            Self::Standard => "standard",
+            Self::Tli => "tli",
+            Self::PathConditional => "path_conditional",
+            Self::TokenTiming => "token_timing",
+        }
+    }
+
+    /// The method of this name, if the services offer it.
+    pub fn served(name: &str) -> Result<Self, UnknownMethod> {
+        let method: Self = name.parse()?;
+        let offered = Self::SERVED.contains(&method);
+        offered
+            .then_some(method)
+            .ok_or_else(|| UnknownMethod::new(name))
+    }
+
+    /// What it keeps of plain decoding, used as its variant says.
+    pub fn losslessness(self) -> Losslessness {
+        match self {
+            Self::Greedy | Self::Coupled => Losslessness::SameText,
+            Self::PointMass | Self::Standard | Self::Tli | Self::PathConditional => {
+                Losslessness::SameLaw
+            }
+            Self::TokenTiming => Losslessness::No,
         }
     }
 
     /// Whether what is emitted follows the target's law exactly, used as its variant says.
     pub fn is_lossless(self) -> bool {
-        match self {
-            Self::Greedy | Self::Coupled | Self::PointMass => true,
-        }
+        self.losslessness() != Losslessness::No
     }
 
-    /// What the target emits at one position, where `proposed` is the proxy there or none. `bytes`
+    /// Whether the drafter has to send the law that each token was drawn from.
+    pub fn needs_laws(self) -> bool {
+        matches!(self, Self::Standard | Self::Tli | Self::PathConditional)
+    }
+
+    /// Whether the drafter has to send the probability that it gave each token.
+    pub fn needs_scalars(self) -> bool {
+        self == Self::TokenTiming
+    }
+
+    /// Whether the drafter has to send its token ids, not only their bytes.
+    pub fn needs_ids(self) -> bool {
+        self.needs_laws() || self.needs_scalars()
+    }
+
+    /// What the target emits at one position, where `proposed` is the proxy there or none, and nothing
+    /// else is known of it; so methods that judge by laws or scalars act as `point_mass`. `bytes`
     /// gives a token's exact bytes and its rank among tokens with equal bytes.
     pub fn choose<'b>(
         self,
@@ -63,11 +159,54 @@ impl Method {
         noise: &Position,
         bytes: impl Fn(u32) -> (&'b [u8], u32),
     ) -> TargetToken {
-        TargetToken(match (self, proposed) {
+        let drawn = Drawn::Somehow;
+        let proposal = proposed.map(|token| Proposal { token, drawn });
+        self.choose_against(law, proposal, noise, bytes)
+    }
+
+    /// What the target emits at one position, where `proposal` is the proxy there, if any, and what it
+    /// was drawn from. A kind of evidence that the method does not judge by is left aside, and without
+    /// its own kind it acts as `point_mass`: exact, whatever proposed. O(n) as its rule.
+    pub fn choose_against<'b>(
+        self,
+        law: &Law<'_>,
+        proposal: Option<Proposal<'_>>,
+        noise: &Position,
+        bytes: impl Fn(u32) -> (&'b [u8], u32),
+    ) -> TargetToken {
+        let token = match (self, proposal) {
             (Self::Greedy, _) => greedy(law),
             (Self::Coupled, _) => coupled(law, 1.0, noise, bytes),
-            (Self::PointMass, Some(TargetToken(proposed))) => point_mass(law, proposed, noise),
-            (Self::PointMass, None) => sample(law, noise),
+            (_, None) => sample(law, noise),
+            (_, Some(proposal)) => {
+                let proposed = proposal.token.0;
+                match proposal.drawn {
+                    Drawn::From(r) if self.needs_laws() => rejection(law, proposed, &r, noise),
+                    Drawn::Scalar(q) if self.needs_scalars() => {
+                        token_timing(law, proposed, q, noise)
+                    }
+                    _ => point_mass(law, proposed, noise),
+                }
+            }
+        };
+        TargetToken(token)
+    }
+}
+
+impl UnknownMethod {
+    fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Losslessness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::SameText => "same text",
+            Self::SameLaw => "same law",
+            Self::No => "no",
         })
     }
 }
@@ -83,9 +222,7 @@ impl FromStr for Method {
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         let found = Self::ALL.into_iter().find(|method| method.name() == name);
-        found.ok_or_else(|| UnknownMethod {
-            name: name.to_owned(),
-        })
+        found.ok_or_else(|| UnknownMethod::new(name))
     }
 }
 
@@ -113,7 +250,7 @@ mod tests {
     fn names_come_back_from_what_is_displayed() {
         for method in Method::ALL {
             assert_eq!(method.to_string().parse(), Ok(method));
-            assert!(method.is_lossless());
+            assert_eq!(method.is_lossless(), method != Method::TokenTiming);
         }
     }
 
@@ -122,7 +259,22 @@ mod tests {
         let refused = "typical".parse::<Method>().unwrap_err();
         assert_eq!(
             refused.to_string(),
-            "unknown acceptance method \"typical\", expected one of greedy, coupled, point_mass"
+            "unknown acceptance method \"typical\", expected one of greedy, coupled, point_mass, \
+             standard, tli, path_conditional, token_timing"
         );
+    }
+
+    #[test]
+    fn services_take_names_of_what_they_offer_alone() {
+        assert_eq!(Method::served("coupled"), Ok(Method::Coupled));
+        assert_eq!(Method::served("tli"), Err(UnknownMethod::new("tli")));
+        assert!(Method::SERVED.iter().all(|method| !method.needs_ids()));
+    }
+
+    #[test]
+    fn only_methods_that_look_past_the_proposal_keep_the_text_itself() {
+        let same_text = |method: &Method| method.losslessness() == Losslessness::SameText;
+        let keeping: Vec<Method> = Method::ALL.into_iter().filter(same_text).collect();
+        assert_eq!(keeping, [Method::Greedy, Method::Coupled]);
     }
 }

@@ -5,36 +5,52 @@ use proptest::prelude::*;
 use super::*;
 use crate::aligned::Alignment;
 
-/// The definition, without scratch or short cuts.
-fn plain_distance(a: &[u8], b: &[u8]) -> u64 {
-    let (Some((x, a_rest)), Some((y, b_rest))) = (a.split_first(), b.split_first()) else {
-        return (a.len() + b.len()) as u64;
-    };
-    let replaced = plain_distance(a_rest, b_rest) + u64::from(x != y);
-    let deleted = plain_distance(a_rest, b) + 1;
-    let inserted = plain_distance(a, b_rest) + 1;
-    replaced.min(deleted).min(inserted)
+const TIES: [Ties; 6] = [
+    Ties::DiagonalUpLeft,
+    Ties::DiagonalLeftUp,
+    Ties::UpDiagonalLeft,
+    Ties::UpLeftDiagonal,
+    Ties::LeftDiagonalUp,
+    Ties::LeftUpDiagonal,
+];
+const DISTANCES: [Distance; 3] = [
+    Distance::Levenshtein,
+    Distance::NormalisedLevenshtein,
+    Distance::Equality,
+];
+
+/// (draft, proxy) of a cell.
+type Cell = (usize, usize);
+
+/// Steps back in the order of preference that the name of the variant says.
+fn steps_back(ties: Ties) -> [Cell; 3] {
+    let (diagonal, up, left) = ((1, 1), (1, 0), (0, 1));
+    match ties {
+        Ties::DiagonalUpLeft => [diagonal, up, left],
+        Ties::DiagonalLeftUp => [diagonal, left, up],
+        Ties::UpDiagonalLeft => [up, diagonal, left],
+        Ties::UpLeftDiagonal => [up, left, diagonal],
+        Ties::LeftDiagonalUp => [left, diagonal, up],
+        Ties::LeftUpDiagonal => [left, up, diagonal],
+    }
 }
 
-/// The cheapest path to (i, j) inside the band, by trying all of them; among equals the one whose
-/// last step is diagonal, then up, then left, and so on backwards.
+/// The cheapest path to (i, j) inside the band, by trying all of them; among equals the one whose last
+/// step is preferred, and so on backwards.
 fn brute_force(
     costs: &[Vec<u64>],
-    band: usize,
-    (i, j): (usize, usize),
-) -> Option<(u64, Vec<(usize, usize)>)> {
+    (band, ties): (usize, Ties),
+    (i, j): Cell,
+) -> Option<(u64, Vec<Cell>)> {
     if i.abs_diff(j) > band {
         return None;
     }
-    let came_from = [
-        (i.checked_sub(1), j.checked_sub(1)),
-        (i.checked_sub(1), Some(j)),
-        (Some(i), j.checked_sub(1)),
-    ];
-    let mut best: Option<(u64, Vec<(usize, usize)>)> = ((i, j) == (0, 0)).then(|| (0, Vec::new()));
-    for step in came_from {
-        let (Some(i), Some(j)) = step else { continue };
-        let Some((cost, path)) = brute_force(costs, band, (i, j)) else {
+    let mut best: Option<(u64, Vec<Cell>)> = ((i, j) == (0, 0)).then(|| (0, Vec::new()));
+    for (up, left) in steps_back(ties) {
+        let (Some(i), Some(j)) = (i.checked_sub(up), j.checked_sub(left)) else {
+            continue;
+        };
+        let Some((cost, path)) = brute_force(costs, (band, ties), (i, j)) else {
             continue;
         };
         if best.as_ref().is_none_or(|(least, _)| cost < *least) {
@@ -47,27 +63,36 @@ fn brute_force(
     })
 }
 
-fn check_against_brute_force(draft: &[&[u8]], proxies: &[&[u8]], band: usize) {
-    let costs: Vec<Vec<u64>> = draft
-        .iter()
-        .map(|d| {
-            let row = proxies.iter();
-            row.map(|t| plain_distance(strip_markers(d), strip_markers(t)))
-                .collect()
-        })
-        .collect();
-    let widened = band.max(draft.len().abs_diff(proxies.len()));
-    let last = (draft.len() - 1, proxies.len() - 1);
-    let (_, path) = brute_force(&costs, widened, last).unwrap();
-    let options = Options {
-        band,
-        ..Options::default()
+fn check_against_brute_force(draft: &[&[u8]], proxies: &[&[u8]], options: &Options) {
+    let draft_texts = options.markers.apply(draft);
+    let proxy_texts = options.markers.apply(proxies);
+    let row = |text: &&[u8]| {
+        let mut distances = distance::Distances::new(options.distance);
+        distances.prepare(text);
+        proxy_texts
+            .iter()
+            .map(|proxy| distances.to(proxy))
+            .collect()
     };
+    let costs: Vec<Vec<u64>> = draft_texts.iter().map(row).collect();
+    let band = match options.band {
+        Band::Width(width) => width.max(draft.len().abs_diff(proxies.len())),
+        Band::Unbounded => usize::MAX,
+    };
+    let last = (draft.len() - 1, proxies.len() - 1);
+    let (_, path) = brute_force(&costs, (band, options.ties), last).unwrap();
     assert_eq!(
-        align(draft, proxies, &options),
+        align(draft, proxies, options),
         Ok(Alignment::of_path(path)),
-        "{draft:?} {proxies:?} band {band}"
+        "{draft:?} {proxies:?} {options:?}"
     );
+}
+
+fn banded(width: usize) -> Options {
+    Options {
+        band: Band::Width(width),
+        ..Options::default()
+    }
 }
 
 /// Every list of `len` texts.
@@ -93,7 +118,7 @@ fn warping_equals_brute_force_on_every_small_input() {
         for draft in lists(&texts, k) {
             for proxies in lists(&texts, m) {
                 for band in 0..=2 {
-                    check_against_brute_force(&draft, &proxies, band);
+                    check_against_brute_force(&draft, &proxies, &banded(band));
                 }
             }
         }
@@ -142,33 +167,63 @@ fn empty_lists_align_only_with_each_other() {
 fn band_wider_than_both_lists_changes_nothing() {
     let draft: Vec<&[u8]> = vec![b"fn", b" rev", b"erse", b"("];
     let proxies: Vec<&[u8]> = vec![b"fn", b" re", b"verse", b"(", b"s"];
-    let with = |band| {
+    let unbounded = Options {
+        band: Band::Unbounded,
+        ..Options::default()
+    };
+    let expected = align(&draft, &proxies, &unbounded);
+    for width in [5, 6, usize::MAX] {
+        assert_eq!(align(&draft, &proxies, &banded(width)), expected);
+    }
+}
+
+#[test]
+fn kept_markers_count_in_the_distance() {
+    let (draft, proxies): ([&[u8]; 2], [&[u8]; 3]) = ([b"a", b" a"], [b"a", b" a", b" a"]);
+    let with = |markers| {
         let options = Options {
-            band,
+            markers,
             ..Options::default()
         };
-        align(&draft, &proxies, &options)
+        align(&draft, &proxies, &options).unwrap().to_string()
     };
-    assert_eq!(with(5), with(usize::MAX / 4));
+    assert_eq!(with(Markers::Strip), "0:0-1 1:2");
+    assert_eq!(with(Markers::Keep), "0:0 1:1-2");
+}
+
+#[test]
+fn order_of_ties_decides_between_equal_paths() {
+    let (draft, proxies): ([&[u8]; 2], [&[u8]; 2]) = ([b"a", b"a"], [b"a", b"a"]);
+    let with = |ties| {
+        let options = Options {
+            ties,
+            ..Options::default()
+        };
+        align(&draft, &proxies, &options).unwrap().to_string()
+    };
+    assert_eq!(with(Ties::DiagonalUpLeft), "0:0 1:1");
+    assert_eq!(with(Ties::UpLeftDiagonal), "0-1:0-1");
 }
 
 proptest! {
     #[test]
-    fn distance_equals_its_definition(a in "[abc]{0,6}", b in "[abc]{0,6}") {
-        let mut distance = Levenshtein::default();
-        distance.between(b"scratch of", b"another call");
-        let found = distance.between(a.as_bytes(), b.as_bytes());
-        prop_assert_eq!(found, plain_distance(a.as_bytes(), b.as_bytes()));
-    }
-
-    #[test]
     fn warping_equals_brute_force_on_longer_lists(
         draft in proptest::collection::vec("[ab ]{1,3}", 1..6),
         proxies in proptest::collection::vec("[ab ]{1,3}", 1..6),
-        band in 0_usize..6,
+        band in proptest::option::of(0_usize..6),
+        distance in proptest::sample::select(&DISTANCES[..]),
+        ties in proptest::sample::select(&TIES[..]),
+        strip: bool,
     ) {
         let draft: Vec<&[u8]> = draft.iter().map(String::as_bytes).collect();
         let proxies: Vec<&[u8]> = proxies.iter().map(String::as_bytes).collect();
-        check_against_brute_force(&draft, &proxies, band);
+        let options = Options {
+            distance,
+            ties,
+            band: band.map_or(Band::Unbounded, Band::Width),
+            markers: if strip { Markers::Strip } else { Markers::Keep },
+            ..Options::default()
+        };
+        check_against_brute_force(&draft, &proxies, &options);
     }
 }

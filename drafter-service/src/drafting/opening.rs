@@ -85,9 +85,9 @@ impl Drafter {
 
     /// Checks what needs no model, and makes the rules of drafting of it.
     fn plan(&self, open: &Open) -> Result<Plan, DraftError> {
-        let method = open.method.parse().map_err(|_| DraftError::Method {
+        let method = Method::served(&open.method).map_err(|_| DraftError::Method {
             method: open.method.clone(),
-            supported: Method::ALL.map(Method::name).join(", "),
+            supported: Method::SERVED.map(Method::name).join(", "),
         })?;
         let actual = self.fingerprint();
         if let Some(expected) = open

@@ -180,9 +180,9 @@ fn method(request: &Generate, default: Option<Method>) -> Result<(Method, String
     let unfit = |method| method == Method::Greedy && temperature > 0.0;
     match (method, default) {
         (Some(name), _) => {
-            let method = name.parse().map_err(|_| GenerateError::Method {
+            let method = Method::served(name).map_err(|_| GenerateError::Method {
                 method: name.clone(),
-                supported: Method::ALL.map(Method::name).join(", "),
+                supported: Method::SERVED.map(Method::name).join(", "),
             })?;
             if unfit(method) {
                 let found = format!("greedy at temperature {temperature}");

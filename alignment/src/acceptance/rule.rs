@@ -1,0 +1,159 @@
+//! The rules that accept or replace one proposal, as exact numbers apart from the randomness that
+//! carries them out.
+//!
+//! All of them have one form. Something is *taken* off the target's law, the proposal is accepted with
+//! min(1, `target_prob`(x)/taken(x)), and a rejection samples norm(max(0, `target_prob` - taken)). What
+//! is taken makes the difference: the law of the proposal, all of one token, or some scalar of one token.
+//!
+//! The first two are exact by one argument. Let F be whatever is fixed before the proposal x is drawn
+//! and r the law of x given F. With taken = r the token emitted given F follows `target_prob`; with F =
+//! everything, r has all mass on x. A scalar that is neither is no law of x, and the result is biased.
+
+use super::{ACCEPT, Law, RESIDUAL, SparseLaw, invert, sample};
+use crate::noise::Position;
+
+/// What one position does with one proposal: how probably it is accepted, and what replaces it.
+#[derive(Clone, Debug)]
+pub struct Rule<'a> {
+    law: Law<'a>,
+    proposed: u32,
+    taken: Taken<'a>,
+    /// Mass of the proposed token, before normalising.
+    here: f64,
+    /// Mass of all tokens, before normalising. Dividing by it instead of trusting that it is 1 costs no
+    /// exactness to rounding of the law, and makes acceptance certain where nothing else has mass.
+    total: f64,
+    /// Mass of all tokens but the proposed, before normalising.
+    others: f64,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Taken<'a> {
+    /// This much of the proposed token, nothing of the others.
+    OfProposed(f64),
+    /// A law.
+    Law(SparseLaw<'a>),
+}
+
+impl<'a> Rule<'a> {
+    /// The rule of [`super::point_mass`]. O(n).
+    pub fn point_mass(law: &Law<'a>, proposed: u32) -> Self {
+        Self::new(law, proposed, Taken::OfProposed(1.0))
+    }
+
+    /// The rule of [`super::rejection`]. O(n).
+    pub fn rejection(law: &Law<'a>, proposed: u32, proposal: &SparseLaw<'a>) -> Self {
+        let taken = if proposal.contains(proposed) {
+            Taken::Law(*proposal)
+        } else {
+            Taken::OfProposed(1.0)
+        };
+        Self::new(law, proposed, taken)
+    }
+
+    /// The rule of [`super::token_timing`]; a scalar outside (0, 1] counts as 1. O(n).
+    pub fn token_timing(law: &Law<'a>, proposed: u32, scalar: f64) -> Self {
+        let usable = scalar > 0.0 && scalar <= 1.0;
+        Self::new(
+            law,
+            proposed,
+            Taken::OfProposed(if usable { scalar } else { 1.0 }),
+        )
+    }
+
+    /// The probability with which the proposal is accepted. O(log s).
+    pub fn acceptance(&self) -> f64 {
+        if self.here > 0.0 {
+            let taken = match self.taken {
+                Taken::OfProposed(scalar) => scalar,
+                Taken::Law(proposal) => proposal.probability(self.proposed),
+            };
+            (self.here / (taken * self.total)).min(1.0)
+        } else {
+            0.0
+        }
+    }
+
+    /// The law of the token emitted, over the ids of the target's law with mass, in their order. Exact
+    /// but for rounding; for enumeration, since it allocates. O(n log s).
+    pub fn emitted(&self) -> Vec<(u32, f64)> {
+        let residual = self.residual_mass();
+        let accepted = if residual > 0.0 || self.here <= 0.0 {
+            self.acceptance()
+        } else {
+            1.0
+        };
+        let replaced = 1.0 - accepted;
+        let masses = self.law.masses().zip(self.residual());
+        let emitted = masses.map(|((id, mass), (_, left))| {
+            let instead = if residual > 0.0 {
+                left / residual
+            } else {
+                mass / self.total
+            };
+            let kept = if id == self.proposed { accepted } else { 0.0 };
+            (id, kept + replaced * instead)
+        });
+        emitted.collect()
+    }
+
+    /// The token emitted. Reads the law again after a rejection only.
+    pub(super) fn emit(&self, noise: &Position) -> u32 {
+        if noise.uniform(ACCEPT) < self.acceptance() {
+            return self.proposed;
+        }
+        let mass = noise.uniform(RESIDUAL) * self.residual_mass();
+        if let Some(id) = invert(self.residual(), mass) {
+            return id;
+        }
+        // Nothing is left to replace the proposal with: the laws are equal, and rejections rounding.
+        if self.here > 0.0 {
+            self.proposed
+        } else {
+            sample(&self.law, noise)
+        }
+    }
+
+    fn new(law: &Law<'a>, proposed: u32, taken: Taken<'a>) -> Self {
+        let (mut here, mut others) = (0.0, 0.0);
+        for (id, mass) in law.masses() {
+            if id == proposed {
+                here += mass;
+            } else {
+                others += mass;
+            }
+        }
+        Self {
+            law: *law,
+            proposed,
+            taken,
+            here,
+            others,
+            total: here + others,
+        }
+    }
+
+    /// The normaliser of the residual, in the units of the law's masses.
+    fn residual_mass(&self) -> f64 {
+        match self.taken {
+            Taken::OfProposed(scalar) => self.others + (self.here - scalar * self.total).max(0.0),
+            Taken::Law(_) => self.residual().map(|(_, mass)| mass).sum(),
+        }
+    }
+
+    /// max(0, `target_prob` - taken) by id, in the units of the law's masses.
+    fn residual(&self) -> impl Iterator<Item = (u32, f64)> {
+        let mut cursor = match self.taken {
+            Taken::OfProposed(_) => None,
+            Taken::Law(proposal) => Some(proposal.cursor()),
+        };
+        self.law.masses().map(move |(id, mass)| {
+            let taken = match (&mut cursor, self.taken) {
+                (Some(cursor), _) => cursor.probability(id),
+                (None, Taken::OfProposed(scalar)) if id == self.proposed => scalar,
+                (None, _) => 0.0,
+            };
+            (id, (mass - taken * self.total).max(0.0))
+        })
+    }
+}

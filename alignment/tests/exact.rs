@@ -1,0 +1,157 @@
+//! Losslessness by enumeration: every block that a draft can draw, every outcome of the round over it,
+//! and the law of the text that comes of it, against plain decoding.
+
+#[path = "exact/instance.rs"]
+mod instance;
+
+use alignment::acceptance::{PathLaw, Rule, string_level};
+use instance::{Instance, Judge, OwnedLaw, Target, Texts, total_variation};
+use proptest::prelude::*;
+
+const EXACT: f64 = 1e-12;
+
+fn instance() -> impl Strategy<Value = Instance> {
+    let word = || "[ab]{1,3}".prop_map(String::into_bytes);
+    let draft = proptest::collection::vec(word(), 2..5);
+    let target = proptest::collection::vec(word(), 0..4);
+    (draft, target, any::<u64>()).prop_map(|(mut draft, target, seed)| {
+        draft.push(Vec::new());
+        let singles = [b"a".to_vec(), b"b".to_vec()];
+        let mut tokens: Vec<Vec<u8>> = singles.into_iter().chain(target).collect();
+        tokens.push(Vec::new());
+        let target = Target { tokens };
+        Instance {
+            draft,
+            target,
+            seed,
+        }
+    })
+}
+
+fn check_lossless(instance: &Instance, judge: Judge) {
+    let found = instance.speculative(judge, 2, 3);
+    let off = total_variation(&found, &instance.plain(3));
+    assert!(off < EXACT, "{judge:?} is off by {off}: {instance:?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn path_conditional_keeps_the_law_of_the_text(instance in instance()) {
+        check_lossless(&instance, Judge::PathConditional);
+    }
+
+    #[test]
+    fn tli_keeps_the_law_of_the_text(instance in instance()) {
+        check_lossless(&instance, Judge::Tli);
+    }
+
+    #[test]
+    fn point_mass_keeps_the_law_of_the_text(instance in instance()) {
+        check_lossless(&instance, Judge::PointMass);
+    }
+
+    #[test]
+    fn standard_keeps_the_law_of_the_text(mut instance in instance()) {
+        instance.draft.clone_from(&instance.target.tokens);
+        check_lossless(&instance, Judge::Standard);
+    }
+
+    #[test]
+    fn string_level_keeps_the_law_of_the_first_token(
+        instance in instance(),
+        length in 1_usize..4,
+    ) {
+        let tokens: Vec<&[u8]> = instance.draft.iter().map(Vec::as_slice).collect();
+        let draft_law = |context: &[u32]| {
+            let weights = (0..tokens.len() as u32).map(|id| {
+                let at = context.iter().fold(id, |sum, id| sum * 3 + id);
+                f64::from((at * 37 + instance.seed as u32 % 1000) % 17)
+            });
+            let weights: Vec<f64> = weights.map(|w| w + 0.1).collect();
+            let total: f64 = weights.iter().sum();
+            weights.into_iter().map(|w| w / total).collect::<Vec<f64>>()
+        };
+        let target = instance.target_law(&[]);
+        let mut out = PathLaw::default();
+        let psi = string_level::first_token_law(
+            &tokens, draft_law, length, &instance.target, &mut out,
+        ).unwrap();
+        let mut emitted = Texts::new();
+        let mut open = vec![(Vec::new(), 1.0)];
+        while let Some((block, p)) = open.pop() {
+            if block.len() < length {
+                for (id, q) in draft_law(&block).into_iter().enumerate() {
+                    open.push(([block.as_slice(), &[id as u32]].concat(), p * q));
+                }
+                continue;
+            }
+            let law = match string_level::first_token(&tokens, &block, &instance.target) {
+                Some(first) => Rule::rejection(&target.law(), first, &psi).emitted(),
+                None => target.probabilities(),
+            };
+            for (id, q) in law {
+                *emitted.entry(vec![id]).or_default() += p * q;
+            }
+        }
+        let off = total_variation(&emitted, &instance.plain(1));
+        prop_assert!(off < EXACT, "{off}");
+    }
+
+    #[test]
+    fn rejection_keeps_the_law_for_any_two_laws(
+        target in proptest::collection::vec(0.0_f64..1.0, 1..7),
+        draft in proptest::collection::vec(0.0_f64..1.0, 1..7),
+    ) {
+        prop_assume!(target.iter().sum::<f64>() > 0.01 && draft.iter().sum::<f64>() > 0.01);
+        let (target, draft) = (OwnedLaw::dense(&target), OwnedLaw::dense(&draft));
+        check_rejection(&target, &draft);
+        // A law against itself leaves no residual, and nothing is rejected.
+        check_rejection(&target, &target);
+        for (id, _) in target.probabilities() {
+            let rule = Rule::rejection(&target.law(), id, &target.sparse());
+            prop_assert!(rule.acceptance() > 1.0 - EXACT);
+        }
+    }
+}
+
+/// What is emitted when proposals are drawn from `draft` and judged by it.
+fn emitted(target: &OwnedLaw, draft: &OwnedLaw) -> Texts {
+    let mut emitted = Texts::new();
+    for (proposed, p) in draft.probabilities() {
+        for (id, q) in Rule::rejection(&target.law(), proposed, &draft.sparse()).emitted() {
+            *emitted.entry(vec![id]).or_default() += p * q;
+        }
+    }
+    emitted
+}
+
+fn check_rejection(target: &OwnedLaw, draft: &OwnedLaw) {
+    let expected = target
+        .probabilities()
+        .into_iter()
+        .map(|(id, p)| (vec![id], p));
+    let off = total_variation(&emitted(target, draft), &expected.collect());
+    assert!(off < EXACT, "{off}: {target:?} {draft:?}");
+}
+
+#[test]
+fn reusing_a_scalar_over_split_tokens_is_caught() {
+    let words = |words: &[&str]| words.iter().map(|w| w.as_bytes().to_vec()).collect();
+    let worst = (0..20).map(|seed| {
+        let draft = words(&["ab", "aa", "ba", ""]);
+        let target = Target {
+            tokens: words(&["a", "b", ""]),
+        };
+        let instance = Instance {
+            draft,
+            target,
+            seed,
+        };
+        let found = instance.speculative(Judge::ReusedScalar, 1, 3);
+        total_variation(&found, &instance.plain(3))
+    });
+    let worst = worst.fold(0.0, f64::max);
+    assert!(worst > 0.1, "{worst}");
+}
