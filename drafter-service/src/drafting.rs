@@ -14,7 +14,11 @@ use std::sync::Arc;
 use alignment::acceptance::Method;
 use chassis::lifecycle::Lifecycle;
 use inference::engine::Engine;
-use proto::{drafter::Description, model};
+use proto::{
+    ProtocolError,
+    drafter::{Description, VocabularyPage, VocabularyRequest},
+    model,
+};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
@@ -80,6 +84,24 @@ impl Drafter {
             limits,
             sessions: limits.max_sessions - self.room.available_permits() as u32,
         }
+    }
+
+    /// A page of the vocabulary.
+    pub(crate) fn vocabulary(
+        &self,
+        request: VocabularyRequest,
+    ) -> Result<VocabularyPage, DraftError> {
+        let (first, size) = (request.first, self.vocabulary.size() as u32);
+        if first >= size {
+            return Err(DraftError::Field(ProtocolError::Invalid {
+                field: "first".to_owned(),
+                found: first.to_string(),
+                expected: format!("below {size}, the number of ids"),
+            }));
+        }
+        let token = |id| self.vocabulary.token(id);
+        let fingerprint = self.fingerprint();
+        Ok(VocabularyPage::of(fingerprint, size, first, token))
     }
 
     /// Whether no session may begin any more.

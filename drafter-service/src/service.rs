@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use proto::{
-    drafter::{FromDrafter, ToDrafter},
+    drafter::{FromDrafter, ToDrafter, VocabularyRequest},
     wire::drafter::v1::{
-        DescribeRequest, DescribeResponse, DraftRequest, DraftResponse, drafter_server,
+        self as wire, DescribeRequest, DescribeResponse, DraftRequest, DraftResponse,
+        drafter_server,
     },
 };
 use tokio::sync::mpsc;
@@ -44,6 +45,15 @@ impl drafter_server::Drafter for DrafterService {
         _: Request<DescribeRequest>,
     ) -> Result<Response<DescribeResponse>, Status> {
         Ok(Response::new(self.drafter.describe().into()))
+    }
+
+    async fn vocabulary(
+        &self,
+        request: Request<wire::VocabularyRequest>,
+    ) -> Result<Response<wire::VocabularyResponse>, Status> {
+        let request = VocabularyRequest::try_from(request.into_inner())?;
+        let page = self.drafter.vocabulary(request)?;
+        Ok(Response::new(page.into()))
     }
 
     async fn draft(

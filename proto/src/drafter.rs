@@ -4,11 +4,13 @@ mod block;
 mod client;
 mod description;
 mod session;
+mod vocabulary;
 
 pub use block::{Block, DraftTimings, EndRole, SparseLaw, Verdict};
 pub use client::{Blocks, Client, DraftSession, Traffic, Verdicts};
 pub use description::{Description, Limits};
 pub use session::{CloseReason, Failure, FailureCode, Open, Opened};
+pub use vocabulary::{VocabularyPage, VocabularyRequest, VocabularyTable};
 
 use crate::{
     ProtocolError, check, limits,

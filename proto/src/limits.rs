@@ -32,3 +32,11 @@ pub const MAX_STOP_BYTES: usize = 256;
 pub const MAX_LOGIT_BIASES: usize = 1024;
 /// Sharpness of a draft.
 pub const MAX_SHARPNESS: f32 = 100.0;
+/// Ids of a draft model's vocabulary.
+pub const MAX_VOCABULARY_TOKENS: u32 = 1 << 22;
+/// Bytes of all tokens of a draft model's vocabulary together.
+pub const MAX_VOCABULARY_BYTES: usize = 64 << 20;
+/// Tokens of one page of a vocabulary.
+pub const MAX_PAGE_TOKENS: u32 = 65_536;
+/// Bytes of all tokens of one page of a vocabulary together.
+pub const MAX_PAGE_BYTES: usize = 1 << 20;

@@ -5,7 +5,8 @@ use std::pin::Pin;
 use proto::{
     BaseHash, ClientError, CommittedText,
     drafter::{
-        self, Block, CloseReason, DraftTimings, FromDrafter, Open, Opened, ToDrafter, Verdict,
+        self, Block, CloseReason, DraftTimings, EndRole, FromDrafter, Open, Opened, ToDrafter,
+        Verdict, VocabularyPage,
     },
     model::{Fingerprint, Prompt, Sampling},
     verifier::{self, Chunk, Finish, FinishReason, Generate, Origin, Part, Piece, Usage},
@@ -41,6 +42,22 @@ impl Drafter for Scripted {
         _: Request<drafter_wire::DescribeRequest>,
     ) -> Result<Response<drafter_wire::DescribeResponse>, Status> {
         Ok(Response::new(drafter_wire::DescribeResponse::default()))
+    }
+
+    async fn vocabulary(
+        &self,
+        request: Request<drafter_wire::VocabularyRequest>,
+    ) -> Result<Response<drafter_wire::VocabularyResponse>, Status> {
+        let table = [(b"a".as_slice(), None), (b"", Some(EndRole::EndOfTurn))];
+        let first = request.into_inner().first;
+        let (fingerprint, size) = (Fingerprint([1; 32]), table.len() as u32);
+        // One token a page, and once they are through another tokenizer.
+        let mut page = VocabularyPage::of(fingerprint, first + 1, first, |id| table[id as usize]);
+        page.vocabulary_size = size;
+        if first > 0 && self.script.is_empty() {
+            page.fingerprint = Fingerprint([2; 32]);
+        }
+        Ok(Response::new(page.into()))
     }
 
     async fn draft(
@@ -266,6 +283,26 @@ async fn session_that_does_not_begin_with_opened_is_an_error() {
     let (mut client, _seen, _tasks) = scripted(vec![FromDrafter::Block(block(1))]).await;
     let error = client.draft(Request::new(open())).await.unwrap_err();
     assert!(matches!(error, ClientError::Protocol(_)), "{error}");
+}
+
+#[tokio::test]
+async fn vocabulary_is_put_together_from_its_pages() {
+    let (mut client, _seen, _tasks) = scripted(vec![opened()]).await;
+    let table = client.vocabulary(Request::new(())).await.unwrap();
+    assert_eq!(table.fingerprint, Fingerprint([1; 32]));
+    assert_eq!(table.tokens().collect::<Vec<_>>(), [b"a".as_slice(), b""]);
+    assert_eq!(table.end_of_turn, [1]);
+}
+
+#[tokio::test]
+async fn vocabulary_that_changes_between_pages_is_refused() {
+    let (mut client, _seen, _tasks) = scripted(Vec::new()).await;
+    let error = client.vocabulary(Request::new(())).await.unwrap_err();
+    let ClientError::Protocol(error) = error else {
+        panic!("{error}")
+    };
+    let text = error.to_string();
+    assert!(text.starts_with("tokenizer_fingerprint is 0202"), "{text}");
 }
 
 #[tokio::test]

@@ -62,6 +62,11 @@ impl DraftVocabulary {
         (self.tokenizer.token_bytes(id), rank)
     }
 
+    /// What a token spells, and the role of one that ends a reply.
+    pub(super) fn token(&self, id: u32) -> (&[u8], Option<EndRole>) {
+        (self.tokenizer.token_bytes(id), self.end_role(id))
+    }
+
     /// The role of a token after which a reply is over.
     pub(super) fn end_role(&self, id: u32) -> Option<EndRole> {
         let specials = self.tokenizer.specials();

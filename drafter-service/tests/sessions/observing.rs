@@ -41,6 +41,21 @@ async fn description_says_what_the_drafter_is() {
 }
 
 #[tokio::test]
+async fn vocabulary_is_the_tokenizers_token_by_token() {
+    let running = serve_default().await;
+    let table = running.client.clone().vocabulary(Request::new(())).await;
+    let (table, tokenizer) = (table.unwrap(), running.engine.tokenizer());
+    assert_eq!(table.fingerprint.0, tokenizer.fingerprint());
+    assert_eq!(table.size() as usize, tokenizer.vocab_size());
+    for (id, bytes) in (0..).zip(table.tokens()) {
+        assert_eq!(bytes, tokenizer.token_bytes(id), "token {id}");
+    }
+    let specials = tokenizer.specials();
+    assert_eq!(table.end_of_turn, specials.end_of_turn.as_slice());
+    assert_eq!(table.end_of_sequence, specials.eos.as_slice());
+}
+
+#[tokio::test]
 async fn health_speaks_for_the_process_and_the_service() {
     let running = serve_default().await;
     let channel = chassis::channel::lazy(&format!("http://{}", running.address)).unwrap();

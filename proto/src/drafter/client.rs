@@ -10,7 +10,10 @@ use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
 use tonic::{Request, Streaming, transport::Channel};
 
-use super::{Block, CloseReason, Description, FromDrafter, Open, Opened, ToDrafter, Verdict};
+use super::{
+    Block, CloseReason, Description, FromDrafter, Open, Opened, ToDrafter, Verdict, VocabularyPage,
+    VocabularyRequest, VocabularyTable,
+};
 use crate::{
     ClientError, ProtocolError, limits,
     wire::drafter::v1::{self as wire, drafter_client::DrafterClient},
@@ -87,6 +90,31 @@ impl Client {
         let request = request.map(|()| wire::DescribeRequest {});
         let response = self.inner.describe(request).await?.into_inner();
         Ok(Description::try_from(response)?)
+    }
+
+    /// Asks for the draft model's whole vocabulary, page by page. Each request carries the caller's metadata. A vocabulary
+    /// that changes on the way is an error; asking again is right.
+    pub async fn vocabulary(
+        &mut self,
+        request: Request<()>,
+    ) -> Result<VocabularyTable, ClientError> {
+        let (metadata, extensions, ()) = request.into_parts();
+        let mut table: Option<VocabularyTable> = None;
+        loop {
+            let first = table.as_ref().map_or(0, VocabularyTable::size);
+            let wanted = VocabularyRequest { first }.into();
+            let wanted = Request::from_parts(metadata.clone(), extensions.clone(), wanted);
+            let page = self.inner.vocabulary(wanted).await?.into_inner();
+            let page = VocabularyPage::try_from(page)?;
+            let read = match table {
+                None => VocabularyTable::begin(page)?,
+                Some(table) => table.extended(page)?,
+            };
+            if read.is_complete() {
+                return Ok(read);
+            }
+            table = Some(read);
+        }
     }
 
     /// Opens a session and waits until the drafter says that it is open. The request carries the caller's metadata.

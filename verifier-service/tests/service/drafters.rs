@@ -206,6 +206,13 @@ impl Drafter for Script {
         Ok(Response::new(description.into()))
     }
 
+    async fn vocabulary(
+        &self,
+        _: Request<wire::VocabularyRequest>,
+    ) -> Result<Response<wire::VocabularyResponse>, Status> {
+        Err(Status::unimplemented("not scripted"))
+    }
+
     async fn draft(
         &self,
         request: Request<Streaming<wire::DraftRequest>>,
