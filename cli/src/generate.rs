@@ -60,6 +60,10 @@ pub(crate) struct Args {
     #[arg(long, env = "DUET_REQUEST_METHOD", value_name = "METHOD")]
     method: Option<String>,
 
+    /// Allow a method that is not lossless: the text then follows another law than the target's
+    #[arg(long, env = "DUET_REQUEST_ALLOW_LOSSY")]
+    allow_lossy: bool,
+
     /// Draft tokens of a block; the verifier chooses when it is not given
     #[arg(long, env = "DUET_REQUEST_BLOCK_LENGTH", value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(1..))]
     block_length: Option<u32>,
@@ -122,6 +126,7 @@ impl Args {
             Mode::Auto => Speculation::Auto {
                 method: self.method.clone(),
                 block_tokens: self.block_length,
+                allow_lossy: self.allow_lossy,
             },
         };
         Ok(request)

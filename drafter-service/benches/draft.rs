@@ -121,6 +121,7 @@ fn open(method: &str, sampling: Sampling) -> Open {
         expected_fingerprint: None,
         accepts_trees: false,
         first_block_tokens: None,
+        drawable: Vec::new(),
     }
 }
 

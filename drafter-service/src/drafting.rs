@@ -59,10 +59,10 @@ impl Drafter {
     pub(crate) fn describe(&self) -> Description {
         let info = self.engine.info();
         let limits = self.serving.limits;
-        let methods = Method::SERVED.map(|method| model::Method {
+        let methods = Method::ALL.map(|method| model::Method {
             name: method.name().to_owned(),
             lossless: method.is_lossless(),
-            needs_laws: false,
+            needs_laws: method.needs_laws(),
         });
         Description {
             build: model::Build::of(NAME, VERSION),

@@ -40,3 +40,5 @@ pub const MAX_VOCABULARY_BYTES: usize = 64 << 20;
 pub const MAX_PAGE_TOKENS: u32 = 65_536;
 /// Bytes of all tokens of one page of a vocabulary together.
 pub const MAX_PAGE_BYTES: usize = 1 << 20;
+/// Bytes of the set of tokens that may be drawn.
+pub const MAX_DRAWABLE_BYTES: usize = 512 << 10;

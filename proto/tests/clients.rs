@@ -163,6 +163,7 @@ fn open() -> Open {
         expected_fingerprint: None,
         accepts_trees: false,
         first_block_tokens: None,
+        drawable: Vec::new(),
     }
 }
 
@@ -186,7 +187,7 @@ fn block(round: u64) -> Block {
         token_ends: vec![4],
         ends_with: None,
         parents: Vec::new(),
-        laws: Vec::new(),
+        draws: Vec::new(),
         timings: DraftTimings::default(),
     }
 }

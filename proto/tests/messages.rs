@@ -6,8 +6,8 @@ use prost::Message as _;
 use proto::{
     BaseHash, CommittedText, ProtocolError,
     drafter::{
-        Block, CloseReason, DraftTimings, EndRole, Failure, FailureCode, FromDrafter, Open, Opened,
-        SparseLaw, ToDrafter, Verdict,
+        Block, CloseReason, DraftTimings, Draw, EndRole, Failure, FailureCode, FromDrafter, Open,
+        Opened, SparseLaw, ToDrafter, Verdict,
     },
     limits,
     model::{Fingerprint, Message, Prompt, Role, Sampling},
@@ -51,6 +51,7 @@ fn open() -> Open {
         expected_fingerprint: Some(Fingerprint([7; 32])),
         accepts_trees: false,
         first_block_tokens: Some(4),
+        drawable: Vec::new(),
     }
 }
 
@@ -63,14 +64,19 @@ fn block() -> Block {
         token_ends: vec![2, 7],
         ends_with: None,
         parents: Vec::new(),
-        laws: vec![
-            SparseLaw {
-                ids: vec![3],
-                log_probs: vec![0.0],
+        draws: vec![
+            Draw {
+                id: 3,
+                log_prob: 0.0,
+                law: None,
             },
-            SparseLaw {
-                ids: vec![1, 9],
-                log_probs: vec![-0.25, -1.5],
+            Draw {
+                id: 9,
+                log_prob: -1.5,
+                law: Some(SparseLaw {
+                    ids: vec![1, 9],
+                    log_probs: vec![-0.25, -1.5],
+                }),
             },
         ],
         timings: DraftTimings {
@@ -131,13 +137,13 @@ fn messages_from_the_drafter_survive_the_wire() {
     let end_only = Block {
         text: Vec::new(),
         token_ends: Vec::new(),
-        laws: Vec::new(),
+        draws: Vec::new(),
         ends_with: Some(EndRole::EndOfTurn),
         ..block()
     };
     let tree = Block {
         parents: vec![0, 0],
-        laws: Vec::new(),
+        draws: Vec::new(),
         ..block()
     };
     let messages = [
@@ -178,6 +184,7 @@ fn request_for_a_reply_survives_the_wire() {
         Speculation::Auto {
             method: Some("point_mass".to_owned()),
             block_tokens: Some(8),
+            allow_lossy: false,
         },
     ] {
         request.speculation = speculation;
@@ -404,21 +411,30 @@ fn bad_fields_of_a_block_are_refused_by_name() {
         b.parents = vec![0, 0];
         b.ends_with = 1;
     });
-    check("laws", |b| b.laws.truncate(1));
-    check("laws[1].ids", |b| b.laws[1].ids = vec![9, 1]);
-    check("laws[1].ids", |b| b.laws[1] = drafter::SparseLaw::default());
-    check("laws[0].log_probs", |b| b.laws[0].log_probs = vec![0.1]);
-    check("laws[0].log_probs", |b| {
-        b.laws[0].log_probs = vec![f32::NEG_INFINITY];
+    check("draws", |b| b.draws.truncate(1));
+    check("draws", |b| b.ends_with = 1);
+    check("draws[0].log_prob", |b| b.draws[0].log_prob = f32::NAN);
+    check("draws[0].log_prob", |b| b.draws[0].log_prob = 0.1);
+    check("draws[1].law.ids", |b| law(b).ids = vec![9, 1]);
+    check("draws[1].law.ids", |b| {
+        *law(b) = drafter::SparseLaw::default();
     });
-    check("laws[0].log_probs", |b| b.laws[0].log_probs.clear());
-    check("laws", |b| {
+    check("draws[1].law.log_probs", |b| law(b).log_probs[0] = 0.1);
+    check("draws[1].law.log_probs", |b| {
+        law(b).log_probs[0] = f32::NEG_INFINITY;
+    });
+    check("draws[1].law.log_probs", |b| law(b).log_probs.clear());
+    check("draws", |b| {
         let ids: Vec<u32> = (0..=limits::MAX_LAW_ENTRIES as u32).collect();
-        b.laws[0] = drafter::SparseLaw {
+        *law(b) = drafter::SparseLaw {
             log_probs: vec![-9.0; ids.len()],
             ids,
         };
     });
+}
+
+fn law(block: &mut drafter::Block) -> &mut drafter::SparseLaw {
+    block.draws[1].law.get_or_insert_default()
 }
 
 #[test]

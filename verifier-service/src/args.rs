@@ -126,7 +126,8 @@ pub struct SpeculationArgs {
         env = "DUET_METHOD",
         value_name = "METHOD",
         default_value = "auto",
-        help = "Acceptance method where a request names none: auto, greedy, coupled or point_mass"
+        help = "Acceptance method where a request names none: auto, greedy, coupled, point_mass, standard, \
+                tli or path_conditional"
     )]
     pub method: String,
 

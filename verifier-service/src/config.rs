@@ -185,10 +185,17 @@ fn method(name: &str) -> Result<Option<Method>, ConfigError> {
     if name == "auto" {
         return Ok(None);
     }
-    let known = "auto, greedy, coupled or point_mass";
-    Method::served(name)
+    let lossless: Vec<&str> = Method::ALL
+        .into_iter()
+        .filter(|method| method.is_lossless())
+        .map(Method::name)
+        .collect();
+    // What changes the text's law is for requests to ask for, not for whoever runs the service.
+    let method = name.parse::<Method>().ok().filter(|m| m.is_lossless());
+    let known = || format!("auto or one of {}", lossless.join(", "));
+    method
         .map(Some)
-        .map_err(|_| out_of_range("--method", name, known))
+        .ok_or_else(|| out_of_range("--method", name, &known()))
 }
 
 fn deadline(least: Duration, most: Duration) -> Result<deadline::Options, ConfigError> {

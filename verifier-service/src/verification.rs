@@ -3,6 +3,7 @@
 mod block;
 mod decider;
 mod drafting_peer;
+mod evidence;
 mod ledger;
 mod plan;
 mod reply_text;
@@ -26,7 +27,7 @@ use proto::{
 
 use crate::{
     NAME, VERSION, admission::Admission, config::Serving, drafters::Drafters, error::GenerateError,
-    metrics::Metrics, target::Target,
+    lexicon::Lexicons, metrics::Metrics, target::Target,
 };
 use drafting_peer::Costs;
 use plan::Plan;
@@ -39,6 +40,7 @@ pub(crate) struct Verifier {
     serving: Serving,
     drafters: Drafters,
     costs: Costs,
+    lexicons: Lexicons,
     admission: Admission,
     metrics: Metrics,
     lifecycle: Lifecycle,
@@ -61,8 +63,10 @@ impl Verifier {
     ) -> Result<Self, AddressError> {
         let drafters = Drafters::new(&serving.drafters, serving.deadline)?;
         drafters.probe(&lifecycle);
+        let target = Arc::new(Target::new(engine));
         Ok(Self {
-            target: Arc::new(Target::new(engine)),
+            lexicons: Lexicons::new(Arc::clone(&target), lifecycle.clone()),
+            target,
             admission: Admission::new(serving.max_sessions),
             drafters,
             costs: Costs::default(),
@@ -105,12 +109,12 @@ impl Verifier {
         let method = |method: Method| model::Method {
             name: method.name().to_owned(),
             lossless: method.is_lossless(),
-            needs_laws: false,
+            needs_laws: method.needs_laws(),
         };
         Description {
             build: Build::of(NAME, VERSION),
             model: self.describe_model(),
-            methods: Method::SERVED.map(method).to_vec(),
+            methods: Method::ALL.map(method).to_vec(),
             limits: Limits {
                 max_sessions: self.admission.limit() as u32,
                 max_tokens: self.serving.max_tokens,
@@ -131,6 +135,10 @@ impl Verifier {
 
     pub(crate) fn drafters(&self) -> Vec<DrafterStatus> {
         self.drafters.status()
+    }
+
+    fn lexicons(&self) -> &Lexicons {
+        &self.lexicons
     }
 
     pub(crate) fn costs(&self) -> &Costs {

@@ -80,6 +80,12 @@ pub fn intersection<'o>(
 }
 
 impl PathLaw {
+    /// The law computed last; none before there was one. O(s).
+    pub fn law(&self) -> Option<SparseLaw<'_>> {
+        let total: f64 = self.masses.iter().sum();
+        (total > 0.0).then(|| SparseLaw::of_masses(&self.ids, &self.masses, total))
+    }
+
     /// Adds mass to a token of the law to come.
     pub(super) fn push(&mut self, id: u32, mass: f64) {
         self.entries.push((id, mass));
@@ -104,8 +110,7 @@ impl PathLaw {
                 }
             }
         }
-        let total: f64 = self.masses.iter().sum();
-        (total > 0.0).then(|| SparseLaw::of_masses(&self.ids, &self.masses, total))
+        self.law()
     }
 }
 

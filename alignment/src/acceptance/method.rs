@@ -93,9 +93,6 @@ impl Method {
         Self::TokenTiming,
     ];
 
-    /// The methods that the services offer: those that need no more than the draft's bytes.
-    pub const SERVED: [Self; 3] = [Self::Greedy, Self::Coupled, Self::PointMass];
-
     /// The name, as configuration and wire spell it.
     pub fn name(self) -> &'static str {
         match self {
@@ -107,15 +104,6 @@ impl Method {
             Self::PathConditional => "path_conditional",
             Self::TokenTiming => "token_timing",
         }
-    }
-
-    /// The method of this name, if the services offer it.
-    pub fn served(name: &str) -> Result<Self, UnknownMethod> {
-        let method: Self = name.parse()?;
-        let offered = Self::SERVED.contains(&method);
-        offered
-            .then_some(method)
-            .ok_or_else(|| UnknownMethod::new(name))
     }
 
     /// What it keeps of plain decoding, used as its variant says.
@@ -262,13 +250,6 @@ mod tests {
             "unknown acceptance method \"typical\", expected one of greedy, coupled, point_mass, \
              standard, tli, path_conditional, token_timing"
         );
-    }
-
-    #[test]
-    fn services_take_names_of_what_they_offer_alone() {
-        assert_eq!(Method::served("coupled"), Ok(Method::Coupled));
-        assert_eq!(Method::served("tli"), Err(UnknownMethod::new("tli")));
-        assert!(Method::SERVED.iter().all(|method| !method.needs_ids()));
     }
 
     #[test]

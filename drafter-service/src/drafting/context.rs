@@ -207,7 +207,7 @@ impl Context {
     }
 
     /// The first token of the reply that ends behind `base`.
-    fn first_behind(&self, base: usize) -> usize {
+    pub(super) fn first_behind(&self, base: usize) -> usize {
         self.ends.partition_point(|end| *end <= base)
     }
 

@@ -85,10 +85,13 @@ impl Drafter {
 
     /// Checks what needs no model, and makes the rules of drafting of it.
     fn plan(&self, open: &Open) -> Result<Plan, DraftError> {
-        let method = Method::served(&open.method).map_err(|_| DraftError::Method {
-            method: open.method.clone(),
-            supported: Method::SERVED.map(Method::name).join(", "),
-        })?;
+        let method = open
+            .method
+            .parse::<Method>()
+            .map_err(|_| DraftError::Method {
+                method: open.method.clone(),
+                supported: Method::ALL.map(Method::name).join(", "),
+            })?;
         let actual = self.fingerprint();
         if let Some(expected) = open
             .expected_fingerprint
@@ -122,6 +125,7 @@ impl Drafter {
             sampling,
             seed: open.seed,
             sharpness: open.sharpness,
+            drawable: open.drawable.clone(),
         })
     }
 

@@ -1,6 +1,7 @@
 //! One session: follows the committed text, drafts while it has credit, and never shows the model twice what it has seen.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -8,14 +9,14 @@ use std::{
 use inference::engine::{self, EngineError};
 use proto::{
     BaseHash, CommittedText,
-    drafter::{Block, CloseReason, DraftTimings, EndRole, FromDrafter, ToDrafter, Verdict},
+    drafter::{Block, CloseReason, DraftTimings, Draw, EndRole, FromDrafter, ToDrafter, Verdict},
 };
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument as _;
 
 use super::{
     Drafter, Line,
-    chooser::{Choice, Chooser},
+    chooser::{Choice, Chooser, Chosen},
     context::{Bounds, Context, Proposal},
     ledger::Ledger,
 };
@@ -62,8 +63,12 @@ pub(super) struct Session {
     aim: usize,
     /// Bytes of the reply that have been sent or committed: where the next block begins.
     front: usize,
+    /// How drafted tokens were drawn, by their place in the reply; empty where the method need not know.
+    draws: BTreeMap<usize, Draw>,
     /// The model would end the reply behind what is drafted.
     ending: Option<EndRole>,
+    /// How that was drawn.
+    ending_draw: Option<Draw>,
     /// Nothing can be sent before the next verdict.
     waits: bool,
     timings: DraftTimings,
@@ -91,7 +96,9 @@ impl Session {
             most_tokens: terms.most_tokens,
             aim: terms.first_tokens,
             front: 0,
+            draws: BTreeMap::new(),
             ending: None,
+            ending_draw: None,
             waits: false,
             timings: DraftTimings::default(),
             drafting: Duration::ZERO,
@@ -218,12 +225,16 @@ impl Session {
         self.timings.queue += passed.queued;
         let metrics = &self.drafter.metrics;
         metrics.queue_seconds.observe(passed.queued.as_secs_f64());
-        match passed.value? {
+        let Chosen { choice, draw } = passed.value?;
+        match choice {
             Choice::Token(id) => {
                 metrics.draft_tokens.inc();
+                if let Some(draw) = draw {
+                    self.draws.insert(self.context.reply().len(), draw);
+                }
                 self.context.push(id);
             }
-            Choice::End(role) => self.ending = Some(role),
+            Choice::End(role) => (self.ending, self.ending_draw) = (Some(role), draw),
         }
         Ok(())
     }
@@ -249,6 +260,12 @@ impl Session {
         let Proposal {
             text, token_ends, ..
         } = proposal;
+        let first = self.context.first_behind(base);
+        let drawn = self.draws.range(first..first + token_ends.len());
+        let mut draws: Vec<Draw> = drawn.map(|(_, draw)| draw.clone()).collect();
+        if ends_with.is_some() {
+            draws.extend(self.ending_draw.clone());
+        }
         self.front += text.len();
         // Behind the end of a reply there is nothing to draft ahead of the verdict.
         self.waits = ends_with.is_some();
@@ -260,7 +277,7 @@ impl Session {
             token_ends,
             ends_with,
             parents: Vec::new(),
-            laws: Vec::new(),
+            draws,
             timings: std::mem::take(&mut self.timings),
         };
         line.say(FromDrafter::Block(block)).await
@@ -316,8 +333,13 @@ impl Session {
         }
         if changed {
             self.ending = None;
+            self.ending_draw = None;
+            self.draws.split_off(&followed.unchanged);
             lock(&self.chooser).follow(reply, followed.unchanged);
         }
+        self.draws = self
+            .draws
+            .split_off(&self.context.first_behind(self.committed.len()));
         self.positions
             .truncate(self.context.prompt_len() + followed.unchanged);
         let metrics = &self.drafter.metrics;

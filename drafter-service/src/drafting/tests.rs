@@ -71,6 +71,7 @@ fn open() -> ToDrafter {
         expected_fingerprint: None,
         accepts_trees: false,
         first_block_tokens: None,
+        drawable: Vec::new(),
     }))
 }
 

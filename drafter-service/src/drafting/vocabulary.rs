@@ -8,7 +8,13 @@ use alignment::{
     reencode::{self, TAIL_TOKENS},
 };
 use inference::{engine::Engine, tokenizer::Tokenizer};
-use proto::drafter::EndRole;
+use proto::{
+    drafter::EndRole,
+    limits::{MAX_BLOCK_BYTES, MAX_BLOCK_TOKENS},
+};
+
+/// Bytes of a token that may be drawn: so many tokens of a block always fit.
+const LONGEST_DRAWN: usize = (MAX_BLOCK_BYTES / MAX_BLOCK_TOKENS) as usize;
 
 /// The vocabulary. Shared by all sessions.
 pub(super) struct DraftVocabulary {
@@ -18,6 +24,8 @@ pub(super) struct DraftVocabulary {
     ranks: Vec<u32>,
     /// The token that spells each single byte, where there is one.
     single_bytes: Vec<Option<u32>>,
+    /// Tokens that may be drawn where the law of the draw is told: token n is bit n mod 8 of byte n / 8.
+    drawable: Vec<u8>,
 }
 
 /// Bytes as tokens.
@@ -43,12 +51,34 @@ impl DraftVocabulary {
                 single_bytes[usize::from(*byte)].get_or_insert(id);
             }
         }
-        Self {
+        let mut vocabulary = Self {
+            drawable: Vec::new(),
             ranks: ids.map(|id| tokenizer.rank(id)).collect(),
             size: tokenizer.vocab_size().min(engine.info().vocab_size),
             tokenizer,
             single_bytes,
+        };
+        vocabulary.drawable = vocabulary.find_drawable();
+        vocabulary
+    }
+
+    fn find_drawable(&self) -> Vec<u8> {
+        let mut drawable = vec![0; self.size.div_ceil(8)];
+        for id in 0..self.size {
+            let bytes = self.tokenizer.token_bytes(id as u32);
+            let is_short = bytes.len() <= LONGEST_DRAWN && std::str::from_utf8(bytes).is_ok();
+            let may_be_drawn = is_short && self.is_proposable(id as u32);
+            drawable[id / 8] |= u8::from(may_be_drawn) << (id % 8);
         }
+        drawable
+    }
+
+    /// Tokens that may be drawn where the law of the draw is told, as bits: token n is bit n mod 8 of byte n / 8.
+    ///
+    /// Whole code points of a bounded length only. A block is cut neither within a code point nor for its bytes then, so
+    /// that whether a token is sent never depends on which it is: a proposal held back for what it is would bias the text.
+    pub(super) fn drawable(&self) -> &[u8] {
+        &self.drawable
     }
 
     /// Ids that the model has logits for and that mean something.

@@ -98,6 +98,7 @@ pub(crate) fn open() -> Open {
         expected_fingerprint: None,
         accepts_trees: false,
         first_block_tokens: None,
+        drawable: Vec::new(),
     }
 }
 

@@ -31,12 +31,23 @@ async fn description_says_what_the_drafter_is() {
     assert_eq!(described.model.context_length, 512);
     let fingerprint = running.engine.tokenizer().fingerprint();
     assert_eq!(described.model.tokenizer_fingerprint.0, fingerprint);
-    let methods: Vec<&str> = described
+    let methods: Vec<(&str, bool)> = described
         .methods
         .iter()
-        .map(|method| method.name.as_str())
+        .map(|method| (method.name.as_str(), method.needs_laws))
         .collect();
-    assert_eq!(methods, ["greedy", "coupled", "point_mass"]);
+    assert_eq!(
+        methods,
+        [
+            ("greedy", false),
+            ("coupled", false),
+            ("point_mass", false),
+            ("standard", true),
+            ("tli", true),
+            ("path_conditional", true),
+            ("token_timing", false)
+        ]
+    );
     assert_eq!((described.sessions, described.limits.max_sessions), (1, 32));
 }
 

@@ -32,7 +32,7 @@ async fn blocks_continue_the_committed_text() {
         assert_eq!(block.base_hash, peer.committed.hash());
         assert!(!block.text.is_empty() && std::str::from_utf8(&block.text).is_ok());
         assert_eq!(block.token_ends.len(), 6);
-        assert!(block.parents.is_empty() && block.laws.is_empty() && block.ends_with.is_none());
+        assert!(block.parents.is_empty() && block.draws.is_empty() && block.ends_with.is_none());
         assert!(!block.timings.compute.is_zero());
         let all = block.text.len();
         peer.settle(&block, all, b"!");

@@ -21,8 +21,8 @@ pub struct Block {
     pub ends_with: Option<EndRole>,
     /// Tokens as a tree: 0 follows the base, n follows token n-1. Empty: a chain.
     pub parents: Vec<u32>,
-    /// Law that each token was sampled from; empty where the method needs none.
-    pub laws: Vec<SparseLaw>,
+    /// How each token was drawn, and the one that `ends_with` stands for; empty where the method need not know.
+    pub draws: Vec<Draw>,
     /// What the block cost the drafter.
     pub timings: DraftTimings,
 }
@@ -34,6 +34,17 @@ pub enum EndRole {
     EndOfSequence,
     /// Ends the assistant's turn.
     EndOfTurn,
+}
+
+/// How a token was drawn.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Draw {
+    /// Its id in the draft model's vocabulary.
+    pub id: u32,
+    /// Natural logarithm of its probability; finite, at most 0.
+    pub log_prob: f32,
+    /// What it was drawn from; `None` where the method needs no law.
+    pub law: Option<SparseLaw>,
 }
 
 /// A law over the next draft token with few entries; parallel, ids strictly ascending.
@@ -142,7 +153,7 @@ impl TryFrom<wire::Block> for Block {
             token_ends: block.token_ends,
             ends_with,
             parents: block.parents,
-            laws: laws(block.laws, tokens)?,
+            draws: draws(block.draws, tokens + usize::from(ends_with.is_some()))?,
             timings: block.timings.unwrap_or_default().into(),
         })
     }
@@ -202,17 +213,42 @@ fn check_parents(
     }
 }
 
-fn laws(laws: Vec<wire::SparseLaw>, tokens: usize) -> Result<Vec<SparseLaw>, ProtocolError> {
-    if laws.is_empty() {
+fn draws(draws: Vec<wire::Draw>, tokens: usize) -> Result<Vec<Draw>, ProtocolError> {
+    if draws.is_empty() {
         return Ok(Vec::new());
     }
-    check::size("laws", laws.len(), tokens..=tokens, "entries")?;
-    let entries = laws.iter().map(|law| law.ids.len()).sum();
-    check::size("laws", entries, 1..=limits::MAX_LAW_ENTRIES, "ids")?;
-    laws.into_iter()
+    check::size("draws", draws.len(), tokens..=tokens, "entries")?;
+    let laws = draws.iter().filter_map(|draw| draw.law.as_ref());
+    let entries = laws.map(|law| law.ids.len()).sum();
+    check::size("draws", entries, 0..=limits::MAX_LAW_ENTRIES, "ids")?;
+    draws
+        .into_iter()
         .enumerate()
-        .map(|(i, law)| SparseLaw::try_from(law).map_err(|e| e.within(&format!("laws[{i}]"))))
+        .map(|(i, draw)| Draw::try_from(draw).map_err(|e| e.within(&format!("draws[{i}]"))))
         .collect()
+}
+
+impl TryFrom<wire::Draw> for Draw {
+    type Error = ProtocolError;
+
+    fn try_from(draw: wire::Draw) -> Result<Self, ProtocolError> {
+        let law = draw.law.map(SparseLaw::try_from).transpose();
+        Ok(Self {
+            id: draw.id,
+            log_prob: check::within("log_prob", draw.log_prob, f32::MIN..=0.0)?,
+            law: law.map_err(|e| e.within("law"))?,
+        })
+    }
+}
+
+impl From<Draw> for wire::Draw {
+    fn from(draw: Draw) -> Self {
+        Self {
+            id: draw.id,
+            log_prob: draw.log_prob,
+            law: draw.law.map(wire::SparseLaw::from),
+        }
+    }
 }
 
 impl From<Block> for wire::Block {
@@ -230,7 +266,7 @@ impl From<Block> for wire::Block {
             token_ends: block.token_ends,
             ends_with: ends_with.into(),
             parents: block.parents,
-            laws: block.laws.into_iter().map(wire::SparseLaw::from).collect(),
+            draws: block.draws.into_iter().map(wire::Draw::from).collect(),
             timings: Some(block.timings.into()),
         }
     }

@@ -35,6 +35,8 @@ pub struct Open {
     pub accepts_trees: bool,
     /// Draft tokens of the first block; `None`: `max_block_tokens`.
     pub first_block_tokens: Option<u32>,
+    /// Tokens that may be drawn: id n is bit n mod 8 of byte n / 8. Empty: all.
+    pub drawable: Vec<u8>,
 }
 
 /// Says that a session is open, with the limits that hold.
@@ -141,6 +143,11 @@ impl TryFrom<wire::Open> for Open {
                 .first_block_tokens
                 .map(|first| check::within("first_block_tokens", first, 1..=tokens))
                 .transpose()?,
+            drawable: {
+                let most = limits::MAX_DRAWABLE_BYTES;
+                check::size("drawable", open.drawable.len(), 0..=most, "bytes")?;
+                open.drawable
+            },
         })
     }
 }
@@ -162,6 +169,7 @@ impl From<Open> for wire::Open {
             expected_fingerprint: open.expected_fingerprint.map(|f| f.0.to_vec()),
             accepts_trees: open.accepts_trees,
             first_block_tokens: open.first_block_tokens,
+            drawable: open.drawable,
         }
     }
 }

@@ -42,6 +42,8 @@ pub enum Speculation {
         method: Option<String>,
         /// Draft tokens of every block; `None`: adapted to what pays. Never 0.
         block_tokens: Option<u32>,
+        /// Whether a method that is not lossless may be used.
+        allow_lossy: bool,
     },
 }
 
@@ -68,6 +70,7 @@ impl Speculation {
         Self::Auto {
             method: None,
             block_tokens: None,
+            allow_lossy: false,
         }
     }
 }
@@ -155,6 +158,7 @@ impl TryFrom<wire::Speculation> for Speculation {
             wire::SpeculationMode::Unspecified | wire::SpeculationMode::Auto => Self::Auto {
                 method,
                 block_tokens: speculation.block_tokens,
+                allow_lossy: speculation.allow_lossy,
             },
         })
     }
@@ -162,17 +166,21 @@ impl TryFrom<wire::Speculation> for Speculation {
 
 impl From<Speculation> for wire::Speculation {
     fn from(speculation: Speculation) -> Self {
-        let (mode, method, block_tokens) = match speculation {
-            Speculation::Off => (wire::SpeculationMode::Off, None, None),
+        match speculation {
+            Speculation::Off => Self {
+                mode: wire::SpeculationMode::Off.into(),
+                ..Self::default()
+            },
             Speculation::Auto {
                 method,
                 block_tokens,
-            } => (wire::SpeculationMode::Auto, method, block_tokens),
-        };
-        Self {
-            mode: mode.into(),
-            method,
-            block_tokens,
+                allow_lossy,
+            } => Self {
+                mode: wire::SpeculationMode::Auto.into(),
+                method,
+                block_tokens,
+                allow_lossy,
+            },
         }
     }
 }

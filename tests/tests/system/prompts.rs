@@ -49,6 +49,7 @@ pub(crate) fn greedy(text: &str, max_tokens: u32) -> Generate {
         speculation: Speculation::Auto {
             method: None,
             block_tokens: Some(BLOCK_LENGTH),
+            allow_lossy: false,
         },
         ..Generate::new(Prompt::Text(text.to_owned()))
     }

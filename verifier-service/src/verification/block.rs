@@ -6,12 +6,15 @@ use std::{
 };
 
 use alignment::{
-    TargetToken, Vocabulary as _, aligned::Alignment, dtw, goodput::Outcome, reencode,
-    reencode::Proxies, spans,
+    TargetToken, Vocabulary as _, acceptance::Method, aligned::Alignment, dtw, goodput::Outcome,
+    reencode, reencode::Proxies, spans,
 };
 use proto::verifier::FallbackReason;
 
-use super::drafting_peer::Proposal;
+use super::{
+    drafting_peer::Proposal,
+    evidence::{self, Evidence},
+};
 use crate::target::Target;
 
 /// What one round verifies; empty in a plain one.
@@ -19,6 +22,8 @@ use crate::target::Target;
 pub(crate) struct Block {
     pub(crate) proposal: Proposal,
     pub(crate) proxies: Arc<Proxies>,
+    /// What each proxy was drawn from; empty where the method need not know.
+    pub(crate) evidence: Arc<[Evidence]>,
     /// Why there are no proxies.
     pub(crate) fallback: Option<FallbackReason>,
     /// Time that re-encoding took.
@@ -26,30 +31,40 @@ pub(crate) struct Block {
 }
 
 impl Block {
-    /// Re-encodes a proposal as at most `room` proxies behind the `committed` tokens. The end of a reply crosses by its role.
+    /// Makes at most `room` proxies of a proposal: the tokens that were drawn where the method judges by their law, else what
+    /// re-encoding makes of the bytes behind the `committed` tokens. The end of a reply crosses by its role. An error says
+    /// what the drafter did wrong.
     pub(crate) fn new(
         target: &Target,
         committed: &[TargetToken],
         proposal: Result<Proposal, FallbackReason>,
-        room: usize,
-    ) -> Self {
+        (method, room): (Method, usize),
+    ) -> Result<Self, String> {
         let began = Instant::now();
         let proposal = match proposal {
             Ok(proposal) => proposal,
-            Err(why) => return Self::plain(why),
+            Err(why) => return Ok(Self::plain(why)),
         };
-        let mut proxies = reencode::proxies(target, committed, &proposal.text, room);
-        let end = proposal.ends_with.and_then(|role| target.end_token(role));
-        if let Some(end) = end {
-            proxies.push_end(end, room);
-        }
+        let (proxies, evidence) = if method.needs_laws() {
+            evidence::drawn_proxies(target, &proposal, method, room)?
+        } else {
+            let proxies = reencoded(target, committed, &proposal, room);
+            let scalars = method.needs_scalars() && !proxies.tokens.is_empty();
+            let evidence = if scalars {
+                evidence::transferred(target, &proposal, &proxies)?
+            } else {
+                Vec::new()
+            };
+            (proxies, evidence)
+        };
         let nothing = proxies.tokens.is_empty();
-        Self {
+        Ok(Self {
             proposal,
             proxies: Arc::new(proxies),
+            evidence: evidence.into(),
             fallback: nothing.then_some(FallbackReason::NothingUsable),
             took: began.elapsed(),
-        }
+        })
     }
 
     /// How much of what was drafted stands, if anything was; the first `kept_bytes` do.
@@ -67,10 +82,12 @@ impl Block {
         })
     }
 
-    fn plain(why: FallbackReason) -> Self {
+    /// Nothing, for this reason.
+    pub(crate) fn plain(why: FallbackReason) -> Self {
         Self {
             proposal: Proposal::default(),
             proxies: Arc::default(),
+            evidence: Arc::default(),
             fallback: Some(why),
             took: Duration::ZERO,
         }
@@ -103,4 +120,18 @@ impl Block {
         let proxies: Vec<&[u8]> = proxies.map(|token| target.token_bytes(token.0)).collect();
         dtw::align(&draft, &proxies, &dtw::Options::default()).ok()
     }
+}
+
+fn reencoded(
+    target: &Target,
+    committed: &[TargetToken],
+    proposal: &Proposal,
+    room: usize,
+) -> Proxies {
+    let mut proxies = reencode::proxies(target, committed, &proposal.text, room);
+    let end = proposal.ends_with.and_then(|role| target.end_token(role));
+    if let Some(end) = end {
+        proxies.push_end(end, room);
+    }
+    proxies
 }

@@ -8,7 +8,7 @@ use std::{
 
 use alignment::{
     TargetToken,
-    acceptance::{self, Choice, Method},
+    acceptance::{self, Choice, Drawn, Method, Proposal},
     noise::{Place, SharedNoise},
     reencode::Proxies,
     round::{Round, Verdict},
@@ -18,7 +18,7 @@ use inference::{
     sampling::{History, LawError, LawEvaluator},
 };
 
-use super::{plan::Plan, stops::StopScanner};
+use super::{evidence::Evidence, plan::Plan, stops::StopScanner};
 use crate::target::Target;
 
 /// Decides the tokens of one reply, one after another. It holds all that a decision depends on; the drafter takes no part.
@@ -86,6 +86,7 @@ impl Decider {
         &mut self,
         logits: &Logits<'_>,
         proxies: &Proxies,
+        evidence: &[Evidence],
     ) -> Result<Decision, LawError> {
         let began = Instant::now();
         let mut round = Round::new(proxies, self.place);
@@ -93,7 +94,12 @@ impl Decider {
         let mut end = None;
         while let Some(position) = round.open() {
             let row = logits.row(position.row());
-            let emitted = self.choose(row, position.proposed(), position.place())?;
+            let evidence = evidence.get(position.row());
+            let proposal = position.proposed().map(|token| Proposal {
+                token,
+                drawn: evidence.map_or(Drawn::Somehow, |e| e.drawn(self.target.vocab_size())),
+            });
+            let emitted = self.choose(row, proposal, position.place())?;
             end = self.take_in(emitted);
             let bytes = self.target.tokenizer().token_bytes(emitted.0).len();
             choices.push(position.decide(emitted, bytes, end.is_some()));
@@ -112,7 +118,7 @@ impl Decider {
     fn choose(
         &mut self,
         row: &[f32],
-        proposed: Option<TargetToken>,
+        proposal: Option<Proposal<'_>>,
         place: Place,
     ) -> Result<TargetToken, LawError> {
         let law = self.evaluator.evaluate(row, &self.history)?;
@@ -123,7 +129,7 @@ impl Decider {
         let tokenizer = self.target.tokenizer();
         let key = |id| (tokenizer.token_bytes(id), tokenizer.rank(id));
         let noise = self.noise.at_place(place);
-        Ok(self.method.choose(&law, proposed, &noise, key))
+        Ok(self.method.choose_against(&law, proposal, &noise, key))
     }
 
     /// Counts an emitted token and says whether the reply is over with it.

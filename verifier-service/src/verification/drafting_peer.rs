@@ -13,17 +13,22 @@ use std::{
     time::{Duration, Instant},
 };
 
+use alignment::acceptance::Method;
 use chassis::{channel::Backoff, lifecycle::Lifecycle, trace};
 use proto::{
     ClientError, CommittedText,
-    drafter::{CloseReason, DraftSession, DraftTimings, EndRole, Open, Traffic},
+    drafter::{CloseReason, DraftSession, DraftTimings, Draw, EndRole, Open, Traffic},
     verifier::FallbackReason,
 };
 use tokio::time::timeout_at;
 use tonic::Code;
+use tracing::Instrument as _;
 
-use super::{block::Block, plan::Plan};
-use crate::drafters::{self, Drafters, Lease};
+use super::{Verifier, block::Block, plan::Plan};
+use crate::{
+    drafters::{self, Drafters, Lease},
+    lexicon::{Lexicon, LexiconError, Lexicons},
+};
 pub(crate) use pace::Costs;
 use pace::Pace;
 use stream::{Loss, Next, Stream};
@@ -38,6 +43,8 @@ const OPENING: Duration = Duration::from_secs(10);
 pub(crate) struct DraftingPeer {
     drafters: Drafters,
     lifecycle: Lifecycle,
+    lexicons: Lexicons,
+    method: Method,
     /// What to ask for; its committed text is filled in when a stream is opened.
     open: Open,
     pace: Pace,
@@ -69,8 +76,11 @@ struct Opening {
     since: Instant,
     /// A round has waited for it already.
     is_late: bool,
-    session: Pin<Box<dyn Future<Output = Result<DraftSession, ClientError>> + Send>>,
+    session: Pin<Box<dyn Future<Output = Result<OpenSession, LexiconError>> + Send>>,
 }
+
+/// A session, and how to read the ids that it sends, if it does.
+type OpenSession = (DraftSession, Option<Lexicon>);
 
 /// Bytes that may follow the committed text.
 #[derive(Clone, Debug, Default)]
@@ -81,6 +91,10 @@ pub(crate) struct Proposal {
     /// The drafter ends the reply behind it.
     pub(crate) ends_with: Option<EndRole>,
     pub(crate) timings: DraftTimings,
+    /// How the tokens were drawn, and the end that is proposed; empty where the method need not know.
+    pub(crate) draws: Vec<Draw>,
+    /// How to read their ids.
+    pub(crate) lexicon: Option<Lexicon>,
     /// From asking for the block to having it.
     latency: Duration,
     /// Tokens of the whole block.
@@ -99,19 +113,16 @@ pub(crate) struct Pass {
 
 impl DraftingPeer {
     /// For one reply. Begins to open a stream, if the plan wants one; that goes on in [`DraftingPeer::during`].
-    pub(crate) fn new(
-        drafters: &Drafters,
-        costs: &Costs,
-        lifecycle: &Lifecycle,
-        plan: &Plan,
-    ) -> Self {
+    pub(crate) fn new(verifier: &Verifier, plan: &Plan) -> Self {
         let soon = State::Absent(FallbackReason::NoDrafter, Some(Instant::now()));
         let mut peer = Self {
-            drafters: drafters.clone(),
-            lifecycle: lifecycle.clone(),
+            drafters: verifier.drafter_pool().clone(),
+            lifecycle: verifier.lifecycle().clone(),
+            lexicons: verifier.lexicons().clone(),
+            method: plan.method,
             state: if plan.speculates { soon } else { State::Off },
             open: plan.open.clone(),
-            pace: Pace::new(plan, costs.clone()),
+            pace: Pace::new(plan, verifier.costs().clone()),
             committed: CommittedText::default(),
             rejoin: Backoff::new(FIRST_REJOIN, LAST_REJOIN),
             is_worth_rejoining: false,
@@ -243,14 +254,14 @@ impl DraftingPeer {
         }
     }
 
-    fn opened(&mut self, session: Result<DraftSession, ClientError>) {
+    fn opened(&mut self, session: Result<OpenSession, LexiconError>) {
         let soon = State::Absent(FallbackReason::Opening, Some(Instant::now()));
         let State::Opening(opening) = std::mem::replace(&mut self.state, soon) else {
             return;
         };
         let Opening { lease, told, .. } = *opening;
         let begun = match session {
-            Ok(session) => Stream::begin(lease, session, &self.open)
+            Ok((session, lexicon)) => Stream::begin(lease, session, lexicon, &self.open)
                 .and_then(|mut stream| stream.catch_up(&self.committed, told).map(|()| stream)),
             Err(error) => Err(refused(&lease, &error)),
         };
@@ -260,6 +271,11 @@ impl DraftingPeer {
                 self.lose(&loss);
             }
         }
+    }
+
+    /// The drafter has sent what breaks the protocol, in a way that showed late. Goes on without the stream.
+    pub(crate) fn accuse(&mut self, text: String) {
+        self.lose(&Loss::fault(FallbackReason::Protocol, text));
     }
 
     /// Opens a stream if there is none and the time for it has come.
@@ -286,13 +302,24 @@ impl DraftingPeer {
             ..self.open.clone()
         };
         let mut client = lease.client();
-        let request = trace::request(open);
+        let (method, lexicons) = (self.method, self.lexicons.clone());
+        let session = async move {
+            let mut open = open;
+            let mut lexicon = None;
+            if method.needs_ids() {
+                let (read, fingerprint) = lexicons.of(method, client.clone()).await?;
+                open.drawable = read.drawable(method);
+                open.expected_fingerprint = Some(fingerprint);
+                lexicon = Some(read);
+            }
+            Ok((client.draft(trace::request(open)).await?, lexicon))
+        };
         Opening {
             lease,
             told: self.committed.len(),
             since: Instant::now(),
             is_late: false,
-            session: Box::pin(async move { client.draft(request).await }),
+            session: Box::pin(session.in_current_span()),
         }
     }
 
@@ -336,7 +363,12 @@ impl Drop for DraftingPeer {
 }
 
 /// What it means that a stream could not be opened.
-fn refused(lease: &Lease, error: &ClientError) -> Loss {
+fn refused(lease: &Lease, error: &LexiconError) -> Loss {
+    let error = match error {
+        LexiconError::Client(error) => error,
+        // Nobody is at fault, and it would be so again.
+        error => return Loss::for_good(error.to_string()),
+    };
     let text = drafters::reason(error);
     let why = match error {
         ClientError::Status(status) => match status.code() {

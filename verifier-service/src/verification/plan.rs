@@ -83,12 +83,18 @@ impl Plan {
                 sampling: request.sampling,
                 sharpness: SHARPNESS,
                 max_block_tokens: block_length,
-                max_block_bytes: (block_length * BYTES_PER_TOKEN).min(MAX_BLOCK_BYTES),
+                // Where laws are told, no token may be cut off for its length.
+                max_block_bytes: if method.needs_laws() {
+                    MAX_BLOCK_BYTES
+                } else {
+                    (block_length * BYTES_PER_TOKEN).min(MAX_BLOCK_BYTES)
+                },
                 // The block that is being verified, and those ahead of its verdict.
                 credit: 1 + serving.draft_ahead,
                 expected_fingerprint: None,
                 accepts_trees: false,
                 first_block_tokens: None,
+                drawable: Vec::new(),
             },
             block_length: block_length as usize,
             adapts_length: !matches!(
@@ -174,19 +180,33 @@ fn method(request: &Generate, default: Option<Method>) -> Result<(Method, String
     } else {
         Method::Coupled
     };
-    let Speculation::Auto { method, .. } = &request.speculation else {
+    let Speculation::Auto {
+        method,
+        allow_lossy,
+        ..
+    } = &request.speculation
+    else {
         return Ok((lossless, "speculation is off".to_owned()));
     };
     let unfit = |method| method == Method::Greedy && temperature > 0.0;
     match (method, default) {
         (Some(name), _) => {
-            let method = Method::served(name).map_err(|_| GenerateError::Method {
+            let method = name.parse::<Method>().map_err(|_| GenerateError::Method {
                 method: name.clone(),
-                supported: Method::SERVED.map(Method::name).join(", "),
+                supported: Method::ALL.map(Method::name).join(", "),
             })?;
+            if !method.is_lossless() && !allow_lossy {
+                let found = format!("false, and {method} is not lossless");
+                let expected = "true for text of another law than the target's, or another method";
+                return Err(GenerateError::field(
+                    "speculation.allow_lossy",
+                    found,
+                    expected,
+                ));
+            }
             if unfit(method) {
                 let found = format!("greedy at temperature {temperature}");
-                let expected = "coupled or point_mass above temperature 0";
+                let expected = "another method above temperature 0, such as coupled";
                 return Err(GenerateError::field("speculation.method", found, expected));
             }
             Ok((method, "the request asks for it".to_owned()))
@@ -228,6 +248,7 @@ mod tests {
         Speculation::Auto {
             method: Some(method.to_owned()),
             block_tokens: None,
+            allow_lossy: false,
         }
     }
 
@@ -281,6 +302,7 @@ mod tests {
                 r.speculation = Speculation::Auto {
                     method: None,
                     block_tokens: Some(17),
+                    allow_lossy: false,
                 };
             }),
         ];

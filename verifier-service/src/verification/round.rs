@@ -37,8 +37,13 @@ impl Session {
             }
         };
         let draft_wait = began.elapsed();
+        let limits = (self.plan.method, room);
         let block = info_span!("re_encode")
-            .in_scope(|| Block::new(&self.target, &self.committed, proposal, room));
+            .in_scope(|| Block::new(&self.target, &self.committed, proposal, limits));
+        let block = block.unwrap_or_else(|fault| {
+            self.peer.accuse(fault);
+            Block::plain(FallbackReason::Protocol)
+        });
 
         let (passed, alignment, align) = self.verify(&block).await?;
 
@@ -88,10 +93,11 @@ impl Session {
         let began = Instant::now();
         loop {
             let (decider, proxies) = (self.decider.clone(), block.proxies.clone());
+            let evidence = block.evidence.clone();
             let (round, verify) = (Span::current(), info_span!("verify", rows = tokens.len()));
             let read = move |logits: inference::engine::Logits<'_>| {
                 let _accept = info_span!(parent: &round, "accept").entered();
-                lock(&decider).decide(&logits, &proxies)
+                lock(&decider).decide(&logits, &proxies, &evidence)
             };
             let pass = self
                 .model

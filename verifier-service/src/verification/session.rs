@@ -85,12 +85,7 @@ impl Session {
         let decider = Decider::new(&target, &plan, &prompt, left);
         let ledger = Ledger::new(verifier.metrics().clone(), since, prompt.len());
         Self {
-            peer: DraftingPeer::new(
-                verifier.drafter_pool(),
-                verifier.costs(),
-                verifier.lifecycle(),
-                &plan,
-            ),
+            peer: DraftingPeer::new(&verifier, &plan),
             decider: Arc::new(Mutex::new(decider)),
             text: ReplyText::default(),
             committed,

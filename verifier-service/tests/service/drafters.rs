@@ -377,7 +377,7 @@ impl Conversation {
             ends_with: text.is_empty().then_some(EndRole::EndOfTurn),
             text,
             parents: Vec::new(),
-            laws: Vec::new(),
+            draws: Vec::new(),
             timings: DraftTimings::default(),
         }
     }

@@ -214,6 +214,7 @@ pub(crate) fn request(temperature: f32, seed: u64) -> Generate {
         speculation: Speculation::Auto {
             method: None,
             block_tokens: Some(8),
+            allow_lossy: false,
         },
         max_tokens: Some(60),
         seed: Some(seed),

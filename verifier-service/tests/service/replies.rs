@@ -219,6 +219,7 @@ async fn point_mass_verifies_what_a_drafter_without_the_seed_proposes() {
         speculation: Speculation::Auto {
             method: Some("point_mass".to_owned()),
             block_tokens: Some(4),
+            allow_lossy: false,
         },
         ..request(0.8, 77)
     };
@@ -296,7 +297,15 @@ async fn description_tells_model_methods_limits_and_drafters() {
         .collect();
     assert_eq!(
         methods,
-        [("greedy", true), ("coupled", true), ("point_mass", true)]
+        [
+            ("greedy", true),
+            ("coupled", true),
+            ("point_mass", true),
+            ("standard", true),
+            ("tli", true),
+            ("path_conditional", true),
+            ("token_timing", false)
+        ]
     );
     assert_eq!(
         (

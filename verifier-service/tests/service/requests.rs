@@ -65,6 +65,7 @@ fn speculation(method: Option<&str>, block_tokens: Option<u32>) -> Speculation {
     Speculation::Auto {
         method: method.map(str::to_owned),
         block_tokens,
+        allow_lossy: false,
     }
 }
 

@@ -19,7 +19,10 @@ use tokio::time::{timeout, timeout_at};
 use tonic::Code;
 
 use super::Proposal;
-use crate::drafters::{self, Lease};
+use crate::{
+    drafters::{self, Lease},
+    lexicon::Lexicon,
+};
 
 /// Blocks of another text that one round looks at before it goes on without.
 const STALE_A_ROUND: u32 = 3;
@@ -34,6 +37,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Stream {
     lease: Lease,
+    lexicon: Option<Lexicon>,
     verdicts: Verdicts,
     blocks: Blocks,
     credit: u64,
@@ -105,7 +109,7 @@ impl Loss {
         }
     }
 
-    fn fault(why: FallbackReason, text: impl Into<String>) -> Self {
+    pub(super) fn fault(why: FallbackReason, text: impl Into<String>) -> Self {
         Self {
             kind: Kind::Fault,
             ..Self::new(why, text)
@@ -143,7 +147,12 @@ impl Loss {
 
 impl Stream {
     /// A session that has just been opened. The limits that the drafter names must be within those that it was asked for.
-    pub(super) fn begin(lease: Lease, session: DraftSession, open: &Open) -> Result<Self, Loss> {
+    pub(super) fn begin(
+        lease: Lease,
+        session: DraftSession,
+        lexicon: Option<Lexicon>,
+        open: &Open,
+    ) -> Result<Self, Loss> {
         let DraftSession {
             opened,
             verdicts,
@@ -157,6 +166,7 @@ impl Stream {
         lease.opened(&opened);
         Ok(Self {
             lease,
+            lexicon,
             verdicts,
             blocks,
             credit: opened.credit.into(),
@@ -313,9 +323,19 @@ impl Stream {
         self.looked_at = block.round;
         let latency = at.saturating_duration_since(self.due_since);
         let rest = committed.continuation(block.base_length, block.base_hash, &block.text);
+        let skipped = block.text.len() - rest.map_or(0, <[u8]>::len);
+        let first = block
+            .token_ends
+            .partition_point(|end| *end as usize <= skipped);
+        let is_torn = first
+            .checked_sub(1)
+            .map_or(0, |last| block.token_ends[last] as usize)
+            != skipped;
         let unfit = match rest {
             None => Some(FallbackReason::Stale),
             Some([]) if block.ends_with.is_none() => Some(FallbackReason::NothingUsable),
+            // What is left of a token was not drawn from any law.
+            Some(_) if is_torn && !block.draws.is_empty() => Some(FallbackReason::NothingUsable),
             Some(_) => None,
         };
         let was_overdue = std::mem::take(&mut self.is_overdue);
@@ -330,10 +350,11 @@ impl Stream {
         let (tokens, compute) = (block.token_ends.len(), block.timings.compute);
         self.lease.delivered(tokens, compute, latency);
         let text = rest.unwrap_or_default().to_vec();
-        let skipped = (block.text.len() - text.len()) as u32;
-        let ends = block.token_ends.iter().filter(|end| **end > skipped);
+        let ends = block.token_ends[first..].iter();
         Ok(Proposal {
-            token_ends: ends.map(|end| end - skipped).collect(),
+            token_ends: ends.map(|end| end - skipped as u32).collect(),
+            draws: block.draws.get(first..).unwrap_or_default().to_vec(),
+            lexicon: self.lexicon.clone(),
             ends_with: block.ends_with,
             timings: block.timings,
             latency,

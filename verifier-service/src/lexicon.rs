@@ -1,0 +1,138 @@
+//! What the ids of draft models are in the target's vocabulary, for methods that judge by the law that a token was drawn from.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use alignment::{
+    DraftToken, TargetToken,
+    acceptance::{Method, TokenMap, TokenMapError},
+};
+use chassis::lifecycle::Lifecycle;
+use proto::{
+    ClientError,
+    drafter::{Client, VocabularyTable},
+    model::Fingerprint,
+};
+use tokio::sync::OnceCell;
+use tonic::Request;
+
+use crate::target::Target;
+
+/// Draft vocabularies that are remembered. Drafters of one deployment have one or two.
+const REMEMBERED: usize = 8;
+
+/// How the ids of one draft model are to be read.
+#[derive(Clone, Debug)]
+pub(crate) enum Lexicon {
+    /// They are the target's.
+    Same,
+    /// They stand for these target tokens.
+    Mapped(Arc<TokenMap>),
+}
+
+/// Why the ids of a draft model cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LexiconError {
+    #[error("the drafter does not tell its vocabulary")]
+    Client(#[from] ClientError),
+    #[error("the drafter's vocabulary cannot be mapped: {0}")]
+    Map(String),
+    #[error(
+        "standard needs one vocabulary on both sides: the drafter's is {found}, the target's {expected}"
+    )]
+    Differs {
+        found: Fingerprint,
+        expected: Fingerprint,
+    },
+}
+
+type Slot = Arc<OnceCell<Arc<TokenMap>>>;
+
+/// The lexicons of all drafters. Clones share them.
+#[derive(Clone)]
+pub(crate) struct Lexicons {
+    target: Arc<Target>,
+    lifecycle: Lifecycle,
+    known: Arc<Mutex<HashMap<Fingerprint, Slot>>>,
+}
+
+impl Lexicon {
+    /// The draft tokens that may be drawn under `method`, as `Open` has them; empty: all.
+    pub(crate) fn drawable(&self, method: Method) -> Vec<u8> {
+        let bits = match (self, method) {
+            (Self::Mapped(map), Method::Tli) => map.shared(),
+            (Self::Mapped(map), Method::PathConditional) => map.mapped(),
+            _ => &[],
+        };
+        bits.iter().flat_map(|word| word.to_le_bytes()).collect()
+    }
+}
+
+impl Lexicons {
+    pub(crate) fn new(target: Arc<Target>, lifecycle: Lifecycle) -> Self {
+        Self {
+            target,
+            lifecycle,
+            known: Arc::default(),
+        }
+    }
+
+    /// How to read what a drafter draws under `method`, and the fingerprint of its vocabulary. The first that asks for a
+    /// vocabulary has it fetched and mapped; that goes on if it does not wait for the end.
+    pub(crate) async fn of(
+        &self,
+        method: Method,
+        mut client: Client,
+    ) -> Result<(Lexicon, Fingerprint), LexiconError> {
+        let found = client.describe(Request::new(())).await?;
+        let found = found.model.tokenizer_fingerprint;
+        let expected = Fingerprint(self.target.tokenizer().fingerprint());
+        if method == Method::Standard {
+            return if found == expected {
+                Ok((Lexicon::Same, found))
+            } else {
+                Err(LexiconError::Differs { found, expected })
+            };
+        }
+        if !method.needs_laws() {
+            return Ok((Lexicon::Same, found));
+        }
+        let (slot, target) = (self.slot(found), Arc::clone(&self.target));
+        let fetching = self.lifecycle.tasks().spawn(async move {
+            let map = slot.get_or_try_init(|| fetch(client, target)).await;
+            map.map(Arc::clone)
+        });
+        let map = fetching.await;
+        let map = map.map_err(|error| LexiconError::Map(error.to_string()))??;
+        Ok((Lexicon::Mapped(map), found))
+    }
+
+    fn slot(&self, fingerprint: Fingerprint) -> Slot {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= REMEMBERED && !known.contains_key(&fingerprint) {
+            known.clear();
+        }
+        Arc::clone(known.entry(fingerprint).or_default())
+    }
+}
+
+async fn fetch(mut client: Client, target: Arc<Target>) -> Result<Arc<TokenMap>, LexiconError> {
+    let table = client.vocabulary(Request::new(())).await?;
+    // Encoding every token takes a while.
+    let mapping = tokio::task::spawn_blocking(move || map(&table, &target));
+    let mapped = mapping.await;
+    let mapped = mapped.map_err(|error| LexiconError::Map(error.to_string()))?;
+    let mapped = mapped.map_err(|error| LexiconError::Map(error.to_string()))?;
+    Ok(Arc::new(mapped))
+}
+
+/// Ends cross by their role, all other tokens by their bytes.
+fn map(table: &VocabularyTable, target: &Target) -> Result<TokenMap, TokenMapError> {
+    let roles = (0..table.size()).filter_map(|id| table.end_role(id).map(|role| (id, role)));
+    let ends: Vec<(DraftToken, TargetToken)> = roles
+        .filter_map(|(id, role)| target.end_token(role).map(|end| (DraftToken(id), end)))
+        .collect();
+    TokenMap::new(table.tokens(), target, &ends)
+}
