@@ -161,9 +161,10 @@ impl Law<'_> {
         entries.filter(|(_, log_prob)| log_prob.is_finite())
     }
 
-    /// Ids with their masses, before normalising.
+    /// Ids that have any mass with it, before normalising.
     fn masses(&self) -> impl Iterator<Item = (u32, f64)> {
-        self.entries().map(|(id, log_prob)| (id, log_prob.exp()))
+        let masses = self.entries().map(|(id, log_prob)| (id, log_prob.exp()));
+        masses.filter(|(_, mass)| *mass > 0.0)
     }
 
     fn first(&self) -> u32 {

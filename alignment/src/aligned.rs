@@ -77,6 +77,20 @@ impl Alignment {
         Drawing::new(self, draft_texts, proxy_texts)
     }
 
+    /// The alignment that a way of one's own leads to: (draft, proxy) cells from (0, 0) to the last token
+    /// of both lists, each step one forward in either list or in both, which starts a new group. None
+    /// where the cells are no such path. O(path).
+    pub fn along(path: &[(usize, usize)]) -> Option<Self> {
+        let is_step = |pair: &[(usize, usize)]| {
+            let ((i, j), (to_i, to_j)) = (pair[0], pair[1]);
+            let by = (to_i.wrapping_sub(i), to_j.wrapping_sub(j));
+            matches!(by, (0 | 1, 1) | (1, 0))
+        };
+        let starts = path.first().is_none_or(|first| *first == (0, 0));
+        let whole = starts && path.windows(2).all(is_step);
+        whole.then(|| Self::of_path(path.iter().copied()))
+    }
+
     /// The alignment of a monotone path of (draft, proxy) cells that starts at (0, 0) and ends at the
     /// last token of both, each step one forward in either list or in both. A step in both starts a
     /// new group. O(path).
@@ -183,6 +197,24 @@ mod tests {
         assert_eq!(alignment.touching(4), Some(4..5));
         assert_eq!(alignment.touching(5), Some(4..6));
         assert_eq!(alignment.touching(6), None);
+    }
+
+    #[test]
+    fn cells_that_are_no_path_have_no_alignment() {
+        let along = |path: &[(usize, usize)]| Alignment::along(path).map(|a| a.to_string());
+        assert_eq!(
+            along(&[(0, 0), (0, 1), (1, 2)]).as_deref(),
+            Some("0:0-1 1:2")
+        );
+        assert_eq!(along(&[]).as_deref(), Some(""));
+        for broken in [
+            [(1, 0), (1, 1)],
+            [(0, 0), (0, 0)],
+            [(0, 0), (2, 1)],
+            [(0, 0), (1, usize::MAX)],
+        ] {
+            assert_eq!(along(&broken), None);
+        }
     }
 
     #[test]

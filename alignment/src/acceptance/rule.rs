@@ -137,7 +137,20 @@ impl<'a> Rule<'a> {
     fn residual_mass(&self) -> f64 {
         match self.taken {
             Taken::OfProposed(scalar) => self.others + (self.here - scalar * self.total).max(0.0),
-            Taken::Law(_) => self.residual().map(|(_, mass)| mass).sum(),
+            // What the two laws have in common is common to the few ids of the proposal's alone, so
+            // one exponential for each of these does.
+            Taken::Law(proposal) => {
+                let mut cursor = proposal.cursor();
+                let common = self.law.entries().map(|(id, log_prob)| {
+                    let taken = cursor.probability(id) * self.total;
+                    if taken > 0.0 {
+                        log_prob.exp().min(taken)
+                    } else {
+                        0.0
+                    }
+                });
+                (self.total - common.sum::<f64>()).max(0.0)
+            }
         }
     }
 
