@@ -40,3 +40,7 @@ pub const MAX_VOCABULARY_BYTES: usize = 64 << 20;
 pub const MAX_PAGE_TOKENS: u32 = 65_536;
 /// Bytes of all tokens of one page of a vocabulary together.
 pub const MAX_PAGE_BYTES: usize = 1 << 20;
+/// Address of a drafter, in bytes.
+pub const MAX_ADDRESS_BYTES: usize = 1024;
+/// Texts, or methods, of a report on a pair.
+pub const MAX_PAIR_ENTRIES: usize = 64;

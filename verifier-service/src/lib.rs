@@ -13,6 +13,7 @@ pub mod config;
 mod drafters;
 pub mod error;
 pub mod metrics;
+pub mod pair;
 mod service;
 mod target;
 mod verification;
