@@ -1,6 +1,5 @@
 //! `duet demo`: both services in this process, talking gRPC over loopback, with and without speculation.
 
-mod pair;
 mod report;
 
 use std::io::{self, IsTerminal as _, Write as _};
@@ -9,8 +8,8 @@ use std::path::PathBuf;
 use proto::model::{Message, Prompt, Role};
 use proto::verifier::{Generate, Origin, Piece, Speculation};
 
-use self::pair::Pair;
 use self::report::Report;
+use crate::pair::{Options, Pair};
 use crate::request::{self, Answer, SamplingArgs};
 
 /// A task whose reply repeats most of the prompt, as edits do: where drafting pays most.
@@ -69,7 +68,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(mut args: Args) -> anyhow::Result<()> {
     // Both runs must draw the same noise.
     args.sampling.seed.get_or_insert(0);
-    let pair = Pair::start(&args).await?;
+    let pair = Pair::start(&args.pair()).await?;
     let screen = Screen::new(&args);
     screen.note(&format!("{} drafts for {}\n", args.drafter, args.target))?;
     let mut client = request::connect(pair.address())?;
@@ -113,10 +112,14 @@ impl Args {
         request
     }
 
-    /// Half of the processors for each model, since both compute at once.
-    fn threads(&self) -> usize {
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        self.threads.unwrap_or((processors / 2).max(1))
+    fn pair(&self) -> Options {
+        Options {
+            target: self.target.clone(),
+            drafter: self.drafter.clone(),
+            threads: self.threads,
+            cache: self.cache.clone(),
+            is_patient: false,
+        }
     }
 }
 

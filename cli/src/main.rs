@@ -1,13 +1,14 @@
 //! The binary `duet`: reads the command line and hands over to a subcommand.
 
+mod check_pair;
 mod demo;
 mod generate;
 mod models;
+mod pair;
 mod progress;
 mod request;
 mod runtime;
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -22,6 +23,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Say whether two models, or two tokenizers, go together.
+    CheckPair(check_pair::Args),
     /// Run both services here and show what the drafter contributes.
     Demo(Box<demo::Args>),
     /// Ask a verifier for a reply.
@@ -30,28 +33,20 @@ enum Command {
     Models(models::Args),
 }
 
-/// What the shell is told when the command line is wrong: `EX_USAGE`.
-const USAGE: u8 = 64;
-
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
             // Nothing is left to be done for a closed terminal.
             let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
+            let is_wrong = error.use_stderr();
+            return ExitCode::from(if is_wrong { runtime::USAGE } else { 0 });
         }
     };
-    let ended = match cli.command {
+    runtime::exit_code(match cli.command {
         Command::Models(args) => models::run(args),
+        Command::CheckPair(args) => runtime::run(check_pair::run(args)),
         Command::Demo(args) => runtime::run(demo::run(*args)),
         Command::Generate(args) => runtime::run(generate::run(*args)),
-    };
-    match ended {
-        Err(error) if !runtime::is_closed_pipe(&error) => {
-            let _ = writeln!(std::io::stderr(), "error: {error:#}");
-            ExitCode::FAILURE
-        }
-        _ => ExitCode::SUCCESS,
-    }
+    })
 }

@@ -83,6 +83,42 @@ impl CheckpointError {
     }
 }
 
+/// The tokenizer of a model whose weights are left where they are.
+#[derive(Debug)]
+pub struct BareTokenizer {
+    /// The tokenizer.
+    pub tokenizer: Tokenizer,
+    /// Whether weights are there too, so that the model could be loaded.
+    pub has_weights: bool,
+}
+
+impl BareTokenizer {
+    /// Reads the tokenizer of a GGUF file, of a folder that [`crate::engine::Engine::load`] takes, or a `tokenizer.json`.
+    pub fn open(path: &Path) -> Result<Self, CheckpointError> {
+        let is_json = path
+            .extension()
+            .is_some_and(|extension| extension == "json");
+        if path.is_dir() || is_json {
+            let has_weights = !is_json;
+            let file = if is_json {
+                path.to_owned()
+            } else {
+                path.join("tokenizer.json")
+            };
+            let tokenizer = Tokenizer::from_file(&file)?;
+            return Ok(Self {
+                tokenizer,
+                has_weights,
+            });
+        }
+        let (tokenizer, has_weights) = gguf::tokenizer(path)?;
+        Ok(Self {
+            tokenizer,
+            has_weights,
+        })
+    }
+}
+
 /// A model's files, opened and checked; weights stay in the mapped files.
 pub(crate) struct Checkpoint {
     pub(crate) architecture: Architecture,

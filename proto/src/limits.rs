@@ -42,3 +42,7 @@ pub const MAX_PAGE_TOKENS: u32 = 65_536;
 pub const MAX_PAGE_BYTES: usize = 1 << 20;
 /// Bytes of the set of tokens that may be drawn.
 pub const MAX_DRAWABLE_BYTES: usize = 512 << 10;
+/// Address of a drafter, in bytes.
+pub const MAX_ADDRESS_BYTES: usize = 1024;
+/// Texts, or methods, of a report on a pair.
+pub const MAX_PAIR_ENTRIES: usize = 64;

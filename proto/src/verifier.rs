@@ -2,12 +2,17 @@
 
 mod client;
 mod description;
+mod pair;
 mod reply;
 mod request;
 mod usage;
 
 pub use client::{Client, Reply};
 pub use description::{Description, DrafterState, DrafterStatus, Limits};
+pub use pair::{
+    CheckPair, CheckedPair, Mapping, MethodFit, PairAcceptance, PairFit, PairReport, PairSide,
+    RoundTrip,
+};
 pub use reply::{Chunk, Finish, FinishReason, Origin, Part, Piece, RoundInfo, RoundTimings};
 pub use request::{Generate, Speculation};
 pub use usage::{FallbackReason, Usage};

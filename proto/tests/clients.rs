@@ -105,6 +105,13 @@ impl Verifier for Parts {
         Err(Status::unavailable("loading"))
     }
 
+    async fn check_pair(
+        &self,
+        _: Request<verifier_wire::CheckPairRequest>,
+    ) -> Result<Response<verifier_wire::CheckPairResponse>, Status> {
+        Ok(Response::new(verifier_wire::CheckPairResponse::default()))
+    }
+
     async fn generate(
         &self,
         request: Request<verifier_wire::GenerateRequest>,

@@ -153,6 +153,16 @@ impl Drafters {
         })
     }
 
+    /// Address and client of the drafter at `address`; of the first one in use, else of the first, where it is `None`.
+    pub(crate) fn find(&self, address: Option<&str>) -> Option<(String, Client)> {
+        let in_use = |drafter: &&Arc<Drafter>| drafter.status().state == DrafterState::Ready;
+        let found = match address {
+            Some(address) => self.all.iter().find(|drafter| drafter.address == address),
+            None => self.all.iter().find(in_use).or(self.all.first()),
+        };
+        found.map(|drafter| (drafter.address.clone(), drafter.client.clone()))
+    }
+
     /// What `Describe` and the metrics say of each, in the order of the configuration.
     pub(crate) fn status(&self) -> Vec<DrafterStatus> {
         self.all.iter().map(|drafter| drafter.status()).collect()
@@ -325,6 +335,17 @@ mod tests {
         assert_eq!(sessions(&drafters), [0, 1]);
         drop(again);
         assert_eq!(sessions(&drafters), [0, 0]);
+    }
+
+    #[tokio::test]
+    async fn drafter_is_found_by_its_address_or_by_its_use() {
+        let drafters = drafters(3);
+        let address = |address| drafters.find(address).map(|(address, _)| address);
+        assert_eq!(address(Some("http://h:3")).unwrap(), "http://h:3");
+        assert_eq!(address(Some("http://h:4")), None);
+        assert_eq!(address(None).unwrap(), "http://h:1");
+        drafters.all[1].known().reach = Reach::Reached;
+        assert_eq!(address(None).unwrap(), "http://h:2");
     }
 
     #[tokio::test]

@@ -50,6 +50,44 @@ pub enum GenerateError {
     Law(#[from] LawError),
 }
 
+/// Why a drafter's tokenizer cannot be checked.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckPairError {
+    /// A field breaks the specification.
+    #[error(transparent)]
+    Field(#[from] ProtocolError),
+    /// There is no such drafter.
+    #[error("{}: `Describe` lists those that are", unknown(address.as_deref()))]
+    Unknown {
+        /// The address that was asked for, if one was.
+        address: Option<String>,
+    },
+    /// The drafter does not say what is needed.
+    #[error("the drafter at {address} did not say what its tokens are: {why}")]
+    Drafter {
+        /// Its address.
+        address: String,
+        /// What came of asking.
+        why: String,
+    },
+    /// Another check is running.
+    #[error("another check is running: ask again in a second")]
+    Busy,
+    /// The process has been told to stop.
+    #[error("the verifier is stopping: ask another one")]
+    Stopping,
+    /// The comparison was given up.
+    #[error("the comparison was given up")]
+    Failed,
+}
+
+fn unknown(address: Option<&str>) -> String {
+    match address {
+        Some(address) => format!("no drafter at {address} is configured"),
+        None => "no drafter is configured".to_owned(),
+    }
+}
+
 impl GenerateError {
     /// A field whose value cannot be used here.
     pub(crate) fn field(
@@ -83,6 +121,24 @@ impl From<GenerateError> for Status {
             }
             GenerateError::Unread(_) => Self::cancelled(text),
             GenerateError::Engine(_) | GenerateError::Law(_) => Self::new(Code::Internal, text),
+        }
+    }
+}
+
+impl From<CheckPairError> for Status {
+    fn from(error: CheckPairError) -> Self {
+        let text = error.to_string();
+        match error {
+            CheckPairError::Field(error) => error.into(),
+            CheckPairError::Unknown { .. } => Self::not_found(text),
+            CheckPairError::Busy => {
+                let mut status = Self::resource_exhausted(text);
+                let seconds = MetadataValue::from(1_u64);
+                status.metadata_mut().insert(RETRY_AFTER, seconds);
+                status
+            }
+            CheckPairError::Drafter { .. } | CheckPairError::Stopping => Self::unavailable(text),
+            CheckPairError::Failed => Self::new(Code::Internal, text),
         }
     }
 }

@@ -14,6 +14,8 @@ mod drafters;
 pub mod error;
 pub mod lexicon;
 mod metrics;
+pub mod metrics;
+pub mod pair;
 mod service;
 mod target;
 mod verification;

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use proto::{
-    verifier::{Generate, Part},
+    verifier::{CheckPair, Generate, Part},
     wire::verifier::v1::{
-        DescribeRequest, DescribeResponse, GenerateRequest, GenerateResponse, verifier_server,
+        CheckPairRequest, CheckPairResponse, DescribeRequest, DescribeResponse, GenerateRequest,
+        GenerateResponse, verifier_server,
     },
 };
 use tokio::sync::mpsc;
@@ -13,7 +14,10 @@ use tokio_stream::{StreamExt as _, adapters::Map, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status};
 use tracing::Instrument as _;
 
-use crate::{error::GenerateError, verification::Verifier};
+use crate::{
+    error::{CheckPairError, GenerateError},
+    verification::Verifier,
+};
 
 /// Parts of a reply that may wait to be sent.
 const OUTBOX: usize = 16;
@@ -55,6 +59,15 @@ impl verifier_server::Verifier for VerifierService {
         _: Request<DescribeRequest>,
     ) -> Result<Response<DescribeResponse>, Status> {
         Ok(Response::new(self.verifier.describe().into()))
+    }
+
+    async fn check_pair(
+        &self,
+        request: Request<CheckPairRequest>,
+    ) -> Result<Response<CheckPairResponse>, Status> {
+        let request = CheckPair::try_from(request.into_inner()).map_err(CheckPairError::from)?;
+        let checked = self.verifier.check_pair(request).await?;
+        Ok(Response::new(checked.into()))
     }
 
     async fn generate(

@@ -9,14 +9,18 @@ use proto::drafter::EndRole;
 /// The target model. Shared by all requests.
 pub(crate) struct Target {
     engine: Engine,
+    vocabulary: TargetVocabulary,
+}
+
+/// The target's tokenizer, for re-encoding.
+pub(crate) struct TargetVocabulary {
     tokenizer: Arc<Tokenizer>,
     /// The token that spells each single byte, where there is one.
     single_bytes: Vec<Option<u32>>,
 }
 
-impl Target {
-    pub(crate) fn new(engine: Engine) -> Self {
-        let tokenizer = Arc::clone(engine.tokenizer());
+impl TargetVocabulary {
+    pub(crate) fn new(tokenizer: Arc<Tokenizer>) -> Self {
         let mut single_bytes = vec![None; 1 << u8::BITS];
         for id in 0..tokenizer.vocab_size() as u32 {
             if let [byte] = tokenizer.token_bytes(id) {
@@ -24,30 +28,36 @@ impl Target {
             }
         }
         Self {
-            engine,
             tokenizer,
             single_bytes,
         }
+    }
+}
+
+impl Target {
+    pub(crate) fn new(engine: Engine) -> Self {
+        let vocabulary = TargetVocabulary::new(Arc::clone(engine.tokenizer()));
+        Self { engine, vocabulary }
     }
 
     pub(crate) fn engine(&self) -> &Engine {
         &self.engine
     }
 
-    pub(crate) fn tokenizer(&self) -> &Tokenizer {
-        &self.tokenizer
+    pub(crate) fn tokenizer(&self) -> &Arc<Tokenizer> {
+        &self.vocabulary.tokenizer
     }
 
     /// Ids that may be emitted: those that the model has logits for and the vocabulary has tokens for.
     pub(crate) fn vocab_size(&self) -> usize {
-        self.tokenizer
+        self.tokenizer()
             .vocab_size()
             .min(self.engine.info().vocab_size)
     }
 
     /// Whether a reply is over with this token, which is no text.
     pub(crate) fn is_end(&self, id: u32) -> bool {
-        self.tokenizer
+        self.tokenizer()
             .specials()
             .end_tokens
             .binary_search(&id)
@@ -56,7 +66,7 @@ impl Target {
 
     /// The target's own token for a role; the other role's where it has only that.
     pub(crate) fn end_token(&self, role: EndRole) -> Option<TargetToken> {
-        let specials = self.tokenizer.specials();
+        let specials = self.tokenizer().specials();
         let id = match role {
             EndRole::EndOfSequence => specials.eos.or(specials.end_of_turn),
             EndRole::EndOfTurn => specials.end_of_turn.or(specials.eos),
@@ -66,6 +76,20 @@ impl Target {
 }
 
 impl Vocabulary for Target {
+    fn token_bytes(&self, id: u32) -> &[u8] {
+        self.vocabulary.token_bytes(id)
+    }
+
+    fn encode(&self, text: &str) -> Vec<u32> {
+        self.vocabulary.encode(text)
+    }
+
+    fn single_byte(&self, byte: u8) -> Option<u32> {
+        self.vocabulary.single_byte(byte)
+    }
+}
+
+impl Vocabulary for TargetVocabulary {
     fn token_bytes(&self, id: u32) -> &[u8] {
         self.tokenizer.token_bytes(id)
     }

@@ -5,6 +5,7 @@ mod decider;
 mod drafting_peer;
 mod evidence;
 mod ledger;
+mod pair_check;
 mod plan;
 mod reply_text;
 mod round;
@@ -24,6 +25,7 @@ use proto::{
     model::{self, Build, Fingerprint, Model},
     verifier::{Description, DrafterStatus, Generate, Limits},
 };
+use tokio::sync::Semaphore;
 
 use crate::{
     NAME, VERSION, admission::Admission, config::Serving, drafters::Drafters, error::GenerateError,
@@ -44,6 +46,8 @@ pub(crate) struct Verifier {
     admission: Admission,
     metrics: Metrics,
     lifecycle: Lifecycle,
+    /// The permit for a check of a pair: one takes a processor for a while.
+    checks: Arc<Semaphore>,
 }
 
 /// How busy a verifier is.
@@ -73,6 +77,7 @@ impl Verifier {
             serving,
             metrics,
             lifecycle,
+            checks: Arc::new(Semaphore::new(1)),
         })
     }
 

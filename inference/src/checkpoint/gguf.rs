@@ -18,16 +18,15 @@ pub(super) struct Gguf {
     content: Content,
 }
 
+/// The tokenizer in the metadata, and whether there are weights behind it.
+pub(super) fn tokenizer(path: &Path) -> Result<(Tokenizer, bool), CheckpointError> {
+    let gguf = Gguf::read(path)?;
+    let has_weights = !gguf.content.tensor_infos.is_empty();
+    Ok((Tokenizer::from_gguf(&gguf.content)?, has_weights))
+}
+
 pub(super) fn open(path: &Path) -> Result<Checkpoint, CheckpointError> {
-    let mapping = Arc::new(Mapping::open(path)?);
-    let corrupt = |reason: String| CheckpointError::Corrupt {
-        path: path.to_owned(),
-        reason,
-    };
-    header::check(&mapping)?;
-    let content = Content::read(&mut Cursor::new(&mapping[..]))
-        .map_err(|error| corrupt(format!("its header cannot be read ({error})")))?;
-    let mut gguf = Gguf { mapping, content };
+    let mut gguf = Gguf::read(path)?;
     gguf.check_ranges()?;
     let vocab_size = match gguf.tensor("token_embd.weight")? {
         // A shape that is no matrix is refused where the embedding is used.
@@ -64,6 +63,18 @@ pub(super) fn open(path: &Path) -> Result<Checkpoint, CheckpointError> {
 }
 
 impl Gguf {
+    fn read(path: &Path) -> Result<Self, CheckpointError> {
+        let mapping = Arc::new(Mapping::open(path)?);
+        header::check(&mapping)?;
+        let content = Content::read(&mut Cursor::new(&mapping[..])).map_err(|error| {
+            CheckpointError::Corrupt {
+                path: path.to_owned(),
+                reason: format!("its header cannot be read ({error})"),
+            }
+        })?;
+        Ok(Self { mapping, content })
+    }
+
     pub(super) fn tensor(&self, name: &str) -> Result<Option<RawTensor<'_>>, CheckpointError> {
         let Some(info) = self.content.tensor_infos.get(name) else {
             return Ok(None);

@@ -3,7 +3,7 @@
 use tokio_stream::StreamExt as _;
 use tonic::{Request, Streaming, transport::Channel};
 
-use super::{Description, Generate, Part};
+use super::{CheckPair, CheckedPair, Description, Generate, Part};
 use crate::{
     ClientError, ProtocolError, limits,
     wire::verifier::v1::{self as wire, verifier_client::VerifierClient},
@@ -36,6 +36,16 @@ impl Client {
         let request = request.map(|()| wire::DescribeRequest {});
         let response = self.inner.describe(request).await?.into_inner();
         Ok(Description::try_from(response)?)
+    }
+
+    /// Asks how well a drafter goes with the verifier. The request carries the caller's metadata.
+    pub async fn check_pair(
+        &mut self,
+        request: Request<CheckPair>,
+    ) -> Result<CheckedPair, ClientError> {
+        let request = request.map(wire::CheckPairRequest::from);
+        let response = self.inner.check_pair(request).await?.into_inner();
+        Ok(CheckedPair::try_from(response)?)
     }
 
     /// Asks for a reply. The request carries the caller's metadata.

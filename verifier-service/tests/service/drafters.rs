@@ -159,6 +159,17 @@ impl Running {
     }
 }
 
+/// What a scripted drafter has single tokens for.
+const ASCII: &[u8; 128] = &{
+    let mut bytes = [0; 128];
+    let mut byte = 0;
+    while byte < bytes.len() {
+        bytes[byte] = byte as u8;
+        byte += 1;
+    }
+    bytes
+};
+
 type Outgoing = Pin<Box<dyn Stream<Item = Result<wire::DraftResponse, Status>> + Send>>;
 type Sender = mpsc::Sender<Result<wire::DraftResponse, Status>>;
 
@@ -208,9 +219,26 @@ impl Drafter for Script {
 
     async fn vocabulary(
         &self,
-        _: Request<wire::VocabularyRequest>,
+        request: Request<wire::VocabularyRequest>,
     ) -> Result<Response<wire::VocabularyResponse>, Status> {
-        Err(Status::unimplemented("not scripted"))
+        let fingerprint = Fingerprint([7; 32]);
+        let words: [&[u8]; 4] = [b"let", b" the", b" ", b""];
+        let token = |id: u32| match id.checked_sub(words.len() as u32) {
+            None => (words[id as usize], (id == 3).then_some(EndRole::EndOfTurn)),
+            Some(byte) => (&ASCII[byte as usize..=byte as usize], None),
+        };
+        let (first, size) = (
+            request.into_inner().first,
+            (words.len() + ASCII.len()) as u32,
+        );
+        let mut page: wire::VocabularyResponse =
+            drafter::VocabularyPage::of(fingerprint, size, first, token).into();
+        match self.kind {
+            Kind::Honest => {}
+            Kind::InvalidEnds => page.token_ends.reverse(),
+            _ => return Err(Status::unimplemented("an old drafter")),
+        }
+        Ok(Response::new(page))
     }
 
     async fn draft(

@@ -5,6 +5,7 @@ mod drafters;
 mod failures;
 mod harness;
 mod limits;
+mod pairs;
 mod replies;
 mod requests;
 mod traces;

@@ -1,6 +1,7 @@
 //! A drafter and a verifier in this process.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use inference::engine::{Engine, EngineOptions};
@@ -9,11 +10,29 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::Args;
 use crate::progress::Stderr;
 
+/// How long a round waits for its block where nobody waits for the answer: what is measured or checked shall not depend on
+/// how busy the machine is.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Which models, and how they run.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    /// Target model, by any reference.
+    pub(crate) target: String,
+    /// Draft model.
+    pub(crate) drafter: String,
+    /// Threads that compute, for each model; `None`: half of the processors, since both compute at once.
+    pub(crate) threads: Option<usize>,
+    /// Folder of the model cache; `None`: the user's.
+    pub(crate) cache: Option<PathBuf>,
+    /// Whether rounds wait for blocks as long as they take.
+    pub(crate) is_patient: bool,
+}
+
 /// Both services on free ports of the loopback interface.
-pub(super) struct Pair {
+pub(crate) struct Pair {
     address: String,
     tasks: JoinSet<anyhow::Result<()>>,
     stop: CancellationToken,
@@ -21,28 +40,30 @@ pub(super) struct Pair {
 
 impl Pair {
     /// Fetches and loads the models and starts the services.
-    pub(super) async fn start(args: &Args) -> anyhow::Result<Self> {
-        let args = args.clone();
+    pub(crate) async fn start(options: &Options) -> anyhow::Result<Self> {
+        let wanted = options.clone();
         let engines = tokio::task::spawn_blocking(move || {
-            let store = Store::open(args.cache.clone())?;
-            let load = |model: &str| load(&store, model, args.threads());
-            anyhow::Ok((
-                (load(&args.target)?, args.target.clone()),
-                (load(&args.drafter)?, args.drafter),
-            ))
+            let store = Store::open(wanted.cache.clone())?;
+            let load = |model: &str| load(&store, model, wanted.threads());
+            anyhow::Ok((load(&wanted.target)?, load(&wanted.drafter)?))
         });
-        let ((target, target_name), (draft, draft_name)) = engines.await??;
+        let (target, draft) = engines.await??;
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
 
-        let serving = drafter_service::config::Serving::new(draft_name);
+        let serving = drafter_service::config::Serving::new(&options.drafter);
         let drafter = drafter_service::app::App::with_engine(draft, serving).await;
         let (listener, drafter_address) = listen().await?;
         let stopping = stop.clone().cancelled_owned();
         tasks.spawn(async move { drafter.serve(listener, stopping).await.map(|_| ()) });
 
-        let mut serving = verifier_service::config::Serving::new(target_name);
+        let mut serving = verifier_service::config::Serving::new(&options.target);
         serving.drafters = vec![drafter_address];
+        if options.is_patient {
+            serving.deadline.floor = PATIENCE;
+            serving.deadline.initial = PATIENCE;
+            serving.deadline.cap = PATIENCE;
+        }
         let verifier = verifier_service::app::App::with_engine(target, serving).await?;
         let (listener, address) = listen().await?;
         let stopping = stop.clone().cancelled_owned();
@@ -55,17 +76,24 @@ impl Pair {
     }
 
     /// The verifier's address.
-    pub(super) fn address(&self) -> &str {
+    pub(crate) fn address(&self) -> &str {
         &self.address
     }
 
     /// Stops both and waits for them.
-    pub(super) async fn stop(mut self) -> anyhow::Result<()> {
+    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
         self.stop.cancel();
         while let Some(ended) = self.tasks.join_next().await {
             ended??;
         }
         Ok(())
+    }
+}
+
+impl Options {
+    fn threads(&self) -> usize {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        self.threads.unwrap_or((processors / 2).max(1))
     }
 }
 

@@ -1,0 +1,148 @@
+//! `duet check-pair`: whether two models, or two tokenizers, go together.
+
+mod report;
+
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use inference::checkpoint::BareTokenizer;
+use inference::store::{ModelReference, Store};
+use inference::tokenizer::Tokenizer;
+use proto::model::{Message, Prompt, Role, Sampling};
+use proto::verifier::{Generate, PairAcceptance, PairReport, Speculation};
+use verifier_service::pair::{self, Drafter};
+
+use crate::pair::{Options, Pair};
+use crate::progress::Stderr;
+use crate::request;
+use crate::runtime::Exit;
+
+/// What the pair is asked when acceptance is sampled: an edit, prose, and a function.
+const PROMPTS: [&str; 3] = [
+    "Add a docstring to this function and reply with the whole function:\n\ndef mean(values):\n    total = 0.0\n    for value \
+     in values:\n        total += value\n    return total / len(values)",
+    "Explain in a few sentences why the sky is blue.",
+    "Write a Rust function that reverses the words of a sentence.",
+];
+
+/// Which two, and whether they shall decode.
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct Args {
+    /// Target: a known name, a path to a GGUF file, a model's folder or a tokenizer.json, or hf:owner/repository/file.gguf
+    #[arg(long, env = "DUET_TARGET", value_name = "MODEL")]
+    target: String,
+
+    /// Drafter, given the same way
+    #[arg(long, env = "DUET_DRAFT_MODEL", value_name = "MODEL")]
+    drafter: String,
+
+    /// Tokens of each of the three replies over which acceptance is sampled, where both sides have weights
+    #[arg(long, env = "DUET_SAMPLE", value_name = "TOKENS", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    sample: u32,
+
+    /// Compare the tokenizers only; no weights are read
+    #[arg(long, conflicts_with = "sample")]
+    no_sample: bool,
+
+    /// Threads that compute, for each model [default: half of the processors]
+    #[arg(long, env = "DUET_THREADS", value_name = "COUNT")]
+    threads: Option<usize>,
+
+    /// Folder in which models are cached [default: duet in the user's cache folder]
+    #[arg(long, env = "DUET_CACHE", value_name = "FOLDER")]
+    cache: Option<PathBuf>,
+
+    /// Print one JSON object on standard output and nothing else
+    #[arg(long)]
+    json: bool,
+}
+
+/// Compares and prints.
+pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
+    let wanted = args.clone();
+    let compared = tokio::task::spawn_blocking(move || compare(&wanted));
+    let (mut report, have_weights) = compared.await??;
+    if have_weights && !args.no_sample {
+        report = pair::with_acceptance(report, sample(&args).await?);
+    }
+    let mut out = io::stdout().lock();
+    if args.json {
+        writeln!(out, "{:#}", report::json(&report))?;
+    } else {
+        writeln!(out, "{}", report::Table(&report))?;
+    }
+    Ok(())
+}
+
+/// The report on the tokenizers, and whether both sides have weights.
+fn compare(args: &Args) -> anyhow::Result<(PairReport, bool)> {
+    let store = Store::open(args.cache.clone())?;
+    let target = open(&store, &args.target, "--target")?;
+    let drafter = open(&store, &args.drafter, "--drafter")?;
+    let have_weights = target.has_weights && drafter.has_weights;
+    let target: Arc<Tokenizer> = Arc::new(target.tokenizer);
+    let pair = pair::Pair {
+        target_name: &args.target,
+        target: &target,
+        drafter_name: &args.drafter,
+        drafter: Drafter::Tokenizer(&drafter.tokenizer),
+    };
+    Ok((pair.report(), have_weights))
+}
+
+fn open(store: &Store, model: &str, flag: &str) -> anyhow::Result<BareTokenizer> {
+    let is_tokenizer = Path::new(model)
+        .extension()
+        .is_some_and(|extension| extension == "json");
+    let path = if is_tokenizer {
+        PathBuf::from(model)
+    } else {
+        let reference: ModelReference = model
+            .parse()
+            .map_err(|error| anyhow::Error::new(error).context(unusable(flag, model)))?;
+        store.resolve(&reference, &mut Stderr::new("fetching"))?
+    };
+    BareTokenizer::open(&path).with_context(|| format!("{flag} {model} has no usable tokenizer"))
+}
+
+fn unusable(flag: &str, model: &str) -> Exit {
+    Exit::usage(format!("{flag} {model} cannot be used"))
+}
+
+/// What the pair accepts when it decodes the built-in prompts greedily.
+async fn sample(args: &Args) -> anyhow::Result<PairAcceptance> {
+    let pair = Pair::start(&Options {
+        target: args.target.clone(),
+        drafter: args.drafter.clone(),
+        threads: args.threads,
+        cache: args.cache.clone(),
+        is_patient: true,
+    })
+    .await?;
+    let mut client = request::connect(pair.address())?;
+    let mut sum = PairAcceptance::default();
+    for prompt in PROMPTS {
+        let message = Message {
+            role: Role::User,
+            content: prompt.to_owned(),
+        };
+        let mut request = Generate::new(Prompt::Conversation(vec![message]));
+        request.max_tokens = Some(args.sample);
+        request.sampling = Sampling::greedy();
+        request.speculation = Speculation::auto();
+        let usage = request::ask(&mut client, request, |_| Ok(())).await?;
+        let usage = usage.finish.usage;
+        sum = PairAcceptance {
+            prompts: sum.prompts + 1,
+            completion_tokens: sum.completion_tokens + usage.completion_tokens,
+            committed_bytes: sum.committed_bytes + usage.committed_bytes,
+            target_forwards: sum.target_forwards + usage.target_forwards,
+            proposed_tokens: sum.proposed_tokens + usage.proposed_tokens,
+            accepted_tokens: sum.accepted_tokens + usage.accepted_tokens,
+        };
+    }
+    pair.stop().await?;
+    Ok(sum)
+}
