@@ -7,6 +7,8 @@ mod names;
 mod safetensors;
 
 use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -93,6 +95,29 @@ pub(crate) struct Checkpoint {
     weights: Weights,
 }
 
+/// Reads the tokenizer alone: of a GGUF file, of a model's folder, or a bare `tokenizer.json` under any name, as
+/// [`crate::store`] keeps them.
+pub fn tokenizer(path: &Path) -> Result<Tokenizer, CheckpointError> {
+    let failed = |source| CheckpointError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    if path.is_dir() {
+        return Ok(Tokenizer::from_file(&path.join("tokenizer.json"))?);
+    }
+    if begins_as_gguf(path).map_err(failed)? {
+        gguf::tokenizer(path)
+    } else {
+        Ok(Tokenizer::from_file(path)?)
+    }
+}
+
+fn begins_as_gguf(path: &Path) -> io::Result<bool> {
+    let mut first = Vec::new();
+    File::open(path)?.take(4).read_to_end(&mut first)?;
+    Ok(first == b"GGUF")
+}
+
 /// Compiles the template that came with a tokenizer.
 fn template(tokenizer: &Tokenizer) -> Result<Option<ChatTemplate>, CheckpointError> {
     let Some(source) = tokenizer.chat_template() else {
@@ -124,7 +149,7 @@ pub(crate) struct RawTensor<'a> {
 impl Checkpoint {
     /// Opens a GGUF file, or a folder with `config.json`, `*.safetensors` and `tokenizer.json`.
     pub(crate) fn open(path: &Path) -> Result<Self, CheckpointError> {
-        let metadata = std::fs::metadata(path).map_err(|source| CheckpointError::Io {
+        let metadata = fs::metadata(path).map_err(|source| CheckpointError::Io {
             path: path.to_owned(),
             source,
         })?;

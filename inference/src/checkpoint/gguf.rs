@@ -19,15 +19,7 @@ pub(super) struct Gguf {
 }
 
 pub(super) fn open(path: &Path) -> Result<Checkpoint, CheckpointError> {
-    let mapping = Arc::new(Mapping::open(path)?);
-    let corrupt = |reason: String| CheckpointError::Corrupt {
-        path: path.to_owned(),
-        reason,
-    };
-    header::check(&mapping)?;
-    let content = Content::read(&mut Cursor::new(&mapping[..]))
-        .map_err(|error| corrupt(format!("its header cannot be read ({error})")))?;
-    let mut gguf = Gguf { mapping, content };
+    let mut gguf = Gguf::open(path)?;
     gguf.check_ranges()?;
     let vocab_size = match gguf.tensor("token_embd.weight")? {
         // A shape that is no matrix is refused where the embedding is used.
@@ -63,7 +55,25 @@ pub(super) fn open(path: &Path) -> Result<Checkpoint, CheckpointError> {
     })
 }
 
+/// Reads the tokenizer and nothing else; weights may be missing.
+pub(super) fn tokenizer(path: &Path) -> Result<Tokenizer, CheckpointError> {
+    Ok(Tokenizer::from_gguf(&Gguf::open(path)?.content)?)
+}
+
 impl Gguf {
+    /// Reads the header.
+    fn open(path: &Path) -> Result<Self, CheckpointError> {
+        let mapping = Arc::new(Mapping::open(path)?);
+        header::check(&mapping)?;
+        let content = Content::read(&mut Cursor::new(&mapping[..])).map_err(|error| {
+            CheckpointError::Corrupt {
+                path: path.to_owned(),
+                reason: format!("its header cannot be read ({error})"),
+            }
+        })?;
+        Ok(Self { mapping, content })
+    }
+
     pub(super) fn tensor(&self, name: &str) -> Result<Option<RawTensor<'_>>, CheckpointError> {
         let Some(info) = self.content.tensor_infos.get(name) else {
             return Ok(None);
