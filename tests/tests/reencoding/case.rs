@@ -183,7 +183,8 @@ fn start(target: &Side, text: &str, dice: &mut Dice) -> Start {
             Start {
                 committed: committed.to_vec(),
                 rest: target.vocabulary.tokenizer().decode_bytes(rest),
-                canonical: true,
+                // Without the bytes that have no token, what is left is another text.
+                canonical: target.vocabulary.spells_every_byte_of(text.as_bytes()),
             }
         }
         3 | 4 => with(target.encode(left), false),

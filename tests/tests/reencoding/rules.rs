@@ -52,7 +52,7 @@ pub(crate) fn check(
     }
     let merged = proposed && !found.joined && !tail.ids.is_empty();
     let whole = found.dropped_bytes == 0;
-    let canonical = case.canonical && proposed;
+    let canonical = case.canonical && proposed && found.joined;
     let seen = [
         (Seen::Joined, found.joined),
         (Seen::Merged, merged),

@@ -18,7 +18,7 @@ pub(crate) enum Seen {
     Cut,
     /// No byte is.
     Nothing,
-    /// Something is proposed behind text that is committed as its tokenizer encodes it.
+    /// Joined, behind text that is committed as its tokenizer encodes it.
     Canonical,
     /// And the tokenizer makes the same of all of the text, back to its beginning.
     AsWholeText,
@@ -46,6 +46,11 @@ impl Tally {
             *self.seen.entry(what).or_default() += count;
         }
         self
+    }
+
+    /// How often something happened.
+    pub(crate) fn of(&self, what: Seen) -> u64 {
+        self.seen.get(&what).copied().unwrap_or_default()
     }
 
     /// Every way that a case can go was gone often.
