@@ -18,7 +18,9 @@ use crate::{TargetToken, Vocabulary};
 /// | blocks that start where a character does, of 545 | 541 | 544 | 544 | 545 |
 /// | blocks that start inside a character, of 52 | 0 | 36 | 49 | 52 |
 ///
-/// Three tokens are what the beginning of a code point may be spread over; one more is margin.
+/// Three tokens are what the beginning of a code point may be spread over; one more is margin. Seven real tokenizers over
+/// code, prose, CJK and hard Unicode say the same (the reencoding test of the crate `tests`): with three tokens or four all
+/// of 25,561 and 2,502 blocks are right, with none 25,556 and 0.
 pub const TAIL_TOKENS: usize = 4;
 
 /// The proxies of a block. Their bytes are the first bytes of the draft, exactly.

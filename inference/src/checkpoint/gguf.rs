@@ -20,13 +20,13 @@ pub(super) struct Gguf {
 
 /// The tokenizer in the metadata, and whether there are weights behind it.
 pub(super) fn tokenizer(path: &Path) -> Result<(Tokenizer, bool), CheckpointError> {
-    let gguf = Gguf::read(path)?;
+    let gguf = Gguf::open(path)?;
     let has_weights = !gguf.content.tensor_infos.is_empty();
     Ok((Tokenizer::from_gguf(&gguf.content)?, has_weights))
 }
 
 pub(super) fn open(path: &Path) -> Result<Checkpoint, CheckpointError> {
-    let mut gguf = Gguf::read(path)?;
+    let mut gguf = Gguf::open(path)?;
     gguf.check_ranges()?;
     let vocab_size = match gguf.tensor("token_embd.weight")? {
         // A shape that is no matrix is refused where the embedding is used.
@@ -63,7 +63,8 @@ pub(super) fn open(path: &Path) -> Result<Checkpoint, CheckpointError> {
 }
 
 impl Gguf {
-    fn read(path: &Path) -> Result<Self, CheckpointError> {
+    /// Reads the header.
+    fn open(path: &Path) -> Result<Self, CheckpointError> {
         let mapping = Arc::new(Mapping::open(path)?);
         header::check(&mapping)?;
         let content = Content::read(&mut Cursor::new(&mapping[..])).map_err(|error| {

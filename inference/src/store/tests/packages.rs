@@ -15,8 +15,8 @@ const PYTHON: &str = r#"
 here=$(dirname "$0")
 for requirement; do :; done
 echo "$requirement" >> "$here/calls"
-mkdir wheel
-cp "$here/$requirement.whl" wheel/ || { echo "ERROR: No matching distribution found for $requirement" >&2; exit 1; }
+mkdir -p package
+cp "$here/$requirement.whl" package/ || { echo "ERROR: No matching distribution found for $requirement" >&2; exit 1; }
 "#;
 
 impl Bench {
@@ -224,7 +224,7 @@ fn what_is_wrong_with_python_or_pip_is_said() {
         "echo 'WARNING: NewConnectionError: no route' >&2; echo 'ERROR: No matching' >&2; exit 1",
         "the package index cannot be reached; pip failed: ERROR: No matching",
     );
-    refused("exit 0", "left no wheel");
+    refused("exit 0", "left no .whl");
     refused("exit 3", "it said nothing");
     refused(
         "echo 'ERROR: [Errno 28] No space left on device' >&2; exit 1",
