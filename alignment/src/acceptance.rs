@@ -17,6 +17,7 @@
 
 mod conditional;
 mod draft_law;
+mod mapped;
 mod method;
 mod rule;
 mod sparse;
@@ -26,6 +27,7 @@ mod token_map;
 
 pub use conditional::{ConditionalError, PathLaw, conditional, intersection};
 pub use draft_law::DraftLaw;
+pub use mapped::{MappedBlock, Origin, UnmappedToken};
 pub use method::{Drawn, Losslessness, Method, Proposal, UnknownMethod};
 pub use rule::Rule;
 pub use sparse::{SparseLaw, SparseLawError};
