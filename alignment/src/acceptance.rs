@@ -16,6 +16,8 @@
 //! shared Gumbel variate of token t, u a uniform variate in (0,1).
 
 mod conditional;
+mod draft_law;
+mod mapped;
 mod method;
 mod rule;
 mod sparse;
@@ -24,6 +26,8 @@ mod timing;
 mod token_map;
 
 pub use conditional::{ConditionalError, PathLaw, conditional, intersection};
+pub use draft_law::DraftLaw;
+pub use mapped::{MappedBlock, Origin, UnmappedToken};
 pub use method::{Drawn, Losslessness, Method, Proposal, UnknownMethod};
 pub use rule::Rule;
 pub use sparse::{SparseLaw, SparseLawError};

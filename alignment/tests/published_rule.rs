@@ -1,7 +1,9 @@
 //! What `token_timing` emits on the counterexamples, by its own functions: the wrong numbers are known,
 //! and the exact rules give the right ones on the same laws.
 
-use alignment::acceptance::{Law, PathLaw, Rule, SparseLaw, TokenMap, conditional, transfer};
+use alignment::acceptance::{
+    Law, PathLaw, Rule, SparseLaw, TokenMap, conditional, string_level, transfer,
+};
 use alignment::{Vocabulary, spans};
 
 /// Single precision of the laws in these tests.
@@ -114,6 +116,35 @@ fn joined_tokens_lend_the_last_scalar_alone() {
     close(&wrong, &[0.4, 0.6], ROUNDING);
     let right = [(0.2, 0), (0.8, 1)].map(|(p, x)| (p, Rule::point_mass(&target, x)));
     close(&mixed(right), &[0.5, 0.5], ROUNDING);
+
+    // Counting every block of two draft tokens gives the law of ab and x, whatever follows x.
+    let after = |block: &[u32]| match block {
+        [] => vec![0.2, 0.0, 0.8],
+        _ => vec![0.0, 1.0, 0.0],
+    };
+    let mut out = PathLaw::default();
+    let tokens: [&[u8]; 3] = [b"a", b"b", b"x"];
+    let r = string_level::first_token_law(&tokens, after, 2, &Joined, &mut out).unwrap();
+    assert!((r.probability(0) - 0.2).abs() < 1e-12);
+    let right = [(0.2, 0), (0.8, 1)].map(|(p, x)| (p, Rule::rejection(&target, x, &r)));
+    close(&mixed(right), &[0.5, 0.5], ROUNDING);
+}
+
+/// ab, x, b.
+struct Joined;
+
+impl Vocabulary for Joined {
+    fn token_bytes(&self, id: u32) -> &[u8] {
+        [&b"ab"[..], b"x", b"b"]
+            .get(id as usize)
+            .copied()
+            .unwrap_or_default()
+    }
+
+    fn encode(&self, text: &str) -> Vec<u32> {
+        let split = text.replace("ab", "0").replace('x', "1").replace('b', "2");
+        split.chars().filter_map(|c| c.to_digit(10)).collect()
+    }
 }
 
 #[test]

@@ -32,8 +32,8 @@ pub enum Method {
     /// becomes one over target tokens by [`super::intersection`].
     Tli,
     /// A fixed map spells each draft token in target tokens, and each of these is judged by its own law
-    /// given those ahead of it ([`super::conditional`]). The drafter draws from a sparse law over tokens
-    /// that the map spells, and sends the ids drawn and that law.
+    /// given those ahead of it ([`super::MappedBlock`], [`super::conditional`]). The drafter draws from a
+    /// sparse law over tokens that the map spells, and sends the ids drawn and that law.
     PathConditional,
     /// TokenTiming as published: one scalar for each proxy, by warping ([`super::transfer`]). Biased, so
     /// only for requests that allow it. The drafter sends the ids drawn and a probability of each.
