@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 
 use alignment::Vocabulary as _;
 use serde_json::{Value, json};
+use tests::dice::Dice;
 use tests::samples::{ALL, HARD};
 use tests::vocabularies::{FAMILIES, LLAMA2, RealVocabulary, path};
 use tokenizers::Tokenizer as Library;
@@ -43,7 +44,7 @@ fn library(name: &str) -> Library {
     serde_json::from_value(file).unwrap()
 }
 
-/// Pieces of the samples as they come in streams, and the hard texts alone and in pairs.
+/// Pieces of the samples as they come in streams, the hard texts alone and in pairs, and random code points.
 fn texts() -> Vec<String> {
     let mut texts: Vec<String> = HARD.iter().map(ToString::to_string).collect();
     for (left, right) in HARD.iter().zip(HARD.iter().skip(1)) {
@@ -56,6 +57,11 @@ fn texts() -> Vec<String> {
             let end = (start + length).min(letters.len());
             texts.push(letters[start..end].iter().collect());
         }
+    }
+    let dice = &mut Dice::new(&["vocabularies"], 0);
+    for _ in 0..2_000 {
+        let length = dice.below(24);
+        texts.push((0..length).map(|_| dice.code_point()).collect());
     }
     texts
 }
@@ -84,7 +90,7 @@ fn ids_are_those_of_the_library_for_specials_as_text_and_as_tokens() {
             assert_eq!(ours.encode(text), expected.get_ids(), "{name}: {text:?}");
             compared += 1;
         }
-        assert!(compared > 900, "{name}: {compared}");
+        assert!(compared > 2_900, "{name}: {compared}");
     }
 }
 
