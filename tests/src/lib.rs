@@ -1,5 +1,7 @@
-//! What tests of several crates share: the tree as text, and tiny models; the system tests themselves are in `tests/`.
+//! What tests of several crates share: the tree as text, tiny models, real tokenizers and texts for them;
+//! the system tests themselves are in `tests/`.
 
+pub mod dice;
 pub mod samples;
 pub mod tiny;
 pub mod tree;

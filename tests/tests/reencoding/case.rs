@@ -3,10 +3,9 @@
 use std::fmt;
 
 use alignment::{TargetToken, Vocabulary as _};
+use tests::dice::Dice;
 use tests::samples::{ALL, HARD};
 use tests::vocabularies::RealVocabulary;
-
-use crate::dice::Dice;
 
 /// A vocabulary and the spellings of its control tokens.
 pub(crate) struct Side {
@@ -84,14 +83,14 @@ impl Case {
                 let ids = drafter.random_ids(dice, 12);
                 drafter.vocabulary.tokenizer().decode_bytes(&ids)
             }
-            8 => (0..dice.below(24)).map(|_| dice.next() as u8).collect(),
+            8 => (0..dice.below(24)).map(|_| dice.bits() as u8).collect(),
             9 => start.rest[..dice.below(start.rest.len() + 1)].to_vec(),
             10 => [dice.pick(&drafter.spellings).as_bytes(), &start.rest].concat(),
             _ => {
                 let mut damaged = start.rest;
                 if !damaged.is_empty() {
                     let at = dice.below(damaged.len());
-                    damaged[at] = dice.next() as u8;
+                    damaged[at] = dice.bits() as u8;
                 }
                 damaged
             }
@@ -129,7 +128,7 @@ fn text(drafter: &Side, target: &Side, dice: &mut Dice) -> String {
                 let space = dice.pick(&[" ", "\n", "\r\n", "\t", "\u{a0}", "\u{3000}", "  \n"]);
                 text.push_str(&space.repeat(1 + dice.below(12)));
             }
-            _ => (0..dice.below(10)).for_each(|_| text.push(code_point(dice))),
+            _ => (0..dice.below(10)).for_each(|_| text.push(dice.code_point())),
         }
     }
     text
@@ -141,29 +140,6 @@ fn part<'a>(text: &'a str, dice: &mut Dice) -> &'a str {
     let length = dice.below(100).min(from.len());
     let end = (0..=length).rfind(|at| from.is_char_boundary(*at));
     &from[..end.unwrap_or(0)]
-}
-
-/// A code point of some script, or of none.
-fn code_point(dice: &mut Dice) -> char {
-    let blocks = [
-        (0x00, 0x80),
-        (0x80, 0x180),
-        (0x300, 0x70),
-        (0x600, 0x100),
-        (0x900, 0x180),
-        (0x1100, 0x100),
-        (0x2000, 0x70),
-        (0x3040, 0x1c0),
-        (0x4e00, 0x5200),
-        (0xac00, 0x2ba4),
-        (0xfb00, 0x500),
-        (0x1_d400, 0x400),
-        (0x1_f300, 0x700),
-        (0x0, 0x11_0000),
-    ];
-    let &(first, length) = dice.pick(&blocks);
-    let code = first + dice.below(length) as u32;
-    char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER)
 }
 
 /// Cuts `text` in one of many ways, and commits what is to the left.

@@ -7,7 +7,6 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod case;
-mod dice;
 mod normalised;
 mod rules;
 mod tail;
