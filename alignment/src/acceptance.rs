@@ -20,6 +20,7 @@ mod draft_law;
 mod mapped;
 mod method;
 mod rule;
+pub mod sharpness;
 mod sparse;
 pub mod string_level;
 mod timing;

@@ -2,7 +2,7 @@
 """Runs prompts through real services, with and without speculation, and compares.
 
     workloads.py --bin target/release --prompts humaneval.jsonl --kind chat|bodies|plain [--target NAME] [--drafters NAME,NAME]
-                 [--count 20] [--tokens 64] [--settings 0,0.8] [--seeds 1,2,3] [--block-lengths 8,auto] [--no-baseline]
+                 [--count 20] [--tokens 64] [--settings 0,0.8] [--seeds 1,2,3] [--block-lengths 8,auto] [--methods auto] [--no-baseline]
 
 Prompt files come from prompts.py. `chat` asks for the whole function, so that replies repeat the prompt's code; `bodies` begins the
 reply with the signature; `plain` sends the prompt as a message. For every drafter, setting and block length it prints one JSON line:
@@ -12,6 +12,7 @@ compute thread each.
 """
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -31,6 +32,9 @@ def arguments():
     parser.add_argument("--settings", default="0", help="temperatures; above 0 with top-p 0.95")
     parser.add_argument("--seeds", default="1")
     parser.add_argument("--block-lengths", default="auto")
+    parser.add_argument("--methods", default="auto")
+    parser.add_argument("--patience", action="store_true",
+                        help="wait for every block, so that a busy machine does not change what is accepted")
     parser.add_argument("--no-baseline", action="store_true")
     return parser.parse_args()
 
@@ -88,7 +92,8 @@ def main():
     services = []
     for name in drafters:
         drafter = Service(args.bin, "drafter-service", "--model", name)
-        verifier = Service(args.bin, "verifier-service", "--model", args.target, "--drafter", drafter.url)
+        patience = ["--draft-deadline-min", "20s", "--draft-deadline-max", "20s"] if args.patience else []
+        verifier = Service(args.bin, "verifier-service", "--model", args.target, "--drafter", drafter.url, *patience)
         services += [drafter, verifier]
         for temperature in args.settings.split(","):
             for seed in args.seeds.split(",") if float(temperature) > 0 else ["1"]:
@@ -98,20 +103,21 @@ def main():
                     plain = None
                     if not args.no_baseline:
                         plain = generate(args, verifier.url, prompt, [*sampling, "--speculation", "off"])
-                    for length in args.block_lengths.split(","):
+                    for length, method in itertools.product(args.block_lengths.split(","), args.methods.split(",")):
                         extra = sampling if length == "auto" else [*sampling, "--block-length", length]
+                        extra = extra if method == "auto" else [*extra, "--method", method, "--allow-lossy"]
                         answer = generate(args, verifier.url, prompt, extra)
-                        runs.setdefault((name, temperature, length), []).append((number, plain, answer))
+                        runs.setdefault((name, temperature, length, method), []).append((number, plain, answer))
         for service in (verifier, drafter):
             service.stop()
-    for (name, temperature, length), rows in runs.items():
+    for (name, temperature, length, method), rows in runs.items():
         total = {key: sum(row[2]["usage"][key] for row in rows) for key in ("target_forwards", "committed_bytes")}
         details = [row[2]["usage"]["completion_tokens_details"] for row in rows]
         accepted = sum(detail["accepted_prediction_tokens"] for detail in details)
         proposed = accepted + sum(detail["rejected_prediction_tokens"] for detail in details)
         report = {
             "kind": args.kind, "target": args.target, "drafter": name, "temperature": float(temperature),
-            "block_length": length, "runs": len(rows),
+            "block_length": length, "method": method, "runs": len(rows),
             "accepted_per_forward": round(accepted / total["target_forwards"], 3),
             "acceptance": round(accepted / max(proposed, 1), 3),
             "bytes_per_forward": round(total["committed_bytes"] / total["target_forwards"], 2),

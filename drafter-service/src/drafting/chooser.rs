@@ -1,12 +1,16 @@
 //! Which token is drafted, from the logits of its position. Runs on the model's thread.
 
 use std::{
+    collections::VecDeque,
     hash::{BuildHasher as _, RandomState},
     sync::Arc,
 };
 
 use alignment::{
-    acceptance::{self, Method},
+    acceptance::{
+        self, DraftLaw, Method,
+        sharpness::{SHARPNESSES, Sharpness, coupled_each},
+    },
     noise::SharedNoise,
 };
 use inference::sampling::{History, Law, LawError, LawEvaluator, Sampling};
@@ -19,7 +23,7 @@ use super::vocabulary::DraftVocabulary;
 const LEAST_SHARE: f32 = 1e-5;
 
 /// Tokens of a law that is sent. It is the law drawn from, so leaving out the rest of the vocabulary is no error.
-const LAW_TOKENS: u32 = 64;
+const LAW_TOKENS: usize = 64;
 
 /// Chooses the tokens of one session.
 pub(super) struct Chooser {
@@ -36,10 +40,20 @@ enum Policy {
     /// The likeliest.
     Greedy,
     /// With the noise that the verifier has too.
-    Coupled { noise: SharedNoise, sharpness: f32 },
+    Coupled(Box<Coupling>),
     /// Drawn, and how it was drawn is told.
     Drawn(Drawing),
 }
+
+/// How tokens are coupled to the verifier's.
+struct Coupling {
+    noise: SharedNoise,
+    sharpness: Sharpness,
+    /// Places in the reply, and what each sharpness would have proposed there, until it is known what stands.
+    guesses: VecDeque<(usize, Guess)>,
+}
+
+type Guess = [u32; SHARPNESSES.len()];
 
 /// How tokens are drawn.
 struct Drawing {
@@ -51,6 +65,7 @@ struct Drawing {
     drawable: Vec<u8>,
     /// Whether the law is told, not only the probability.
     tells_law: bool,
+    law: DraftLaw,
 }
 
 /// A choice, and how it was drawn where that is told.
@@ -89,22 +104,18 @@ impl Chooser {
         let mut sampling = plan.sampling;
         let policy = if plan.method == Method::Coupled {
             sampling.min_p = sampling.min_p.max(LEAST_SHARE);
-            Policy::Coupled {
+            Policy::Coupled(Box::new(Coupling {
                 noise: SharedNoise::new(plan.seed),
-                sharpness: plan.sharpness,
-            }
+                sharpness: Sharpness::new(plan.sharpness),
+                guesses: VecDeque::new(),
+            }))
         } else if plan.method.needs_ids() {
-            let most = if sampling.top_k == 0 {
-                LAW_TOKENS
-            } else {
-                sampling.top_k
-            };
-            sampling.top_k = most.min(LAW_TOKENS);
             Policy::Drawn(Drawing {
                 noise: SharedNoise::new(RandomState::new().hash_one(())),
                 draws: 0,
                 drawable: both(vocabulary.drawable(), &plan.drawable),
                 tells_law: plan.method.needs_laws(),
+                law: DraftLaw::default(),
             })
         } else {
             // The likeliest token whatever the temperature, penalties counted.
@@ -117,6 +128,14 @@ impl Chooser {
             policy,
             history: History::new(prompt),
             masked: Vec::new(),
+        }
+    }
+
+    /// The reply is committed as far as `committed`, and what was drafted agrees with its first `agreed` bytes: learns what
+    /// would have been best to propose.
+    pub(super) fn learn(&mut self, committed: &[u8], agreed: usize) {
+        if let Policy::Coupled(coupling) = &mut self.policy {
+            coupling.learn(committed, agreed, &self.vocabulary);
         }
     }
 
@@ -135,7 +154,7 @@ impl Chooser {
             self.masked.extend_from_slice(logits);
             drawing.mask(&mut self.masked);
             let law = self.evaluator.evaluate(&self.masked, &self.history)?;
-            let draw = drawing.draw(law);
+            let draw = drawing.draw(law).ok_or(LawError::Nothing)?;
             let choice = self.say(draw.id);
             let draw = Some(draw);
             return Ok(Chosen { choice, draw });
@@ -173,7 +192,7 @@ impl Chooser {
 }
 
 impl Policy {
-    fn pick(&self, law: Law<'_>, offset: u64, vocabulary: &DraftVocabulary) -> u32 {
+    fn pick(&mut self, law: Law<'_>, offset: u64, vocabulary: &DraftVocabulary) -> u32 {
         let law = acceptance::Law {
             ids: law.ids,
             log_probs: law.log_probs,
@@ -181,9 +200,39 @@ impl Policy {
         match self {
             Self::Greedy | Self::Drawn(_) => acceptance::greedy(&law),
             // Tokens without bytes are never drafted before another one, so none precedes this at its offset.
-            Self::Coupled { noise, sharpness } => {
-                let position = noise.at(offset, 0);
-                acceptance::coupled(&law, *sharpness, &position, |id| vocabulary.key(id))
+            Self::Coupled(coupling) => {
+                let position = coupling.noise.at(offset, 0);
+                let guess = coupled_each(&law, &position, |id| vocabulary.key(id));
+                coupling.guessed(offset as usize, guess);
+                guess[coupling.sharpness.index()]
+            }
+        }
+    }
+}
+
+impl Coupling {
+    fn guessed(&mut self, offset: usize, guess: Guess) {
+        // A place that is guessed at again was dropped in between.
+        while self.guesses.back().is_some_and(|(at, _)| *at >= offset) {
+            self.guesses.pop_back();
+        }
+        self.guesses.push_back((offset, guess));
+    }
+
+    fn learn(&mut self, committed: &[u8], agreed: usize, vocabulary: &DraftVocabulary) {
+        while let Some((offset, guess)) = self.guesses.front().copied() {
+            if offset >= committed.len() {
+                return;
+            }
+            self.guesses.pop_front();
+            // Behind a token that does not stand, guesses were about another text.
+            if offset <= agreed {
+                let said = &committed[offset..];
+                let stands = |id| {
+                    let (bytes, _) = vocabulary.key(id);
+                    !bytes.is_empty() && (said.starts_with(bytes) || bytes.starts_with(said))
+                };
+                self.sharpness.observe(guess.map(stands));
             }
         }
     }
@@ -200,37 +249,22 @@ impl Drawing {
         }
     }
 
-    /// Draws from a law, as it will be told.
-    fn draw(&mut self, law: Law<'_>) -> Draw {
-        let mut entries: Vec<(u32, f32)> = law
-            .ids
-            .iter()
-            .copied()
-            .zip(law.log_probs.iter().copied())
-            .collect();
-        entries.retain(|(_, log_prob)| log_prob.is_finite());
-        entries.sort_unstable_by_key(|(id, _)| *id);
-        let (ids, log_probs): (Vec<u32>, Vec<f32>) = entries
-            .iter()
-            .map(|(id, log_prob)| (*id, log_prob.min(0.0)))
-            .unzip();
-        let position = self.noise.at(self.draws, 0);
+    /// Draws from a law, as it will be told; `None` where nothing in it can be drawn.
+    fn draw(&mut self, law: Law<'_>) -> Option<Draw> {
+        let law = acceptance::Law {
+            ids: law.ids,
+            log_probs: law.log_probs,
+        };
+        let told = self.law.restrict(&law, LAW_TOKENS, |_| true)?;
+        let id = told.sample(&self.noise.at(self.draws, 0));
+        let log_prob = told.probability(id).ln().min(0.0) as f32;
         self.draws += 1;
-        // The law has a sum of one, so it is never refused; if it were, the likeliest token would be as good as any.
-        let id = acceptance::SparseLaw::new(&ids, &log_probs, usize::MAX)
-            .map_or_else(|_| likeliest(&entries), |law| law.sample(&position));
-        let at = ids.binary_search(&id).unwrap_or_default();
-        Draw {
-            id,
-            log_prob: log_probs.get(at).copied().unwrap_or_default(),
-            law: self.tells_law.then_some(SparseLaw { ids, log_probs }),
-        }
+        let law = self.tells_law.then(|| SparseLaw {
+            ids: self.law.ids().to_vec(),
+            log_probs: self.law.log_probs().to_vec(),
+        });
+        Some(Draw { id, log_prob, law })
     }
-}
-
-fn likeliest(entries: &[(u32, f32)]) -> u32 {
-    let best = entries.iter().max_by(|a, b| a.1.total_cmp(&b.1));
-    best.map_or(0, |(id, _)| *id)
 }
 
 /// The bits of both sets; all of the first where the second is empty.

@@ -325,6 +325,8 @@ impl Session {
     /// good, so that the next one goes on behind them if what they propose still stands.
     fn follow_committed(&mut self, presumed: bool) {
         let drafted = self.context.text().len();
+        let agreed = agreement(self.context.text(), self.committed.bytes());
+        lock(&self.chooser).learn(self.committed.bytes(), agreed);
         let followed = self.context.follow(self.committed.bytes());
         let reply = self.context.reply();
         let changed = followed.unchanged < reply.len() || self.context.text().len() < drafted;
@@ -346,6 +348,12 @@ impl Session {
         metrics.kept_tokens.inc_by(followed.kept as u64);
         metrics.dropped_tokens.inc_by(followed.dropped as u64);
     }
+}
+
+/// How many bytes two texts have in common at the beginning.
+fn agreement(one: &[u8], other: &[u8]) -> usize {
+    let pairs = one.iter().zip(other);
+    pairs.take_while(|(one, other)| one == other).count()
 }
 
 fn lock(chooser: &Mutex<Chooser>) -> MutexGuard<'_, Chooser> {

@@ -2,7 +2,7 @@
 
 use alignment::{
     TargetToken,
-    acceptance::{self, Drawn, Method, PathLaw, TokenMap, conditional, intersection},
+    acceptance::{self, Drawn, MappedBlock, Method, PathLaw, conditional, intersection},
     dtw,
     reencode::Proxies,
 };
@@ -44,38 +44,85 @@ pub(crate) fn drawn_proxies(
     method: Method,
     room: usize,
 ) -> Result<(Proxies, Vec<Evidence>), String> {
-    let mut drawn = DrawnProxies {
-        target,
-        method,
-        room,
-        proxies: Proxies::default(),
-        evidence: Vec::new(),
-    };
-    let text = &proposal.text;
+    let draws = &proposal.draws;
     let expected = proposal.token_ends.len() + usize::from(proposal.ends_with.is_some());
-    if proposal.draws.len() != expected {
-        let found = proposal.draws.len();
+    if draws.len() != expected {
+        let found = draws.len();
         return Err(format!(
             "block.draws has {found} entries for {expected} tokens"
         ));
     }
-    let mut start = 0;
-    let ends = proposal
-        .token_ends
-        .iter()
-        .copied()
-        .chain([text.len() as u32]);
-    for (index, (draw, end)) in proposal.draws.iter().zip(ends).enumerate() {
-        let spelled = &text[start as usize..end as usize];
-        let taken = match &proposal.lexicon {
-            Some(Lexicon::Mapped(map)) => drawn.mapped(draw, map, spelled, start),
-            _ => drawn.same(draw, spelled, start),
-        };
-        taken.map_err(|error| format!("block.draws[{index}]: {error}"))?;
-        start = end;
+    let ids: Vec<u32> = draws.iter().map(|draw| draw.id).collect();
+    let (proxies, evidence) = match &proposal.lexicon {
+        Some(Lexicon::Mapped(map)) => {
+            let laws = laws(draws, map.len())?;
+            let MappedBlock { proxies, origins } =
+                MappedBlock::new(map, &ids, target, room).map_err(|error| error.to_string())?;
+            let spelled = ids.iter().flat_map(|id| map.targets(*id));
+            check_spelling(target, spelled, &proposal.text)?;
+            let evidence = origins.iter().map(|origin| {
+                let (law, mut computed) = (&laws[origin.index], PathLaw::default());
+                let is_known = if method == Method::Tli {
+                    intersection(law, map, &mut computed)
+                } else {
+                    conditional(law, map, origin.prefix(map), &mut computed)
+                };
+                let broken = |error| format!("block.draws[{}].law: {error}", origin.index);
+                is_known.map_err(broken)?;
+                Ok(Evidence::Computed(computed))
+            });
+            (proxies, evidence.collect::<Result<_, String>>()?)
+        }
+        _ => {
+            laws(draws, target.vocab_size())?;
+            check_spelling(target, &ids, &proposal.text)?;
+            let mut proxies = Proxies::default();
+            let mut end = 0;
+            for id in ids.iter().take(room) {
+                end += target.tokenizer().token_bytes(*id).len() as u32;
+                proxies.tokens.push(TargetToken(*id));
+                proxies.ends.push(end);
+            }
+            proxies.dropped_bytes = proposal.text.len() - proxies.covered_bytes();
+            let laws = draws.iter().filter_map(|draw| draw.law.clone());
+            (proxies, laws.take(room).map(Evidence::Sent).collect())
+        }
+    };
+    Ok((proxies, evidence))
+}
+
+/// The law of each draw.
+fn laws(draws: &[Draw], vocabulary: usize) -> Result<Vec<acceptance::SparseLaw<'_>>, String> {
+    let laws = draws.iter().enumerate().map(|(i, draw)| {
+        law(draw, vocabulary).map_err(|error| format!("block.draws[{i}].law: {error}"))
+    });
+    laws.collect()
+}
+
+/// The law of a draw, which must have mass for what was drawn.
+fn law(draw: &Draw, vocabulary: usize) -> Result<acceptance::SparseLaw<'_>, String> {
+    let Some(law) = &draw.law else {
+        return Err("is absent".to_owned());
+    };
+    let law = acceptance::SparseLaw::new(&law.ids, &law.log_probs, vocabulary);
+    let law = law.map_err(|error| error.to_string())?;
+    let drawn = law.contains(draw.id).then_some(law);
+    drawn.ok_or_else(|| format!("has no mass for token {}, which was drawn", draw.id))
+}
+
+/// Tokens must spell what the drafter says they spell: it is told what became of its bytes.
+fn check_spelling<'a>(
+    target: &Target,
+    ids: impl IntoIterator<Item = &'a u32>,
+    text: &[u8],
+) -> Result<(), String> {
+    let bytes = ids
+        .into_iter()
+        .flat_map(|id| target.tokenizer().token_bytes(*id));
+    if bytes.eq(text) {
+        return Ok(());
     }
-    drawn.proxies.dropped_bytes = text.len() - drawn.proxies.covered_bytes();
-    Ok((drawn.proxies, drawn.evidence))
+    Err("block.draws: the tokens do not spell block.text".to_owned())
 }
 
 /// The scalar of each proxy under `token_timing`: the drafter's probabilities, carried over by the warping.
@@ -114,89 +161,4 @@ pub(crate) fn transferred(
     let mut carried = acceptance::transfer(&alignment, of_texts).map_err(|e| e.to_string())?;
     carried.extend(scalars.last().filter(|_| ends > 0));
     Ok(carried.into_iter().map(Evidence::Scalar).collect())
-}
-
-struct DrawnProxies<'a> {
-    target: &'a Target,
-    method: Method,
-    room: usize,
-    proxies: Proxies,
-    evidence: Vec<Evidence>,
-}
-
-impl DrawnProxies<'_> {
-    /// A token of the target's own vocabulary.
-    fn same(&mut self, draw: &Draw, spelled: &[u8], start: u32) -> Result<(), String> {
-        let law = law(draw)?;
-        let size = self.target.vocab_size();
-        let checked = acceptance::SparseLaw::new(&law.ids, &law.log_probs, size);
-        check(checked.map_err(|e| e.to_string())?.contains(draw.id))?;
-        self.check_spelling(&[draw.id], spelled)?;
-        if self.proxies.tokens.len() < self.room {
-            self.push(draw.id, start, Evidence::Sent(law.clone()));
-        }
-        Ok(())
-    }
-
-    /// A token of another vocabulary, and the tokens that it becomes.
-    fn mapped(
-        &mut self,
-        draw: &Draw,
-        map: &TokenMap,
-        spelled: &[u8],
-        start: u32,
-    ) -> Result<(), String> {
-        let law = law(draw)?;
-        let law = acceptance::SparseLaw::new(&law.ids, &law.log_probs, map.len());
-        let law = law.map_err(|error| error.to_string())?;
-        check(law.contains(draw.id))?;
-        let path = map.targets(draw.id);
-        self.check_spelling(path, spelled)?;
-        let mut at = start;
-        for (index, id) in path.iter().enumerate() {
-            if self.proxies.tokens.len() == self.room {
-                break;
-            }
-            let mut room = PathLaw::default();
-            let computed = if self.method == Method::Tli {
-                intersection(&law, map, &mut room)
-            } else {
-                conditional(&law, map, &path[..index], &mut room)
-            };
-            computed.map_err(|error| error.to_string())?;
-            at = self.push(*id, at, Evidence::Computed(room));
-        }
-        Ok(())
-    }
-
-    /// Tokens must be what the drafter says they spell: the drafter is told what became of its bytes.
-    fn check_spelling(&self, ids: &[u32], spelled: &[u8]) -> Result<(), String> {
-        let bytes = ids
-            .iter()
-            .flat_map(|id| self.target.tokenizer().token_bytes(*id));
-        if bytes.eq(spelled) {
-            return Ok(());
-        }
-        Err("the token does not spell its part of block.text".to_owned())
-    }
-
-    fn push(&mut self, id: u32, start: u32, evidence: Evidence) -> u32 {
-        let end = start + self.target.tokenizer().token_bytes(id).len() as u32;
-        self.proxies.tokens.push(TargetToken(id));
-        self.proxies.ends.push(end);
-        self.evidence.push(evidence);
-        end
-    }
-}
-
-fn law(draw: &Draw) -> Result<&SparseLaw, String> {
-    draw.law
-        .as_ref()
-        .ok_or_else(|| "the law is absent".to_owned())
-}
-
-fn check(contains: bool) -> Result<(), String> {
-    contains
-        .then_some(())
-        .ok_or_else(|| "the token is not in its law".to_owned())
 }
