@@ -93,7 +93,8 @@ async fn method_that_does_not_exist_is_a_failed_precondition() {
         })
         .await;
     assert_eq!(status.code(), Code::FailedPrecondition);
-    let expected = "speculation.method is typical: it must be one of greedy, coupled, point_mass";
+    let expected = "speculation.method is typical: it must be one of greedy, coupled, point_mass, standard, tli, path_conditional, \
+         token_timing";
     assert_eq!(status.message(), expected);
 }
 
