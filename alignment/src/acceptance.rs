@@ -10,7 +10,7 @@
 
 mod method;
 
-pub use method::{Method, UnknownMethod};
+pub use method::{Losslessness, Method, UnknownMethod};
 
 use crate::TargetToken;
 use crate::noise::{self, Position};

@@ -27,6 +27,18 @@ pub enum Method {
     PointMass,
 }
 
+/// What a method keeps of plain decoding with the target alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Losslessness {
+    /// The text itself: for one seed the same as without speculation, whatever the drafter does.
+    SameText,
+    /// The law of the text, as far as the drafter keeps to the contract of the method's variant; the
+    /// text depends on what was proposed.
+    SameLaw,
+    /// Nothing: the law of the text is another.
+    No,
+}
+
 /// A name that is no method's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownMethod {
@@ -47,11 +59,22 @@ impl Method {
         }
     }
 
+    /// What it keeps of plain decoding, used as its variant says.
+    pub fn losslessness(self) -> Losslessness {
+        match self {
+            Self::Greedy | Self::Coupled => Losslessness::SameText,
+            Self::PointMass => Losslessness::SameLaw,
+        }
+    }
+
     /// Whether what is emitted follows the target's law exactly, used as its variant says.
     pub fn is_lossless(self) -> bool {
-        match self {
-            Self::Greedy | Self::Coupled | Self::PointMass => true,
-        }
+        self.losslessness() != Losslessness::No
+    }
+
+    /// Whether it may be used where the target samples, above temperature 0.
+    pub fn samples(self) -> bool {
+        self != Self::Greedy
     }
 
     /// What the target emits at one position, where `proposed` is the proxy there or none. `bytes`
@@ -68,6 +91,16 @@ impl Method {
             (Self::Coupled, _) => coupled(law, 1.0, noise, bytes),
             (Self::PointMass, Some(TargetToken(proposed))) => point_mass(law, proposed, noise),
             (Self::PointMass, None) => sample(law, noise),
+        })
+    }
+}
+
+impl fmt::Display for Losslessness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::SameText => "same text",
+            Self::SameLaw => "same law",
+            Self::No => "no",
         })
     }
 }

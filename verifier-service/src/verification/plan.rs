@@ -167,7 +167,7 @@ fn method(request: &Generate, default: Option<Method>) -> Result<(Method, String
     let Speculation::Auto { method, .. } = &request.speculation else {
         return Ok((lossless, "speculation is off".to_owned()));
     };
-    let unfit = |method| method == Method::Greedy && temperature > 0.0;
+    let unfit = |method: Method| !method.samples() && temperature > 0.0;
     match (method, default) {
         (Some(name), _) => {
             let method = name.parse().map_err(|_| GenerateError::Method {
