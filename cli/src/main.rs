@@ -1,5 +1,6 @@
 //! The binary `duet`: reads the command line and hands over to a subcommand.
 
+mod check_lossless;
 mod check_pair;
 mod demo;
 mod generate;
@@ -23,6 +24,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Hold an acceptance method against plain decoding on real models.
+    CheckLossless(Box<check_lossless::Args>),
     /// Say whether two models, or two tokenizers, go together.
     CheckPair(check_pair::Args),
     /// Run both services here and show what the drafter contributes.
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
     };
     runtime::exit_code(match cli.command {
         Command::Models(args) => models::run(args),
+        Command::CheckLossless(args) => runtime::run(check_lossless::run(*args)),
         Command::CheckPair(args) => runtime::run(check_pair::run(args)),
         Command::Demo(args) => runtime::run(demo::run(*args)),
         Command::Generate(args) => runtime::run(generate::run(*args)),

@@ -1,11 +1,13 @@
 //! A drafter and a verifier in this process.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use inference::engine::{Engine, EngineOptions};
 use inference::store::{ModelReference, Store};
+use inference::tokenizer::Tokenizer;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -36,6 +38,7 @@ pub(crate) struct Pair {
     address: String,
     tasks: JoinSet<anyhow::Result<()>>,
     stop: CancellationToken,
+    tokenizer: Arc<Tokenizer>,
 }
 
 impl Pair {
@@ -48,6 +51,7 @@ impl Pair {
             anyhow::Ok((load(&wanted.target)?, load(&wanted.drafter)?))
         });
         let (target, draft) = engines.await??;
+        let tokenizer = Arc::clone(target.tokenizer());
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
 
@@ -72,12 +76,18 @@ impl Pair {
             address,
             tasks,
             stop,
+            tokenizer,
         })
     }
 
     /// The verifier's address.
     pub(crate) fn address(&self) -> &str {
         &self.address
+    }
+
+    /// The target's tokenizer.
+    pub(crate) fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
     }
 
     /// Stops both and waits for them.

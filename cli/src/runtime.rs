@@ -19,6 +19,18 @@ pub(crate) struct Exit {
 }
 
 impl Exit {
+    /// What was looked for was found.
+    pub(crate) fn found(text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self { code: 1, text }
+    }
+
+    /// Something else went wrong, where 1 says that what was looked for was found: `EX_SOFTWARE`.
+    pub(crate) fn unable(text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self { code: 70, text }
+    }
+
     /// What was asked for cannot be done.
     pub(crate) fn usage(text: impl Into<String>) -> Self {
         let text = text.into();

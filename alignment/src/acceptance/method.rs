@@ -117,9 +117,22 @@ impl Method {
         }
     }
 
+    /// What it keeps of plain decoding, used as its variant says.
+    pub fn losslessness(self) -> Losslessness {
+        match self {
+            Self::Greedy | Self::Coupled => Losslessness::SameText,
+            Self::PointMass => Losslessness::SameLaw,
+        }
+    }
+
     /// Whether what is emitted follows the target's law exactly, used as its variant says.
     pub fn is_lossless(self) -> bool {
         self.losslessness() != Losslessness::No
+    }
+
+    /// Whether it may be used where the target samples, above temperature 0.
+    pub fn samples(self) -> bool {
+        self != Self::Greedy
     }
 
     /// Whether the drafter has to send the law that each token was drawn from.
@@ -186,6 +199,16 @@ impl UnknownMethod {
         Self {
             name: name.to_owned(),
         }
+    }
+}
+
+impl fmt::Display for Losslessness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::SameText => "same text",
+            Self::SameLaw => "same law",
+            Self::No => "no",
+        })
     }
 }
 

@@ -13,6 +13,7 @@ mod pair;
 mod process;
 mod prompts;
 
+mod checks;
 mod command_line;
 mod drain;
 mod loss;

@@ -188,7 +188,7 @@ fn method(request: &Generate, default: Option<Method>) -> Result<(Method, String
     else {
         return Ok((lossless, "speculation is off".to_owned()));
     };
-    let unfit = |method| method == Method::Greedy && temperature > 0.0;
+    let unfit = |method: Method| !method.samples() && temperature > 0.0;
     match (method, default) {
         (Some(name), _) => {
             let method = name.parse::<Method>().map_err(|_| GenerateError::Method {
