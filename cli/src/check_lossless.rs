@@ -205,6 +205,8 @@ impl Plan {
         let speculation = Speculation::Auto {
             method,
             block_tokens: (useful < BLOCK_TOKENS).then_some(useful),
+            // To show that a lossy method is caught is what the check is for.
+            allow_lossy: true,
         };
         self.request(named, seed, speculation)
     }

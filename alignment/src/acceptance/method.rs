@@ -117,14 +117,6 @@ impl Method {
         }
     }
 
-    /// What it keeps of plain decoding, used as its variant says.
-    pub fn losslessness(self) -> Losslessness {
-        match self {
-            Self::Greedy | Self::Coupled => Losslessness::SameText,
-            Self::PointMass => Losslessness::SameLaw,
-        }
-    }
-
     /// Whether what is emitted follows the target's law exactly, used as its variant says.
     pub fn is_lossless(self) -> bool {
         self.losslessness() != Losslessness::No
@@ -199,16 +191,6 @@ impl UnknownMethod {
         Self {
             name: name.to_owned(),
         }
-    }
-}
-
-impl fmt::Display for Losslessness {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::SameText => "same text",
-            Self::SameLaw => "same law",
-            Self::No => "no",
-        })
     }
 }
 

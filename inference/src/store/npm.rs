@@ -32,6 +32,8 @@ static NPM: Tool = Tool {
         "--no-update-notifier",
         "--cache=scratch",
         "--fetch-retries=2",
+        "--fetch-retry-mintimeout=1000",
+        "--fetch-retry-maxtimeout=5000",
         "--fetch-timeout=15000",
         "--pack-destination=package",
     ],

@@ -51,7 +51,8 @@ fn proxies_spell_the_draft_or_are_cut_where_they_stop_doing_so() {
     });
     println!("{tally}");
     tally.check(pairs.len() as u64 * CASES);
-    // Nothing makes it so that a tail of four tokens says what all of the text does; it should still be the rule.
+    // A tail of four tokens may be one rare character, and what stands before it can decide how words are cut: 2 of
+    // 577,057 such cases of a longer run were so. Their proxies spell the draft all the same.
     let (same, all) = (tally.of(Seen::AsWholeText), tally.of(Seen::Canonical));
     assert!(same * 1000 >= all * 999, "{same} of {all}");
 }
