@@ -5,7 +5,7 @@
 //! ```
 //!
 //! The estimates are measured: how far blocks stand by position, how long a block of g tokens is
-//! waited for, what a pass of so many rows costs. Goodput as the measure after SmartSpec (arXiv
+//! waited for, what a pass of so many rows costs. Goodput as the measure after `SmartSpec` (arXiv
 //! 2406.14066); ours because no one there has a wait, and because chances differ by position: a draft
 //! misses its first token far oftener than one that follows three right ones.
 //!

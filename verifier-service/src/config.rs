@@ -195,7 +195,7 @@ fn method(name: &str) -> Result<Option<Method>, ConfigError> {
     let known = || format!("auto or one of {}", lossless.join(", "));
     method
         .map(Some)
-        .ok_or_else(|| out_of_range("--method", name, &known()))
+        .ok_or_else(|| out_of_range("--method", name, known()))
 }
 
 fn deadline(least: Duration, most: Duration) -> Result<deadline::Options, ConfigError> {

@@ -261,8 +261,8 @@ impl Session {
             text, token_ends, ..
         } = proposal;
         let first = self.context.first_behind(base);
-        let drawn = self.draws.range(first..first + token_ends.len());
-        let mut draws: Vec<Draw> = drawn.map(|(_, draw)| draw.clone()).collect();
+        let sent = self.draws.range(first..first + token_ends.len());
+        let mut draws: Vec<Draw> = sent.map(|(_, draw)| draw.clone()).collect();
         if ends_with.is_some() {
             draws.extend(self.ending_draw.clone());
         }

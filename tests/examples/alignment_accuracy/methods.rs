@@ -129,7 +129,7 @@ impl Answer {
 
 fn warped(block: &Block, band: usize) -> Answer {
     let options = dtw::Options {
-        band,
+        band: dtw::Band::Width(band),
         ..dtw::Options::default()
     };
     Answer::of(dtw::align(&block.draft, &block.proxies, &options), block)

@@ -2,7 +2,7 @@
 
 use alignment::{
     TargetToken,
-    acceptance::{self, Drawn, MappedBlock, Method, PathLaw, conditional, intersection},
+    acceptance::{self, Drawn, MappedBlock, Method, PathLaw, TokenMap, conditional, intersection},
     dtw,
     reencode::Proxies,
 };
@@ -52,43 +52,58 @@ pub(crate) fn drawn_proxies(
             "block.draws has {found} entries for {expected} tokens"
         ));
     }
-    let ids: Vec<u32> = draws.iter().map(|draw| draw.id).collect();
-    let (proxies, evidence) = match &proposal.lexicon {
-        Some(Lexicon::Mapped(map)) => {
-            let laws = laws(draws, map.len())?;
-            let MappedBlock { proxies, origins } =
-                MappedBlock::new(map, &ids, target, room).map_err(|error| error.to_string())?;
-            let spelled = ids.iter().flat_map(|id| map.targets(*id));
-            check_spelling(target, spelled, &proposal.text)?;
-            let evidence = origins.iter().map(|origin| {
-                let (law, mut computed) = (&laws[origin.index], PathLaw::default());
-                let is_known = if method == Method::Tli {
-                    intersection(law, map, &mut computed)
-                } else {
-                    conditional(law, map, origin.prefix(map), &mut computed)
-                };
-                let broken = |error| format!("block.draws[{}].law: {error}", origin.index);
-                is_known.map_err(broken)?;
-                Ok(Evidence::Computed(computed))
-            });
-            (proxies, evidence.collect::<Result<_, String>>()?)
-        }
-        _ => {
-            laws(draws, target.vocab_size())?;
-            check_spelling(target, &ids, &proposal.text)?;
-            let mut proxies = Proxies::default();
-            let mut end = 0;
-            for id in ids.iter().take(room) {
-                end += target.tokenizer().token_bytes(*id).len() as u32;
-                proxies.tokens.push(TargetToken(*id));
-                proxies.ends.push(end);
-            }
-            proxies.dropped_bytes = proposal.text.len() - proxies.covered_bytes();
-            let laws = draws.iter().filter_map(|draw| draw.law.clone());
-            (proxies, laws.take(room).map(Evidence::Sent).collect())
-        }
-    };
-    Ok((proxies, evidence))
+    if let Some(Lexicon::Mapped(map)) = &proposal.lexicon {
+        mapped(target, proposal, map, (method, room))
+    } else {
+        same(target, proposal, room)
+    }
+}
+
+/// Tokens of another vocabulary.
+fn mapped(
+    target: &Target,
+    proposal: &Proposal,
+    map: &TokenMap,
+    (method, room): (Method, usize),
+) -> Result<(Proxies, Vec<Evidence>), String> {
+    let laws = laws(&proposal.draws, map.len())?;
+    let ids: Vec<u32> = proposal.draws.iter().map(|draw| draw.id).collect();
+    let block = MappedBlock::new(map, &ids, target, room).map_err(|error| error.to_string())?;
+    let spelling = ids.iter().flat_map(|id| map.targets(*id));
+    check_spelling(target, spelling, &proposal.text)?;
+    let evidence = block.origins.iter().map(|origin| {
+        let (law, mut computed) = (&laws[origin.index], PathLaw::default());
+        let known = if method == Method::Tli {
+            intersection(law, map, &mut computed)
+        } else {
+            conditional(law, map, origin.prefix(map), &mut computed)
+        };
+        known.map_err(|error| format!("block.draws[{}].law: {error}", origin.index))?;
+        Ok(Evidence::Computed(computed))
+    });
+    let evidence = evidence.collect::<Result<_, String>>()?;
+    Ok((block.proxies, evidence))
+}
+
+/// Tokens of the target's own vocabulary.
+fn same(
+    target: &Target,
+    proposal: &Proposal,
+    room: usize,
+) -> Result<(Proxies, Vec<Evidence>), String> {
+    laws(&proposal.draws, target.vocab_size())?;
+    let ids = proposal.draws.iter().map(|draw| &draw.id);
+    check_spelling(target, ids.clone(), &proposal.text)?;
+    let mut proxies = Proxies::default();
+    let mut end = 0;
+    for id in ids.take(room) {
+        end += target.tokenizer().token_bytes(*id).len() as u32;
+        proxies.tokens.push(TargetToken(*id));
+        proxies.ends.push(end);
+    }
+    proxies.dropped_bytes = proposal.text.len() - proxies.covered_bytes();
+    let laws = proposal.draws.iter().filter_map(|draw| draw.law.clone());
+    Ok((proxies, laws.take(room).map(Evidence::Sent).collect()))
 }
 
 /// The law of each draw.
