@@ -1,3 +1,5 @@
+//! The length against drafters of every quality, and its estimates one by one.
+
 use super::*;
 
 const MILLISECOND: Duration = Duration::from_millis(1);

@@ -1,0 +1,107 @@
+//! What is fuzzed: every message that enters from outside, from bytes to its domain type.
+
+use std::fmt::Debug;
+
+use prost::Message;
+use proto::{
+    ProtocolError, drafter,
+    model::{Fingerprint, Prompt},
+    verifier,
+    wire::{drafter::v1 as drafter_wire, verifier::v1 as verifier_wire},
+};
+
+use crate::samples;
+
+/// A target: its name, valid messages that inputs are made of, and what is done with an input.
+pub(crate) struct Target {
+    pub(crate) name: &'static str,
+    pub(crate) seeds: Vec<Vec<u8>>,
+    pub(crate) run: fn(&[u8]),
+}
+
+/// Bytes may be no message, and a message may break the specification. One that does not must survive the way out and back.
+fn enters<W, D>(bytes: &[u8])
+where
+    W: Message + Default + From<D>,
+    D: TryFrom<W, Error = ProtocolError> + Clone + Debug,
+{
+    let Ok(wire) = W::decode(bytes) else {
+        return;
+    };
+    match D::try_from(wire) {
+        Ok(domain) => {
+            let again = W::from(domain.clone()).encode_to_vec();
+            let again = W::decode(&again[..]).map(D::try_from);
+            assert!(
+                matches!(again, Ok(Ok(_))),
+                "{domain:?} came back as {again:?}"
+            );
+        }
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+}
+
+fn target<W, D>(name: &'static str, seeds: impl IntoIterator<Item = W>) -> Target
+where
+    W: Message + Default + From<D>,
+    D: TryFrom<W, Error = ProtocolError> + Clone + Debug,
+{
+    Target {
+        name,
+        seeds: seeds.into_iter().map(|seed| seed.encode_to_vec()).collect(),
+        run: enters::<W, D>,
+    }
+}
+
+/// Every target.
+pub(crate) fn targets() -> Vec<Target> {
+    let to_drafter = [
+        drafter::ToDrafter::Open(Box::new(samples::open())),
+        drafter::ToDrafter::Verdict(samples::verdict()),
+    ];
+    let from_drafter = drafter::FromDrafter::Block(samples::block());
+    let page = drafter::VocabularyPage::of(Fingerprint([9; 32]), 3, 0, |id| {
+        (&b"abc"[..=id as usize], None)
+    });
+    let generate = verifier::Generate::new(Prompt::Text("text".to_owned()));
+    vec![
+        target::<drafter_wire::DraftRequest, drafter::ToDrafter>(
+            "to_drafter",
+            to_drafter.map(Into::into),
+        ),
+        target::<drafter_wire::DraftResponse, drafter::FromDrafter>(
+            "from_drafter",
+            [from_drafter.into()],
+        ),
+        target::<drafter_wire::DescribeResponse, drafter::Description>(
+            "drafter_description",
+            [drafter_wire::DescribeResponse::default()],
+        ),
+        target::<drafter_wire::VocabularyRequest, drafter::VocabularyRequest>(
+            "vocabulary_request",
+            [drafter_wire::VocabularyRequest::default()],
+        ),
+        target::<drafter_wire::VocabularyResponse, drafter::VocabularyPage>(
+            "vocabulary_page",
+            [page.into()],
+        ),
+        target::<verifier_wire::GenerateRequest, verifier::Generate>("generate", [generate.into()]),
+        target::<verifier_wire::Usage, verifier::Usage>("usage", [samples::usage().into()]),
+        target::<verifier_wire::GenerateResponse, verifier::Part>(
+            "part",
+            [verifier_wire::GenerateResponse::default()],
+        ),
+        target::<verifier_wire::DescribeResponse, verifier::Description>(
+            "verifier_description",
+            [verifier_wire::DescribeResponse::default()],
+        ),
+        target::<verifier_wire::CheckPairRequest, verifier::CheckPair>(
+            "check_pair",
+            [verifier_wire::CheckPairRequest::default()],
+        ),
+        target::<verifier_wire::CheckPairResponse, verifier::CheckedPair>(
+            "checked_pair",
+            [verifier_wire::CheckPairResponse::default()],
+        ),
+    ]
+}

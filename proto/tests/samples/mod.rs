@@ -1,0 +1,106 @@
+//! One valid message of each kind that has much to get wrong.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use proto::{
+    BaseHash,
+    drafter::{Block, DraftTimings, Draw, Open, SparseLaw, Verdict},
+    model::{Fingerprint, Message, Prompt, Role, Sampling},
+    verifier::{FallbackReason, Usage},
+};
+
+pub(crate) fn open() -> Open {
+    Open {
+        session_id: "s-1".to_owned(),
+        prompt: Prompt::Conversation(vec![
+            Message {
+                role: Role::System,
+                content: String::new(),
+            },
+            Message {
+                role: Role::User,
+                content: "Reverse a string.".to_owned(),
+            },
+        ]),
+        committed: vec![0xf0, 0x9f],
+        method: "coupled".to_owned(),
+        seed: u64::MAX,
+        sampling: Sampling {
+            temperature: 0.8,
+            top_k: 40,
+            top_p: 0.95,
+            ..Sampling::default()
+        },
+        sharpness: 2.0,
+        max_block_tokens: 8,
+        max_block_bytes: 512,
+        credit: 2,
+        expected_fingerprint: Some(Fingerprint([7; 32])),
+        accepts_trees: false,
+        first_block_tokens: Some(4),
+        drawable: Vec::new(),
+    }
+}
+
+pub(crate) fn block() -> Block {
+    Block {
+        round: 1,
+        base_length: 2,
+        base_hash: BaseHash::of(&[0xf0, 0x9f]),
+        text: b"fn main".to_vec(),
+        token_ends: vec![2, 7],
+        ends_with: None,
+        parents: Vec::new(),
+        draws: vec![
+            Draw {
+                id: 3,
+                log_prob: 0.0,
+                law: None,
+            },
+            Draw {
+                id: 9,
+                log_prob: -1.5,
+                law: Some(SparseLaw {
+                    ids: vec![1, 9],
+                    log_probs: vec![-0.25, -1.5],
+                }),
+            },
+        ],
+        timings: DraftTimings {
+            compute: Duration::from_micros(1500),
+            queue: Duration::ZERO,
+            wait: Duration::from_micros(3),
+        },
+    }
+}
+
+pub(crate) fn verdict() -> Verdict {
+    Verdict {
+        round: 1,
+        kept_bytes: 3,
+        appended: b"it".to_vec(),
+        new_length: 5,
+        new_hash: BaseHash::of(b"fn it"),
+        next_block_tokens: 0,
+    }
+}
+
+pub(crate) fn usage() -> Usage {
+    Usage {
+        prompt_tokens: 12,
+        completion_tokens: 9,
+        committed_bytes: 31,
+        target_forwards: 4,
+        rounds: 4,
+        proposed_tokens: 8,
+        accepted_tokens: 5,
+        rejected_tokens: 3,
+        stale_blocks: 1,
+        fallbacks: BTreeMap::from([(FallbackReason::Off, 1), (FallbackReason::LastToken, 2)]),
+        wire_sent_bytes: 100,
+        wire_received_bytes: 200,
+        prefill: Duration::from_millis(20),
+        decode: Duration::from_millis(900),
+        draft_wait: Duration::from_micros(1),
+    }
+}
