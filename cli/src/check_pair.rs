@@ -19,6 +19,9 @@ use crate::progress::Stderr;
 use crate::request;
 use crate::runtime::Exit;
 
+/// Draft tokens of the blocks whose acceptance is sampled.
+const BLOCK_TOKENS: u32 = 8;
+
 /// What the pair is asked when acceptance is sampled: an edit, prose, and a function.
 const PROMPTS: [&str; 3] = [
     "Add a docstring to this function and reply with the whole function:\n\ndef mean(values):\n    total = 0.0\n    for value \
@@ -131,7 +134,12 @@ async fn sample(args: &Args) -> anyhow::Result<PairAcceptance> {
         let mut request = Generate::new(Prompt::Conversation(vec![message]));
         request.max_tokens = Some(args.sample);
         request.sampling = Sampling::greedy();
-        request.speculation = Speculation::auto();
+        // What blocks are worth here is not asked, only how much of them stands.
+        request.speculation = Speculation::Auto {
+            method: None,
+            block_tokens: Some(BLOCK_TOKENS),
+            allow_lossy: false,
+        };
         let usage = request::ask(&mut client, request, |_| Ok(())).await?;
         let usage = usage.finish.usage;
         sum = PairAcceptance {

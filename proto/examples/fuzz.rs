@@ -4,7 +4,7 @@
 
 #[path = "../tests/fuzz/input.rs"]
 mod input;
-#[path = "../tests/samples/mod.rs"]
+#[path = "../tests/fuzz/samples.rs"]
 mod samples;
 #[path = "../tests/fuzz/targets.rs"]
 mod targets;

@@ -2,7 +2,7 @@
 
 #[path = "fuzz/input.rs"]
 mod input;
-#[path = "samples/mod.rs"]
+#[path = "fuzz/samples.rs"]
 mod samples;
 #[path = "fuzz/targets.rs"]
 mod targets;

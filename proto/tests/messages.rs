@@ -1,6 +1,6 @@
 //! Every message survives the way out and back in, and every bad field is refused by its name.
 
-#[path = "samples/mod.rs"]
+#[path = "fuzz/samples.rs"]
 mod samples;
 
 use std::time::Duration;
