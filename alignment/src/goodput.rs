@@ -27,6 +27,8 @@ const PRIOR: (f64, f64) = (2.0, 1.2);
 const INHERITED: f64 = 12.0;
 /// What a further row costs in rows, where nothing is measured.
 const ROW: f64 = 0.15;
+/// No block takes longer than this.
+const LONGEST: Duration = Duration::from_secs(10);
 /// Weight of a new duration in a mean.
 const GAIN: f64 = 0.125;
 /// Another length must be better than this many times what the present one gives.
@@ -96,9 +98,12 @@ pub struct Length {
 struct Pause {
     /// Plain rounds until the next probe.
     left: f64,
-    /// Plain rounds before the last one.
+    /// Plain rounds before the last one, and before the first.
     interval: f64,
+    shortest: f64,
     is_probing: bool,
+    /// The round before was a probe already, so one that brought nothing was waited for.
+    has_waited: bool,
 }
 
 fn class(position: usize) -> usize {
@@ -165,7 +170,17 @@ impl VerifyCost {
         if self.seconds.len() < rows {
             self.seconds.resize(rows, 0.0);
         }
+        let drift = took.as_secs_f64() / self.predict(rows as f64);
+        let seen_before = self.seconds[rows - 1] > 0.0;
         smooth(&mut self.seconds[rows - 1], took.as_secs_f64());
+        if seen_before {
+            // What makes one size slower or faster, other work on the machine or longer contexts, does so to all.
+            let scale = 1.0 + GAIN * (drift.clamp(0.5, 2.0) - 1.0);
+            let others = self.seconds.iter_mut().enumerate();
+            for (_, seconds) in others.filter(|(index, _)| index + 1 != rows) {
+                *seconds *= scale;
+            }
+        }
     }
 
     /// Seconds of a pass of so many rows; between sizes that were seen, on the line between them. 1 before
@@ -205,6 +220,8 @@ impl DraftCost {
             return;
         }
         let size = tokens as f64;
+        // The drafter's own word, which need not be true.
+        let compute = compute.min(LONGEST);
         smooth(&mut self.token, compute.as_secs_f64() / size);
         // A block that was there before it was asked for has no latency, which is a latency all the same.
         smooth(&mut self.latency, latency.as_secs_f64().max(1e-9));
@@ -232,7 +249,7 @@ impl Length {
         length.choose(verify);
         // The first block costs little, since it is drafted while the prompt is read: it may as well tell something.
         if let Some(pause) = &mut length.pause {
-            pause.is_probing = true;
+            (pause.is_probing, pause.left) = (true, 0.0);
         }
         length
     }
@@ -263,14 +280,24 @@ impl Length {
             self.proxies_a_token += GAIN * (ratio - self.proxies_a_token);
             if let Some(pause) = &mut self.pause {
                 pause.is_probing = false;
-                let grow = if outcome.stood > 0 { 1.0 } else { 2.0 };
-                pause.interval = (pause.interval * grow).min(PROBE_ROUNDS.1);
+                if outcome.stood > 0 {
+                    pause.interval = pause.shortest;
+                } else {
+                    pause.interval = (2.0 * pause.interval).min(PROBE_ROUNDS.1);
+                }
                 pause.left = pause.interval;
             }
             self.choose(verify);
         } else if let Some(pause) = &mut self.pause {
-            pause.left -= 1.0;
-            pause.is_probing = pause.left <= 0.0;
+            if pause.is_probing && pause.has_waited {
+                // A probe that brought nothing is over too.
+                pause.interval = (2.0 * pause.interval).min(PROBE_ROUNDS.1);
+                (pause.left, pause.is_probing) = (pause.interval, false);
+            } else {
+                pause.left -= 1.0;
+                pause.is_probing = pause.left <= 0.0;
+            }
+            pause.has_waited = pause.is_probing;
         } else {
             // No block came. What drafting is worth has not changed, what a pass costs may have.
             self.choose(verify);
@@ -307,7 +334,9 @@ impl Length {
                 self.pause = Some(Pause {
                     left: interval,
                     interval,
+                    shortest: interval,
                     is_probing: false,
+                    has_waited: false,
                 });
             }
             Some(_) if best_goodput > WORTH * plain => self.pause = None,

@@ -34,7 +34,7 @@ const LAW_SEEDS: u64 = 200;
 const LAW_TOKENS: u32 = 3;
 /// Draft tokens of a block, where replies are not shorter.
 const BLOCK_TOKENS: u32 = 8;
-/// Tokens that laws may be compared over: the first is decoded with the prompt, and few seeds ever agree on many.
+/// Tokens that laws may be compared over: one alone is never drafted, and few seeds ever agree on many.
 const LAW_TOKENS_TAKEN: std::ops::RangeInclusive<u32> = 2..=32;
 
 /// Which models, which prompts, which method.

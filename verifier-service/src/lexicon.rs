@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use alignment::{
@@ -13,15 +14,19 @@ use chassis::lifecycle::Lifecycle;
 use proto::{
     ClientError,
     drafter::{Client, VocabularyTable},
+    limits::MAX_BLOCK_BYTES,
     model::Fingerprint,
 };
-use tokio::sync::OnceCell;
+use tokio::{sync::OnceCell, time::timeout};
 use tonic::Request;
 
 use crate::target::Target;
 
 /// Draft vocabularies that are remembered. Drafters of one deployment have one or two.
 const REMEMBERED: usize = 8;
+
+/// How long a vocabulary may take to come and to be mapped.
+const FETCHING: Duration = Duration::from_mins(1);
 
 /// How the ids of one draft model are to be read.
 #[derive(Clone, Debug)]
@@ -100,9 +105,17 @@ impl Lexicons {
             return Ok((Lexicon::Same, found));
         }
         let (slot, target) = (self.slot(found), Arc::clone(&self.target));
+        let stopping = self.lifecycle.stopping().clone();
         let fetching = self.lifecycle.tasks().spawn(async move {
-            let map = slot.get_or_try_init(|| fetch(client, target)).await;
-            map.map(Arc::clone)
+            let fetched = slot.get_or_try_init(|| async {
+                let fetching = fetch(client, target, found);
+                let late = |_| LexiconError::Map("it took too long".to_owned());
+                timeout(FETCHING, fetching).await.map_err(late)?
+            });
+            tokio::select! {
+                map = fetched => map.map(Arc::clone),
+                () = stopping.cancelled() => Err(LexiconError::Map("the verifier stops".to_owned())),
+            }
         });
         let map = fetching.await;
         let map = map.map_err(|error| LexiconError::Map(error.to_string()))??;
@@ -118,8 +131,17 @@ impl Lexicons {
     }
 }
 
-async fn fetch(mut client: Client, target: Arc<Target>) -> Result<Arc<TokenMap>, LexiconError> {
+async fn fetch(
+    mut client: Client,
+    target: Arc<Target>,
+    expected: Fingerprint,
+) -> Result<Arc<TokenMap>, LexiconError> {
     let table = client.vocabulary(Request::new(())).await?;
+    if table.fingerprint != expected {
+        let found = table.fingerprint;
+        let changed = format!("its fingerprint was {expected} and is {found}");
+        return Err(LexiconError::Map(changed));
+    }
     // Encoding every token takes a while.
     let mapping = tokio::task::spawn_blocking(move || map(&table, &target));
     let mapped = mapping.await;
@@ -134,5 +156,13 @@ fn map(table: &VocabularyTable, target: &Target) -> Result<TokenMap, TokenMapErr
     let ends: Vec<(DraftToken, TargetToken)> = roles
         .filter_map(|(id, role)| target.end_token(role).map(|end| (DraftToken(id), end)))
         .collect();
-    TokenMap::new(table.tokens(), target, &ends)
+    // What no block could carry needs no spelling.
+    let drawable = |bytes| {
+        if <[u8]>::len(bytes) <= MAX_BLOCK_BYTES as usize {
+            bytes
+        } else {
+            &[]
+        }
+    };
+    TokenMap::new(table.tokens().map(drawable), target, &ends)
 }

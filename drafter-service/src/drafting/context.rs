@@ -212,7 +212,7 @@ impl Context {
     }
 
     /// Bytes ahead of `base` that begin a code point without finishing it.
-    fn unfinished(&self, base: usize) -> usize {
+    pub(super) fn unfinished(&self, base: usize) -> usize {
         let begins_one = |length: &usize| {
             let error = std::str::from_utf8(&self.text[base - length..base]).err();
             error.is_some_and(|error| error.valid_up_to() == 0 && error.error_len().is_none())

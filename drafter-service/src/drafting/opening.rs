@@ -17,6 +17,7 @@ use super::{
     chooser::{Chooser, Plan},
     context::{Bounds, Context},
     session::{Admission, Session, Terms},
+    vocabulary::LONGEST_DRAWN,
 };
 use crate::error::DraftError;
 
@@ -26,7 +27,8 @@ impl Drafter {
         let mut open = line.opening().await?;
         tracing::Span::current().record("session", &open.session_id);
         let plan = self.plan(&open)?;
-        let bounds = self.bounds(&open);
+        let method = plan.method;
+        let bounds = self.bounds(&open, method)?;
         let credit = open.credit.min(self.serving.limits.max_credit);
         let admission = self.admit()?;
         let prompt = open.prompt.clone();
@@ -46,6 +48,7 @@ impl Drafter {
             credit,
             most_tokens: open.max_block_tokens,
             first_tokens,
+            draws_whole: method.needs_ids(),
         };
         let mut session = Session::new(Arc::clone(self), admission, (context, chooser), terms);
         let taken_in = session.resume(committed);
@@ -129,12 +132,21 @@ impl Drafter {
         })
     }
 
-    fn bounds(&self, open: &Open) -> Bounds {
+    fn bounds(&self, open: &Open, method: Method) -> Result<Bounds, DraftError> {
         let limits = &self.serving.limits;
-        Bounds {
-            tokens: open.max_block_tokens.min(limits.max_block_tokens) as usize,
-            bytes: open.max_block_bytes.min(limits.max_block_bytes) as usize,
+        let mut tokens = open.max_block_tokens.min(limits.max_block_tokens) as usize;
+        let bytes = open.max_block_bytes.min(limits.max_block_bytes) as usize;
+        if method.needs_ids() {
+            // A block that could be cut for its bytes would be cut for what was drawn.
+            tokens = tokens.min(bytes / LONGEST_DRAWN);
         }
+        if tokens == 0 {
+            let expected =
+                format!("at least {LONGEST_DRAWN} for {method}, the longest token drawn");
+            let found = format!("{bytes} here");
+            return Err(DraftError::field("open.max_block_bytes", found, expected));
+        }
+        Ok(Bounds { tokens, bytes })
     }
 
     /// The prompt's tokens. A long one takes a second, so it is not encoded on the runtime's threads.

@@ -44,6 +44,8 @@ pub(super) struct Terms {
     pub(super) most_tokens: u32,
     /// Draft tokens that the first block aims at.
     pub(super) first_tokens: usize,
+    /// How tokens are drawn is told, so that only whole code points are.
+    pub(super) draws_whole: bool,
 }
 
 /// A session that is open.
@@ -65,10 +67,10 @@ pub(super) struct Session {
     front: usize,
     /// How drafted tokens were drawn, by their place in the reply; empty where the method need not know.
     draws: BTreeMap<usize, Draw>,
+    /// Only whole code points are drawn.
+    draws_whole: bool,
     /// The model would end the reply behind what is drafted.
     ending: Option<EndRole>,
-    /// How that was drawn.
-    ending_draw: Option<Draw>,
     /// Nothing can be sent before the next verdict.
     waits: bool,
     timings: DraftTimings,
@@ -97,8 +99,8 @@ impl Session {
             aim: terms.first_tokens,
             front: 0,
             draws: BTreeMap::new(),
+            draws_whole: terms.draws_whole,
             ending: None,
-            ending_draw: None,
             waits: false,
             timings: DraftTimings::default(),
             drafting: Duration::ZERO,
@@ -172,7 +174,8 @@ impl Session {
 
     /// Drafts a block and sends it, unless a message comes in between: what is drafted stays, and the message decides.
     async fn draft(&mut self, line: &mut Line) -> Result<(), DraftError> {
-        if !self.context.is_complete() {
+        let is_split = self.context.unfinished(self.front) > 0;
+        if !self.context.is_complete() || self.draws_whole && is_split {
             return self.skip(DraftError::Nothing, line).await;
         }
         let began = Instant::now();
@@ -234,7 +237,7 @@ impl Session {
                 }
                 self.context.push(id);
             }
-            Choice::End(role) => (self.ending, self.ending_draw) = (Some(role), draw),
+            Choice::End(role) => self.ending = Some(role),
         }
         Ok(())
     }
@@ -262,10 +265,7 @@ impl Session {
         } = proposal;
         let first = self.context.first_behind(base);
         let sent = self.draws.range(first..first + token_ends.len());
-        let mut draws: Vec<Draw> = sent.map(|(_, draw)| draw.clone()).collect();
-        if ends_with.is_some() {
-            draws.extend(self.ending_draw.clone());
-        }
+        let draws: Vec<Draw> = sent.map(|(_, draw)| draw.clone()).collect();
         self.front += text.len();
         // Behind the end of a reply there is nothing to draft ahead of the verdict.
         self.waits = ends_with.is_some();
@@ -335,8 +335,7 @@ impl Session {
         }
         if changed {
             self.ending = None;
-            self.ending_draw = None;
-            self.draws.split_off(&followed.unchanged);
+            self.draws.retain(|at, _| *at < followed.unchanged);
             lock(&self.chooser).follow(reply, followed.unchanged);
         }
         self.draws = self

@@ -14,7 +14,7 @@ use proto::{
 };
 
 /// Bytes of a token that may be drawn: so many tokens of a block always fit.
-const LONGEST_DRAWN: usize = (MAX_BLOCK_BYTES / MAX_BLOCK_TOKENS) as usize;
+pub(super) const LONGEST_DRAWN: usize = (MAX_BLOCK_BYTES / MAX_BLOCK_TOKENS) as usize;
 
 /// The vocabulary. Shared by all sessions.
 pub(super) struct DraftVocabulary {
@@ -67,7 +67,8 @@ impl DraftVocabulary {
         for id in 0..self.size {
             let bytes = self.tokenizer.token_bytes(id as u32);
             let is_short = bytes.len() <= LONGEST_DRAWN && std::str::from_utf8(bytes).is_ok();
-            let may_be_drawn = is_short && self.is_proposable(id as u32);
+            let is_text = !bytes.is_empty() && self.end_role(id as u32).is_none();
+            let may_be_drawn = is_short && is_text;
             drawable[id / 8] |= u8::from(may_be_drawn) << (id % 8);
         }
         drawable
@@ -75,8 +76,9 @@ impl DraftVocabulary {
 
     /// Tokens that may be drawn where the law of the draw is told, as bits: token n is bit n mod 8 of byte n / 8.
     ///
-    /// Whole code points of a bounded length only. A block is cut neither within a code point nor for its bytes then, so
-    /// that whether a token is sent never depends on which it is: a proposal held back for what it is would bias the text.
+    /// Whole code points of a bounded length only, and no end. A block is cut neither within a code point nor for its bytes
+    /// then, and is not sent earlier for what was drawn: whether a token is proposed in time must not depend on which it is,
+    /// or the text is biased. Ends come from the target alone, at the cost of one rejected token a reply.
     pub(super) fn drawable(&self) -> &[u8] {
         &self.drawable
     }

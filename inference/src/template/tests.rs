@@ -106,6 +106,6 @@ fn without_a_template_a_transcript_ends_where_the_model_speaks() {
         message(Role::Assistant, "Hi"),
         message(Role::User, "Bye"),
     ];
-    let expected = "Be brief.\n\nUser:\nHello\n\nAssistant:\nHi\n\nUser:\nBye\n\nAssistant:\n";
+    let expected = "Be brief.\n\n### Instruction:\nHello\n\n### Response:\nHi\n\n### Instruction:\nBye\n\n### Response:\n";
     assert_eq!(plain(&messages), expected);
 }

@@ -261,8 +261,13 @@ impl DraftingPeer {
         };
         let Opening { lease, told, .. } = *opening;
         let begun = match session {
-            Ok((session, lexicon)) => Stream::begin(lease, session, lexicon, &self.open)
-                .and_then(|mut stream| stream.catch_up(&self.committed, told).map(|()| stream)),
+            Ok((session, lexicon)) => {
+                Stream::begin(lease, session, lexicon, &self.open).and_then(|mut stream| {
+                    stream.aim(self.pace.next());
+                    stream.catch_up(&self.committed, told)?;
+                    Ok(stream)
+                })
+            }
             Err(error) => Err(refused(&lease, &error)),
         };
         match begun {

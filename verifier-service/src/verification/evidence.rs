@@ -68,9 +68,9 @@ fn mapped(
 ) -> Result<(Proxies, Vec<Evidence>), String> {
     let laws = laws(&proposal.draws, map.len())?;
     let ids: Vec<u32> = proposal.draws.iter().map(|draw| draw.id).collect();
-    let block = MappedBlock::new(map, &ids, target, room).map_err(|error| error.to_string())?;
     let spelling = ids.iter().flat_map(|id| map.targets(*id));
     check_spelling(target, spelling, &proposal.text)?;
+    let block = MappedBlock::new(map, &ids, target, room).map_err(|error| error.to_string())?;
     let evidence = block.origins.iter().map(|origin| {
         let (law, mut computed) = (&laws[origin.index], PathLaw::default());
         let known = if method == Method::Tli {

@@ -170,7 +170,7 @@ impl Stream {
             verdicts,
             blocks,
             credit: opened.credit.into(),
-            block_tokens: open.first_block_tokens.unwrap_or(open.max_block_tokens),
+            block_tokens: opened.block_tokens,
             arrived: VecDeque::new(),
             looked_at: 0,
             answered: 0,
@@ -239,6 +239,8 @@ impl Stream {
 
     /// Tokens of the block that the next verdict asks for; 0 for none.
     pub(super) fn aim(&mut self, tokens: usize) {
+        // What was not asked for is not overdue.
+        self.is_overdue &= tokens > 0 && self.block_tokens > 0;
         self.block_tokens = tokens as u32;
     }
 
