@@ -145,7 +145,7 @@ pub struct SpeculationArgs {
         long,
         env = "DUET_DRAFT_AHEAD",
         value_name = "BLOCKS",
-        default_value_t = 0
+        default_value_t = 1
     )]
     pub draft_ahead: u32,
 

@@ -67,7 +67,7 @@ impl Serving {
             max_tokens: 4096,
             method: None,
             block_length: 16,
-            draft_ahead: 0,
+            draft_ahead: 1,
             deadline: deadline::Options {
                 cap: Duration::from_secs(1),
                 ..deadline::Options::default()
