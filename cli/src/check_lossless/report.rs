@@ -88,7 +88,7 @@ fn laws(comparison: &law::Comparison) -> Value {
 }
 
 /// The test in one sentence.
-const TEST: &str = "Pearson's chi-square test of homogeneity of the first 2, 3, .. tokens of replies, with and without \
+const TEST: &str = "Pearson's chi-square test of homogeneity of the first 1, 2, 3, .. tokens of replies, with and without \
                     speculation, other seeds on each side; outcomes seen fewer than 10 times pooled; Holm's adjustment";
 
 fn verdict(plan: &Plan, found: &Found) -> String {
