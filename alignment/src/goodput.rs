@@ -24,9 +24,11 @@ const CLASS_PRIOR: f64 = 2.0;
 /// Trials, and those of them that stand, before anything was seen at all.
 const PRIOR: (f64, f64) = (2.0, 1.2);
 /// Most trials that the experience of others is worth to a session that begins.
-const INHERITED: f64 = 12.0;
-/// What a further row costs in rows, where nothing is measured.
+const INHERITED: f64 = 6.0;
+/// What a further row costs in first rows, where nothing is measured.
 const ROW: f64 = 0.15;
+/// Weight of a new measurement of that.
+const ROW_GAIN: f64 = 0.03;
 /// No block takes longer than this.
 const LONGEST: Duration = Duration::from_secs(10);
 /// Weight of a new duration in a mean.
@@ -35,8 +37,9 @@ const GAIN: f64 = 0.125;
 const BETTER: f64 = 1.02;
 /// Drafting begins again where it gives so many times what plain decoding gives.
 const WORTH: f64 = 1.05;
-/// Trials to be seen before drafting is given up: the first few may be bad luck.
-const EVIDENCE: f64 = 6.0;
+/// Standard errors that chances may be better than they look, before drafting is given up: what has been tried a few times may
+/// have had bad luck, and what is given up is not tried again for long.
+const DOUBT: f64 = 1.0;
 /// Draft tokens of a probe.
 const PROBE: usize = 2;
 /// What probes may cost, as a part of plain decoding.
@@ -51,11 +54,17 @@ pub struct Survival {
     stood: [f64; CLASSES.len()],
 }
 
-/// What a forward pass of the target costs by its rows.
-#[derive(Clone, Debug, Default)]
+/// What a forward pass of the target costs by its rows: `first` · (1 + `row` · (rows - 1)).
+///
+/// Two numbers on purpose. The first follows quickly what changes all passes alike, other work on the machine or longer
+/// contexts; the second, which belongs to the hardware, slowly. Means for each number of rows would compare a size that was
+/// measured lately with one that was measured long ago, under another load.
+#[derive(Clone, Copy, Debug)]
 pub struct VerifyCost {
-    /// Smoothed seconds of a pass of so many rows and one; zero where none was seen.
-    seconds: Vec<f64>,
+    /// Seconds of a pass of one row; zero before any pass was seen.
+    first: f64,
+    /// What a further row costs, in first rows.
+    row: f64,
 }
 
 /// How long blocks are waited for.
@@ -102,8 +111,8 @@ struct Pause {
     interval: f64,
     shortest: f64,
     is_probing: bool,
-    /// The round before was a probe already, so one that brought nothing was waited for.
-    has_waited: bool,
+    /// The probe has been asked for, so it is over even if it brings nothing.
+    is_asked: bool,
 }
 
 fn class(position: usize) -> usize {
@@ -159,57 +168,42 @@ impl Survival {
         let class = class(position.max(1));
         (self.stood[class] + CLASS_PRIOR * all) / (self.trials[class] + CLASS_PRIOR)
     }
+
+    /// The same, so many standard errors better.
+    fn hoped(&self, position: usize, errors: f64) -> f64 {
+        let chance = self.chance(position);
+        let trials = self.trials[class(position.max(1))] + CLASS_PRIOR;
+        (chance + errors * (chance * (1.0 - chance) / trials).sqrt()).min(1.0)
+    }
+}
+
+impl Default for VerifyCost {
+    fn default() -> Self {
+        Self {
+            first: 0.0,
+            row: ROW,
+        }
+    }
 }
 
 impl VerifyCost {
     /// Counts a pass.
     pub fn observe(&mut self, rows: usize, took: Duration) {
-        if rows == 0 || rows > 1024 {
+        let (more, took) = (rows.saturating_sub(1) as f64, took.as_secs_f64());
+        if took <= 0.0 {
             return;
         }
-        if self.seconds.len() < rows {
-            self.seconds.resize(rows, 0.0);
-        }
-        let drift = took.as_secs_f64() / self.predict(rows as f64);
-        let seen_before = self.seconds[rows - 1] > 0.0;
-        smooth(&mut self.seconds[rows - 1], took.as_secs_f64());
-        if seen_before {
-            // What makes one size slower or faster, other work on the machine or longer contexts, does so to all.
-            let scale = 1.0 + GAIN * (drift.clamp(0.5, 2.0) - 1.0);
-            let others = self.seconds.iter_mut().enumerate();
-            for (_, seconds) in others.filter(|(index, _)| index + 1 != rows) {
-                *seconds *= scale;
-            }
+        smooth(&mut self.first, took / (1.0 + self.row * more));
+        if more > 0.0 {
+            let row = ((took / self.first - 1.0) / more).clamp(0.0, 1.0);
+            self.row += ROW_GAIN * (row - self.row);
         }
     }
 
-    /// Seconds of a pass of so many rows; between sizes that were seen, on the line between them. 1 before
-    /// any was seen, for one row.
+    /// Seconds of a pass of so many rows; as if one row took a second before any pass was seen.
     pub fn predict(&self, rows: f64) -> f64 {
-        let rows = rows.max(1.0);
-        let seen = self.seconds.iter().enumerate();
-        let seen = seen.filter(|(_, seconds)| **seconds > 0.0);
-        let (mut below, mut above) = (None, None);
-        for (index, seconds) in seen {
-            let point = ((index + 1) as f64, *seconds);
-            if point.0 <= rows {
-                below = Some(point);
-            } else if above.is_none() {
-                above = Some(point);
-            }
-        }
-        let line = |(at, seconds): (f64, f64)| {
-            let one_row = seconds / (1.0 + ROW * (at - 1.0));
-            one_row * (1.0 + ROW * (rows - 1.0))
-        };
-        match (below, above) {
-            (Some(below), Some(above)) => {
-                let part = (rows - below.0) / (above.0 - below.0);
-                below.1 + part * (above.1 - below.1)
-            }
-            (Some(only), None) | (None, Some(only)) => line(only),
-            (None, None) => line((1.0, 1.0)),
-        }
+        let first = if self.first > 0.0 { self.first } else { 1.0 };
+        first * (1.0 + self.row * (rows - 1.0).max(0.0))
     }
 }
 
@@ -289,7 +283,7 @@ impl Length {
             }
             self.choose(verify);
         } else if let Some(pause) = &mut self.pause {
-            if pause.is_probing && pause.has_waited {
+            if pause.is_probing && pause.is_asked {
                 // A probe that brought nothing is over too.
                 pause.interval = (2.0 * pause.interval).min(PROBE_ROUNDS.1);
                 (pause.left, pause.is_probing) = (pause.interval, false);
@@ -297,7 +291,7 @@ impl Length {
                 pause.left -= 1.0;
                 pause.is_probing = pause.left <= 0.0;
             }
-            pause.has_waited = pause.is_probing;
+            pause.is_asked = pause.is_probing;
         } else {
             // No block came. What drafting is worth has not changed, what a pass costs may have.
             self.choose(verify);
@@ -306,43 +300,55 @@ impl Length {
 
     fn choose(&mut self, verify: &VerifyCost) {
         let plain = 1.0 / verify.predict(self.others + 1.0);
-        let (mut best, mut best_goodput, mut current_goodput) = (1, 0.0, 0.0);
-        let (mut reaches, mut stands) = (1.0, 0.0);
-        for tokens in 1..=self.longest {
-            reaches *= self.survival.chance(tokens);
-            stands += reaches;
-            let rows = self.others + 1.0 + self.proxies_a_token * tokens as f64;
-            let seconds = self.draft.wait(tokens) + verify.predict(rows);
-            let goodput = (1.0 + self.proxies_a_token * stands) / seconds;
-            if tokens == self.current {
-                current_goodput = goodput;
-            }
-            if goodput > best_goodput {
-                (best, best_goodput) = (tokens, goodput);
-            }
-        }
-        if best_goodput > BETTER * current_goodput {
+        let expected = self.goodputs(verify, 0.0);
+        let (best, goodput) = maximum(&expected);
+        let current = expected.get(self.current.wrapping_sub(1));
+        if goodput > BETTER * current.copied().unwrap_or(0.0) {
             self.current = best;
         }
+        let (_, hoped) = maximum(&self.goodputs(verify, DOUBT));
         match self.pause {
-            None if best_goodput < plain && self.survival.evidence() >= EVIDENCE => {
-                let extra = self.draft.wait(PROBE)
-                    + verify.predict(self.others + 1.0 + PROBE as f64)
-                    - 1.0 / plain;
-                let interval = extra * plain / PROBE_SHARE;
+            None if hoped < plain => {
+                let probe =
+                    self.draft.wait(PROBE) + verify.predict(self.others + 1.0 + PROBE as f64);
+                let interval = (probe * plain - 1.0) / PROBE_SHARE;
                 let interval = interval.clamp(PROBE_ROUNDS.0, PROBE_ROUNDS.1);
                 self.pause = Some(Pause {
                     left: interval,
                     interval,
                     shortest: interval,
                     is_probing: false,
-                    has_waited: false,
+                    is_asked: false,
                 });
             }
-            Some(_) if best_goodput > WORTH * plain => self.pause = None,
+            Some(_) if hoped > WORTH * plain => self.pause = None,
             _ => {}
         }
     }
+
+    /// Tokens a second with blocks of 1, 2, 3, … tokens, chances so many standard errors better than they look.
+    fn goodputs(&self, verify: &VerifyCost, errors: f64) -> Vec<f64> {
+        let (mut reaches, mut stands) = (1.0, 0.0);
+        let goodput = |tokens| {
+            reaches *= self.survival.hoped(tokens, errors);
+            stands += reaches;
+            let rows = self.others + 1.0 + self.proxies_a_token * tokens as f64;
+            let seconds = self.draft.wait(tokens) + verify.predict(rows);
+            (1.0 + self.proxies_a_token * stands) / seconds
+        };
+        (1..=self.longest).map(goodput).collect()
+    }
+}
+
+/// The length with the highest goodput, the shortest among equals, and that goodput.
+fn maximum(goodputs: &[f64]) -> (usize, f64) {
+    let mut best = (1, 0.0);
+    for (tokens, goodput) in (1..).zip(goodputs) {
+        if *goodput > best.1 {
+            best = (tokens, *goodput);
+        }
+    }
+    best
 }
 
 #[cfg(test)]

@@ -144,7 +144,7 @@ struct Overlap {
     of_text: f64,
 }
 
-/// What each method makes of the pair; also of methods that a release does not have.
+/// What each lossless method makes of the pair.
 fn methods(overlap: &Overlap, mapping: &Mapping) -> Vec<MethodFit> {
     let whole = mapping.one_to_one + mapping.one_to_many;
     let paths = share(whole as usize, mapping.total() as usize);
@@ -167,7 +167,8 @@ fn methods(overlap: &Overlap, mapping: &Mapping) -> Vec<MethodFit> {
         (
             "path_conditional",
             paths,
-            "draft tokens that become whole target tokens; others are points".to_owned(),
+            "every draft token is spelled by itself; counted is where the target would cut alike"
+                .to_owned(),
         ),
     ]
     .into_iter()

@@ -124,15 +124,18 @@ fn chances_follow_the_position() {
 }
 
 #[test]
-fn costs_between_measured_sizes_lie_on_a_line() {
-    let mut cost = VerifyCost::default();
-    assert!(cost.predict(1.0) > 0.0);
-    cost.observe(1, 50 * MILLISECOND);
-    assert!(cost.predict(5.0) > cost.predict(1.0));
-    cost.observe(9, 130 * MILLISECOND);
-    assert!((cost.predict(5.0) - 0.090).abs() < 1e-9);
-    // Absurd sizes cost no memory.
-    cost.observe(usize::MAX, MILLISECOND);
-    cost.observe(0, MILLISECOND);
-    assert!((cost.predict(1.0) - 0.050).abs() < 1e-9);
+fn costs_follow_the_load_and_keep_their_shape() {
+    let mut cost = costs();
+    let shape = cost.predict(5.0) / cost.predict(1.0);
+    assert!((shape - 82.0 / 50.0).abs() < 0.1, "{shape}");
+    // The machine gets twice as slow while only plain rounds are seen.
+    for _ in 0..60 {
+        cost.observe(1, 100 * MILLISECOND);
+    }
+    assert!((cost.predict(1.0) - 0.1).abs() < 0.002);
+    assert!((cost.predict(5.0) / cost.predict(1.0) - shape).abs() < 1e-9);
+    // A pass that cost nothing, or had no rows, says nothing.
+    cost.observe(4, Duration::ZERO);
+    cost.observe(0, 100 * MILLISECOND);
+    assert!((cost.predict(1.0) - 0.1).abs() < 0.002);
 }

@@ -1,9 +1,9 @@
 //! One law or two: for methods that promise the law of the text, or nothing.
 //!
 //! For each prompt, replies to as many seeds without speculation and to as many other seeds with it are two samples. Their
-//! beginnings of 1, 2, 3, .. tokens are compared by Pearson's test of homogeneity: the first token can be a drafted one already, since
-//! a block is waited for before the prompt's last token goes through the model. Statistics of all prompts are added up too,
-//! which finds a small bias that is everywhere. Holm's adjustment holds the chance of any false alarm below [`LEVEL`].
+//! beginnings of 1, 2, 3, .. tokens are compared by Pearson's test of homogeneity: the first token can be a drafted one already,
+//! since a block is waited for before the prompt's last token goes through the model. Statistics of all prompts are added up
+//! too, which finds a small bias that is everywhere. Holm's adjustment holds the chance of any false alarm below [`LEVEL`].
 
 use inference::tokenizer::Tokenizer;
 use proto::verifier::FinishReason;

@@ -37,12 +37,18 @@ pub(super) struct Chooser {
 
 /// How a token is chosen from its law.
 enum Policy {
+    /// By a rule, without telling how.
+    Picked(Picking),
+    /// Drawn, and how it was drawn is told.
+    Drawn(Drawing),
+}
+
+/// A rule that picks one token of a law.
+enum Picking {
     /// The likeliest.
     Greedy,
     /// With the noise that the verifier has too.
     Coupled(Box<Coupling>),
-    /// Drawn, and how it was drawn is told.
-    Drawn(Drawing),
 }
 
 /// How tokens are coupled to the verifier's.
@@ -104,11 +110,11 @@ impl Chooser {
         let mut sampling = plan.sampling;
         let policy = if plan.method == Method::Coupled {
             sampling.min_p = sampling.min_p.max(LEAST_SHARE);
-            Policy::Coupled(Box::new(Coupling {
+            Policy::Picked(Picking::Coupled(Box::new(Coupling {
                 noise: SharedNoise::new(plan.seed),
                 sharpness: Sharpness::new(plan.sharpness),
                 guesses: VecDeque::new(),
-            }))
+            })))
         } else if plan.method.needs_ids() {
             Policy::Drawn(Drawing {
                 noise: SharedNoise::new(RandomState::new().hash_one(())),
@@ -120,7 +126,7 @@ impl Chooser {
         } else {
             // The likeliest token whatever the temperature, penalties counted.
             sampling.temperature = 0.0;
-            Policy::Greedy
+            Policy::Picked(Picking::Greedy)
         };
         Self {
             evaluator: LawEvaluator::new(sampling, vocabulary.size()),
@@ -134,7 +140,7 @@ impl Chooser {
     /// The reply is committed as far as `committed`, and what was drafted agrees with its first `agreed` bytes: learns what
     /// would have been best to propose.
     pub(super) fn learn(&mut self, committed: &[u8], agreed: usize) {
-        if let Policy::Coupled(coupling) = &mut self.policy {
+        if let Policy::Picked(Picking::Coupled(coupling)) = &mut self.policy {
             coupling.learn(committed, agreed, &self.vocabulary);
         }
     }
@@ -149,25 +155,28 @@ impl Chooser {
 
     /// Chooses the token that starts `offset` bytes into the reply, and counts it as said.
     pub(super) fn choose(&mut self, logits: &[f32], offset: u64) -> Result<Chosen, LawError> {
-        if let Policy::Drawn(drawing) = &mut self.policy {
-            self.masked.clear();
-            self.masked.extend_from_slice(logits);
-            drawing.mask(&mut self.masked);
-            let law = self.evaluator.evaluate(&self.masked, &self.history)?;
-            let draw = drawing.draw(law).ok_or(LawError::Nothing)?;
-            let choice = self.say(draw.id);
-            let draw = Some(draw);
-            return Ok(Chosen { choice, draw });
-        }
-        let law = self.evaluator.evaluate(logits, &self.history)?;
-        let mut id = self.policy.pick(law, offset, &self.vocabulary);
-        if !self.vocabulary.is_proposable(id) {
-            self.mask(logits);
-            let law = self.evaluator.evaluate(&self.masked, &self.history)?;
-            id = self.policy.pick(law, offset, &self.vocabulary);
-        }
+        let (id, draw) = match &mut self.policy {
+            Policy::Picked(picking) => {
+                let law = self.evaluator.evaluate(logits, &self.history)?;
+                let mut id = picking.pick(law, offset, &self.vocabulary);
+                // Only where such a token came first, so that the common case copies nothing.
+                if !self.vocabulary.is_proposable(id) {
+                    let may_be = |id| self.vocabulary.is_proposable(id);
+                    mask(logits, &mut self.masked, may_be);
+                    let law = self.evaluator.evaluate(&self.masked, &self.history)?;
+                    id = picking.pick(law, offset, &self.vocabulary);
+                }
+                (id, None)
+            }
+            Policy::Drawn(drawing) => {
+                mask(logits, &mut self.masked, |id| drawing.may_draw(id));
+                let law = self.evaluator.evaluate(&self.masked, &self.history)?;
+                let draw = drawing.draw(law).ok_or(LawError::Nothing)?;
+                (draw.id, Some(draw))
+            }
+        };
         let choice = self.say(id);
-        Ok(Chosen { choice, draw: None })
+        Ok(Chosen { choice, draw })
     }
 
     /// Counts a token as said, unless it ends the reply.
@@ -178,27 +187,29 @@ impl Chooser {
         self.history.push(id);
         Choice::Token(id)
     }
-
-    /// Leaves out what cannot be proposed. Only where such a token came first, so that the common case copies nothing.
-    fn mask(&mut self, logits: &[f32]) {
-        self.masked.clear();
-        self.masked.extend_from_slice(logits);
-        for (id, logit) in (0..).zip(&mut self.masked) {
-            if !self.vocabulary.is_proposable(id) {
-                *logit = f32::NEG_INFINITY;
-            }
-        }
-    }
 }
 
-impl Policy {
+/// Copies `logits` into `masked`, without those of tokens that may not be chosen.
+fn mask(logits: &[f32], masked: &mut Vec<f32>, may_be: impl Fn(u32) -> bool) {
+    masked.clear();
+    let kept = (0..).zip(logits).map(|(id, logit)| {
+        if may_be(id) {
+            *logit
+        } else {
+            f32::NEG_INFINITY
+        }
+    });
+    masked.extend(kept);
+}
+
+impl Picking {
     fn pick(&mut self, law: Law<'_>, offset: u64, vocabulary: &DraftVocabulary) -> u32 {
         let law = acceptance::Law {
             ids: law.ids,
             log_probs: law.log_probs,
         };
         match self {
-            Self::Greedy | Self::Drawn(_) => acceptance::greedy(&law),
+            Self::Greedy => acceptance::greedy(&law),
             // Tokens without bytes are never drafted before another one, so none precedes this at its offset.
             Self::Coupled(coupling) => {
                 let position = coupling.noise.at(offset, 0);
@@ -239,14 +250,9 @@ impl Coupling {
 }
 
 impl Drawing {
-    /// Rules out what may not be drawn.
-    fn mask(&self, logits: &mut [f32]) {
-        for (id, logit) in logits.iter_mut().enumerate() {
-            let byte = self.drawable.get(id / 8).copied().unwrap_or(0);
-            if byte >> (id % 8) & 1 == 0 {
-                *logit = f32::NEG_INFINITY;
-            }
-        }
+    fn may_draw(&self, id: u32) -> bool {
+        let byte = self.drawable.get(id as usize / 8).copied();
+        byte.is_some_and(|byte| byte >> (id % 8) & 1 == 1)
     }
 
     /// Draws from a law, as it will be told; `None` where nothing in it can be drawn.

@@ -149,6 +149,14 @@ impl Context {
         }
     }
 
+    /// Drops the drafted tokens that reach behind the first `length` bytes of the reply.
+    pub(super) fn forget_behind(&mut self, length: usize) {
+        let kept = self.first_behind(length);
+        self.ids.truncate(self.prompt + kept);
+        self.ends.truncate(kept);
+        self.text.truncate(self.end_of(kept));
+    }
+
     /// Whether a block from `base` on is as good as it will get: it has `aim` tokens and whole code points, or cannot be
     /// brought to it within its bounds.
     pub(super) fn is_enough(&self, base: usize, aim: usize, bounds: Bounds) -> bool {

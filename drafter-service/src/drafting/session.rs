@@ -33,6 +33,18 @@ pub(super) struct Admission {
     pub(super) permit: OwnedSemaphorePermit,
 }
 
+/// What a verdict says of what is drafted behind the committed text.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Behind {
+    /// Unanswered blocks may be good, so the next one goes on behind them if what they propose still stands.
+    Presumed,
+    /// It is sent again if it still stands.
+    Doubtful,
+    /// It is not sent again. A draw that was refused in favour of a token without bytes would still fit the text, but it has
+    /// been judged: it no longer follows the law that it was drawn from.
+    Void,
+}
+
 /// What a session has been opened with.
 #[derive(Clone, Copy)]
 pub(super) struct Terms {
@@ -110,7 +122,7 @@ impl Session {
     /// Begins with a reply that is committed so far; gives the number of tokens in the context.
     pub(super) fn resume(&mut self, committed: CommittedText) -> usize {
         self.committed = committed;
-        self.follow_committed(false);
+        self.follow_committed(Behind::Doubtful);
         self.context.ids().len()
     }
 
@@ -314,23 +326,31 @@ impl Session {
         }
         let answered = self.ledger.answer(verdict, &mut self.committed);
         let presumed = answered.map_err(DraftError::Desynchronised)?;
+        let behind = match presumed {
+            true => Behind::Presumed,
+            false if self.draws_whole && verdict.appended.is_empty() => Behind::Void,
+            false => Behind::Doubtful,
+        };
         self.aim = tokens as usize;
         self.waits = false;
         self.drafter.metrics.verdicts.inc();
-        self.follow_committed(presumed);
+        self.follow_committed(behind);
         Ok(())
     }
 
-    /// Brings context, choices and positions in line with the committed text. `presumed` says that unanswered blocks may be
-    /// good, so that the next one goes on behind them if what they propose still stands.
-    fn follow_committed(&mut self, presumed: bool) {
+    /// Brings context, choices and positions in line with the committed text.
+    fn follow_committed(&mut self, behind: Behind) {
         let drafted = self.context.text().len();
         let agreed = agreement(self.context.text(), self.committed.bytes());
         lock(&self.chooser).learn(self.committed.bytes(), agreed);
-        let followed = self.context.follow(self.committed.bytes());
+        let mut followed = self.context.follow(self.committed.bytes());
+        if behind == Behind::Void {
+            self.context.forget_behind(self.committed.len());
+            followed.unchanged = followed.unchanged.min(self.context.reply().len());
+        }
         let reply = self.context.reply();
         let changed = followed.unchanged < reply.len() || self.context.text().len() < drafted;
-        if changed || !presumed || self.committed.len() > self.front {
+        if changed || behind != Behind::Presumed || self.committed.len() > self.front {
             self.front = self.committed.len();
         }
         if changed {

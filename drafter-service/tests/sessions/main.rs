@@ -1,6 +1,7 @@
 //! The service over a real port and a tiny model: what a verifier sees of it.
 
 mod drafter;
+mod drawing;
 mod endings;
 mod observing;
 mod proposing;

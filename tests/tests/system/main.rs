@@ -18,6 +18,7 @@ mod command_line;
 mod drain;
 mod loss;
 mod lossless;
+mod methods;
 mod metrics;
 mod starts;
 mod traces;
