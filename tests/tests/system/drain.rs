@@ -22,7 +22,11 @@ async fn verifier_that_is_told_to_stop_finishes_its_reply_and_refuses_new_ones()
     let late = prompts::greedy(prompts::LONG, 1);
     let refused = Client::new(channel).generate(Request::new(late)).await;
     match refused.unwrap_err() {
-        proto::ClientError::Status(status) => assert_eq!(status.code(), Code::Unavailable),
+        // A connection that was waiting to be accepted is reset, which the client's transport reports as unknown.
+        proto::ClientError::Status(status) => assert!(
+            matches!(status.code(), Code::Unavailable | Code::Unknown),
+            "{status}"
+        ),
         error => panic!("refused in another way: {error}"),
     }
 
