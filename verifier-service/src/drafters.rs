@@ -80,6 +80,15 @@ pub(crate) struct Experience {
     pub(crate) cost: DraftCost,
 }
 
+/// What a session needs of a drafter.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted<'a> {
+    /// A method that it knows.
+    pub(crate) method: &'a str,
+    /// The vocabulary that it must have; `None`: any.
+    pub(crate) vocabulary: Option<Fingerprint>,
+}
+
 /// A session's hold on a drafter. Dropping it ends the session's count.
 #[derive(Debug)]
 pub(crate) struct Lease {
@@ -127,14 +136,14 @@ impl Drafters {
         }
     }
 
-    /// The drafter for a session: of those that can be reached, know the method and are not left alone, the one with the
-    /// fewest failures, then with the fewest sessions.
-    pub(crate) fn lease(&self, method: &str) -> Result<Lease, FallbackReason> {
+    /// The drafter for a session: of those that can be reached, fit and are not left alone, the one with the fewest failures,
+    /// then with the fewest sessions.
+    pub(crate) fn lease(&self, wanted: Wanted<'_>) -> Result<Lease, FallbackReason> {
         let now = Instant::now();
         let candidates = self.all.iter().filter_map(|drafter| {
             let known = drafter.known();
             let order = (known.breaker.failures(), known.sessions);
-            let fits = known.can_draft(method) && known.breaker.admits(now);
+            let fits = known.can_draft(wanted) && known.breaker.admits(now);
             fits.then_some((order, drafter))
         });
         if let Some((_, drafter)) = candidates.min_by_key(|(order, _)| *order) {
@@ -146,7 +155,7 @@ impl Drafters {
             return Ok(Lease { drafter });
         }
         let mut left_alone = self.all.iter().map(|drafter| drafter.known());
-        Err(if left_alone.any(|known| known.can_draft(method)) {
+        Err(if left_alone.any(|known| known.can_draft(wanted)) {
             FallbackReason::BreakerOpen
         } else {
             FallbackReason::NoDrafter
@@ -181,6 +190,11 @@ impl Lease {
         known.reach = Reach::Reached;
         known.model = Some(opened.model.clone());
         known.fingerprint = Some(opened.tokenizer_fingerprint);
+    }
+
+    /// Its vocabulary has this fingerprint.
+    pub(crate) fn described(&self, vocabulary: Fingerprint) {
+        self.drafter.known().fingerprint = Some(vocabulary);
     }
 
     /// A block of so many tokens came that could be used, so long after it was due to be drafted.
@@ -300,9 +314,13 @@ impl Known {
         }
     }
 
-    fn can_draft(&self, method: &str) -> bool {
-        let knows = self.methods.is_empty() || self.methods.iter().any(|known| known == method);
-        knows && matches!(self.reach, Reach::NotTried | Reach::Reached)
+    /// What is not known yet is worth a try.
+    fn can_draft(&self, wanted: Wanted<'_>) -> bool {
+        let knows =
+            self.methods.is_empty() || self.methods.iter().any(|known| known == wanted.method);
+        let other = |wanted| self.fingerprint.is_some_and(|found| found != wanted);
+        let speaks = !wanted.vocabulary.is_some_and(other);
+        knows && speaks && matches!(self.reach, Reach::NotTried | Reach::Reached)
     }
 
     fn observe_round_trip(&mut self, latest: Duration) {
@@ -316,6 +334,11 @@ impl Known {
 mod tests {
     use super::*;
 
+    const GREEDY: Wanted<'_> = Wanted {
+        method: "greedy",
+        vocabulary: None,
+    };
+
     fn drafters(count: usize) -> Drafters {
         let addresses: Vec<String> = (1..=count).map(|port| format!("http://h:{port}")).collect();
         Drafters::new(&addresses, deadline::Options::default()).unwrap()
@@ -324,12 +347,12 @@ mod tests {
     #[tokio::test]
     async fn sessions_spread_over_drafters_and_avoid_one_that_fails() {
         let drafters = drafters(2);
-        let first = drafters.lease("greedy").unwrap();
-        let second = drafters.lease("greedy").unwrap();
+        let first = drafters.lease(GREEDY).unwrap();
+        let second = drafters.lease(GREEDY).unwrap();
         assert_ne!(first.drafter.address, second.drafter.address);
         first.failed("garbage");
         drop((first, second));
-        let again = drafters.lease("greedy").unwrap();
+        let again = drafters.lease(GREEDY).unwrap();
         assert_eq!(again.drafter.address, "http://h:2");
         let sessions = |d: &Drafters| d.status().iter().map(|s| s.sessions).collect::<Vec<_>>();
         assert_eq!(sessions(&drafters), [0, 1]);
@@ -350,11 +373,11 @@ mod tests {
 
     #[tokio::test]
     async fn reason_tells_none_from_left_alone() {
-        let reason = |drafters: &Drafters| drafters.lease("greedy").unwrap_err();
+        let reason = |drafters: &Drafters| drafters.lease(GREEDY).unwrap_err();
         assert_eq!(reason(&drafters(0)), FallbackReason::NoDrafter);
         let drafters = drafters(1);
         for _ in 0..3 {
-            drafters.lease("greedy").unwrap().failed("garbage");
+            drafters.lease(GREEDY).unwrap().failed("garbage");
         }
         assert_eq!(reason(&drafters), FallbackReason::BreakerOpen);
         assert_eq!(drafters.status()[0].state, DrafterState::BreakerOpen);
@@ -364,11 +387,36 @@ mod tests {
     #[tokio::test]
     async fn lost_drafter_is_not_tried_until_it_is_back() {
         let drafters = drafters(1);
-        drafters.lease("greedy").unwrap().lost("connection refused");
+        drafters.lease(GREEDY).unwrap().lost("connection refused");
         assert_eq!(
-            drafters.lease("greedy").unwrap_err(),
+            drafters.lease(GREEDY).unwrap_err(),
             FallbackReason::NoDrafter
         );
         assert_eq!(drafters.status()[0].state, DrafterState::Unreachable);
+    }
+
+    #[tokio::test]
+    async fn session_that_needs_a_vocabulary_passes_over_drafters_that_have_another() {
+        let drafters = drafters(2);
+        let (wanted, other) = (Fingerprint([1; 32]), Fingerprint([2; 32]));
+        let standard = Wanted {
+            method: "standard",
+            vocabulary: Some(wanted),
+        };
+        let first = drafters.lease(standard).unwrap();
+        first.described(other);
+        let address = first.drafter.address.clone();
+        drop(first);
+        let second = drafters.lease(standard).unwrap();
+        assert_ne!(second.drafter.address, address);
+        second.described(wanted);
+        drop(second);
+        assert_ne!(drafters.lease(standard).unwrap().drafter.address, address);
+        for drafter in drafters.all.iter() {
+            drafter.known().fingerprint = Some(other);
+        }
+        let refused = drafters.lease(standard).unwrap_err();
+        assert_eq!(refused, FallbackReason::NoDrafter);
+        assert!(drafters.lease(GREEDY).is_ok());
     }
 }

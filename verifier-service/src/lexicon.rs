@@ -84,6 +84,12 @@ impl Lexicons {
         }
     }
 
+    /// The vocabulary that drafters must have under `method`; `None`: any.
+    pub(crate) fn needed(&self, method: Method) -> Option<Fingerprint> {
+        let expected = || Fingerprint(self.target.tokenizer().fingerprint());
+        (method == Method::Standard).then(expected)
+    }
+
     /// How to read what a drafter draws under `method`, and the fingerprint of its vocabulary. The first that asks for a
     /// vocabulary has it fetched and mapped; that goes on if it does not wait for the end.
     pub(crate) async fn of(
@@ -93,8 +99,7 @@ impl Lexicons {
     ) -> Result<(Lexicon, Fingerprint), LexiconError> {
         let found = client.describe(Request::new(())).await?;
         let found = found.model.tokenizer_fingerprint;
-        let expected = Fingerprint(self.target.tokenizer().fingerprint());
-        if method == Method::Standard {
+        if let Some(expected) = self.needed(method) {
             return if found == expected {
                 Ok((Lexicon::Same, found))
             } else {

@@ -22,10 +22,13 @@ fn prompts_in(folder: &Path) -> PathBuf {
 }
 
 fn duet(command: &str, args: &[&str]) -> Output {
-    let pair = ["--target", pair::TARGET, "--drafter", pair::DRAFTER];
+    duet_with([pair::TARGET, pair::DRAFTER], command, args)
+}
+
+fn duet_with([target, drafter]: [&str; 2], command: &str, args: &[&str]) -> Output {
     process::command("duet")
         .arg(command)
-        .args(pair)
+        .args(["--target", target, "--drafter", drafter])
         .args(args)
         .output()
         .expect("duet runs")
@@ -143,6 +146,46 @@ fn method_that_keeps_the_law_passes_a_test_that_says_what_it_can_find() {
             number("detectable_total_variation"),
         );
         assert!((0.0..=1.0).contains(&tv) && found > 0.0, "{test}");
+    }
+}
+
+/// The pair turned around: the drafter has single tokens for Korean, the target spells it by bytes, so many drafts begin with one
+/// target token, and the published rule accepts each of them as if it were the only one.
+#[test]
+fn published_rule_is_caught_as_lossy_and_the_rule_that_keeps_the_law_is_not() {
+    pair::model_path(pair::TARGET);
+    pair::model_path(pair::DRAFTER);
+    let folder = tempfile::tempdir().unwrap();
+    let prompts = folder.path().join("prompts.jsonl");
+    let prompt = serde_json::json!({"id": "korean", "prompt": "아침에 일어나서 나는"});
+    fs::write(&prompts, prompt.to_string()).unwrap();
+    let prompts = prompts.to_str().unwrap();
+    for (method, is_lossy) in [("token_timing", true), ("path_conditional", false)] {
+        let args = [
+            "--prompts",
+            prompts,
+            "--method",
+            method,
+            "--temperature",
+            "1",
+            "--seeds",
+            "150",
+            "--max-tokens",
+            "2",
+            "--json",
+        ];
+        let output = duet_with([pair::DRAFTER, pair::TARGET], "check-lossless", &args);
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(report["differs"], is_lossy, "{report:#}");
+        assert_eq!(
+            output.status.code(),
+            Some(i32::from(is_lossy)),
+            "{output:?}"
+        );
+        assert!(
+            report["accepted_tokens"].as_u64().unwrap() > 0,
+            "{report:#}"
+        );
     }
 }
 

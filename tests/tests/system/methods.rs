@@ -56,7 +56,7 @@ async fn method_for_one_vocabulary_decodes_plainly_over_two() {
     let usage = &answer.finish.usage;
     assert_eq!((usage.proposed_tokens, usage.completion_tokens), (0, 24));
     assert!(
-        usage.fallbacks.contains_key(&FallbackReason::Failed),
+        usage.fallbacks.contains_key(&FallbackReason::NoDrafter),
         "{usage:?}"
     );
 }

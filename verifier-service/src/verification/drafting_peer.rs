@@ -18,6 +18,7 @@ use chassis::{channel::Backoff, lifecycle::Lifecycle, trace};
 use proto::{
     ClientError, CommittedText,
     drafter::{CloseReason, DraftSession, DraftTimings, Draw, EndRole, Open, Traffic},
+    model::Fingerprint,
     verifier::FallbackReason,
 };
 use tokio::time::timeout_at;
@@ -26,7 +27,7 @@ use tracing::Instrument as _;
 
 use super::{Verifier, block::Block, plan::Plan};
 use crate::{
-    drafters::{self, Drafters, Lease},
+    drafters::{self, Drafters, Lease, Wanted},
     lexicon::{Lexicon, LexiconError, Lexicons},
 };
 pub(crate) use pace::Costs;
@@ -79,8 +80,8 @@ struct Opening {
     session: Pin<Box<dyn Future<Output = Result<OpenSession, LexiconError>> + Send>>,
 }
 
-/// A session, and how to read the ids that it sends, if it does.
-type OpenSession = (DraftSession, Option<Lexicon>);
+/// A session, and how to read the ids that it sends, if it does, with the fingerprint of their vocabulary.
+type OpenSession = (DraftSession, Option<(Lexicon, Fingerprint)>);
 
 /// Bytes that may follow the committed text.
 #[derive(Clone, Debug, Default)]
@@ -261,13 +262,11 @@ impl DraftingPeer {
         };
         let Opening { lease, told, .. } = *opening;
         let begun = match session {
-            Ok((session, lexicon)) => {
-                Stream::begin(lease, session, lexicon, &self.open).and_then(|mut stream| {
-                    stream.aim(self.pace.next());
-                    stream.catch_up(&self.committed, told)?;
-                    Ok(stream)
-                })
-            }
+            Ok(session) => Stream::begin(lease, session, &self.open).and_then(|mut stream| {
+                stream.aim(self.pace.next());
+                stream.catch_up(&self.committed, told)?;
+                Ok(stream)
+            }),
             Err(error) => Err(refused(&lease, &error)),
         };
         match begun {
@@ -291,7 +290,11 @@ impl DraftingPeer {
         if Instant::now() < due {
             return;
         }
-        match self.drafters.lease(&self.open.method) {
+        let wanted = Wanted {
+            method: &self.open.method,
+            vocabulary: self.lexicons.needed(self.method),
+        };
+        match self.drafters.lease(wanted) {
             Ok(lease) => {
                 self.pace.begin(lease.experience());
                 self.state = State::Opening(Box::new(self.begin(lease)));
@@ -315,7 +318,7 @@ impl DraftingPeer {
                 let (read, fingerprint) = lexicons.of(method, client.clone()).await?;
                 open.drawable = read.drawable(method);
                 open.expected_fingerprint = Some(fingerprint);
-                lexicon = Some(read);
+                lexicon = Some((read, fingerprint));
             }
             Ok((client.draft(trace::request(open)).await?, lexicon))
         };
@@ -371,8 +374,13 @@ impl Drop for DraftingPeer {
 fn refused(lease: &Lease, error: &LexiconError) -> Loss {
     let error = match error {
         LexiconError::Client(error) => error,
+        // Another drafter may fit.
+        LexiconError::Differs { found, .. } => {
+            lease.described(*found);
+            return Loss::new(FallbackReason::NoDrafter, error.to_string());
+        }
         // Nobody is at fault, and it would be so again.
-        error => return Loss::for_good(error.to_string()),
+        LexiconError::Map(_) => return Loss::for_good(error.to_string()),
     };
     let text = drafters::reason(error);
     let why = match error {

@@ -5,8 +5,8 @@ use std::{pin::Pin, sync::Arc};
 use proto::{
     BaseHash, CommittedText,
     drafter::{
-        self, Block, DraftTimings, EndRole, Failure, FailureCode, FromDrafter, Open, Opened,
-        ToDrafter,
+        self, Block, DraftTimings, Draw, EndRole, Failure, FailureCode, FromDrafter, Open, Opened,
+        SparseLaw, ToDrafter,
     },
     model::Fingerprint,
     wire::drafter::v1::{self as wire, drafter_server::Drafter},
@@ -68,6 +68,79 @@ pub(crate) enum Kind {
     EndsAfterText,
     /// Half of a code point in every block.
     SplitsCodePoints,
+    /// The answer a byte a token, each said to be drawn from a law.
+    Draws(Law),
+}
+
+/// What a drafter says its tokens were drawn from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Law {
+    /// One that has nothing but the token.
+    Certain,
+    /// None.
+    Absent,
+    /// One that cannot have given the token.
+    WithoutTheToken,
+    /// One whose probabilities do not sum to one.
+    TooSmall,
+    /// The right one of other tokens than those that the text is made of.
+    OfOtherTokens,
+    /// One over ids that the vocabulary does not have.
+    BeyondTheVocabulary,
+    /// The right one, but of fewer tokens than the block has.
+    OfTooFewTokens,
+    /// The right one of another vocabulary than the one it has told.
+    OfAnotherVocabulary,
+}
+
+impl Law {
+    /// Every one that is not what it says.
+    pub(crate) const LIES: [Self; 7] = [
+        Self::Absent,
+        Self::WithoutTheToken,
+        Self::TooSmall,
+        Self::OfOtherTokens,
+        Self::BeyondTheVocabulary,
+        Self::OfTooFewTokens,
+        Self::OfAnotherVocabulary,
+    ];
+
+    /// The draws of a block: of its bytes, or of the end of the turn.
+    fn draws(self, text: &[u8]) -> Vec<Draw> {
+        let single = |byte: &u8| WORDS.len() as u32 + u32::from(*byte);
+        let mut ids: Vec<u32> = text.iter().map(single).collect();
+        if ids.is_empty() {
+            ids.push(END_OF_TURN);
+        }
+        let last = ids.len() - 1;
+        let mut draws: Vec<Draw> = ids.into_iter().map(|id| self.draw(id)).collect();
+        if self == Self::OfTooFewTokens {
+            draws.truncate(last);
+        }
+        draws
+    }
+
+    fn draw(self, id: u32) -> Draw {
+        let id = match self {
+            Self::OfOtherTokens => id - 1,
+            Self::BeyondTheVocabulary => id + 1000,
+            _ => id,
+        };
+        let law = match self {
+            Self::Absent => None,
+            Self::WithoutTheToken => Some((id - 1, 0.0)),
+            Self::TooSmall => Some((id, -1.0)),
+            _ => Some((id, 0.0)),
+        };
+        Draw {
+            id,
+            log_prob: 0.0,
+            law: law.map(|(id, log_prob)| SparseLaw {
+                ids: vec![id],
+                log_probs: vec![log_prob],
+            }),
+        }
+    }
 }
 
 impl Kind {
@@ -159,7 +232,11 @@ impl Running {
     }
 }
 
-/// What a scripted drafter has single tokens for.
+/// The first tokens of a scripted drafter; the last of them ends the turn.
+const WORDS: [&[u8]; 4] = [b"let", b" the", b" ", b""];
+const END_OF_TURN: u32 = 3;
+
+/// What it has single tokens for, behind them.
 const ASCII: &[u8; 128] = &{
     let mut bytes = [0; 128];
     let mut byte = 0;
@@ -204,7 +281,9 @@ impl Drafter for Script {
         let description = drafter::Description {
             build,
             model,
-            methods: ["greedy", "coupled", "point_mass"].map(method).to_vec(),
+            methods: ["greedy", "coupled", "point_mass", "tli", "path_conditional"]
+                .map(method)
+                .to_vec(),
             limits: drafter::Limits {
                 max_sessions: 9,
                 max_block_tokens: 9,
@@ -222,19 +301,21 @@ impl Drafter for Script {
         request: Request<wire::VocabularyRequest>,
     ) -> Result<Response<wire::VocabularyResponse>, Status> {
         let fingerprint = Fingerprint([7; 32]);
-        let words: [&[u8]; 4] = [b"let", b" the", b" ", b""];
-        let token = |id: u32| match id.checked_sub(words.len() as u32) {
-            None => (words[id as usize], (id == 3).then_some(EndRole::EndOfTurn)),
+        let token = |id: u32| match id.checked_sub(WORDS.len() as u32) {
+            None => (
+                WORDS[id as usize],
+                (id == END_OF_TURN).then_some(EndRole::EndOfTurn),
+            ),
             Some(byte) => (&ASCII[byte as usize..=byte as usize], None),
         };
         let (first, size) = (
             request.into_inner().first,
-            (words.len() + ASCII.len()) as u32,
+            (WORDS.len() + ASCII.len()) as u32,
         );
         let mut page: wire::VocabularyResponse =
             drafter::VocabularyPage::of(fingerprint, size, first, token).into();
         match self.kind {
-            Kind::Honest => {}
+            Kind::Honest | Kind::Draws(_) => {}
             Kind::InvalidEnds => page.token_ends.reverse(),
             _ => return Err(Status::unimplemented("an old drafter")),
         }
@@ -341,9 +422,10 @@ impl Conversation {
 
     async fn open(&mut self, open: &Open) -> Result<(), Over> {
         let boast = u32::from(self.script.kind == Kind::Boasts);
+        let is_another = self.script.kind == Kind::Draws(Law::OfAnotherVocabulary);
         let opened = Opened {
             model: "oracle".to_owned(),
-            tokenizer_fingerprint: Fingerprint([7; 32]),
+            tokenizer_fingerprint: Fingerprint([7 + u8::from(is_another); 32]),
             block_tokens: open.max_block_tokens,
             max_block_bytes: open.max_block_bytes,
             credit: open.credit + boast,
@@ -369,6 +451,10 @@ impl Conversation {
             Kind::WrongBase => block.base_length += 3,
             Kind::WrongHash => block.base_hash = BaseHash(block.base_hash.0 ^ 1),
             Kind::AlwaysEnds | Kind::EndsAfterText => block.ends_with = Some(EndRole::EndOfTurn),
+            Kind::Draws(law) => {
+                block.token_ends = (1..=block.text.len() as u32).collect();
+                block.draws = law.draws(&block.text);
+            }
             _ => {}
         }
         self.drafted.extend_from_slice(&block.text);
@@ -387,7 +473,11 @@ impl Conversation {
     fn honest(&self, tokens: usize) -> Vec<u8> {
         let answer = self.script.answer.lock().expect("no panic");
         let from = (self.committed.len() + self.drafted.len()).min(answer.len());
-        answer[from..answer.len().min(from + 2 * tokens)].to_vec()
+        let bytes = match self.script.kind {
+            Kind::Draws(_) => tokens,
+            _ => 2 * tokens,
+        };
+        answer[from..answer.len().min(from + bytes)].to_vec()
     }
 
     /// A block of two bytes a token; without text it proposes the end.

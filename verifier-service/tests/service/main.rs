@@ -2,6 +2,7 @@
 //! that plain decoding gives.
 
 mod drafters;
+mod drawing;
 mod failures;
 mod harness;
 mod limits;

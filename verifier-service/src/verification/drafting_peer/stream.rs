@@ -18,7 +18,7 @@ use proto::{
 use tokio::time::{timeout, timeout_at};
 use tonic::Code;
 
-use super::Proposal;
+use super::{OpenSession, Proposal};
 use crate::{
     drafters::{self, Lease},
     lexicon::Lexicon,
@@ -146,11 +146,11 @@ impl Loss {
 }
 
 impl Stream {
-    /// A session that has just been opened. The limits that the drafter names must be within those that it was asked for.
+    /// A session that has just been opened. The limits that the drafter names must be within those that it was asked for, and
+    /// its vocabulary must be the one that its ids will be read by.
     pub(super) fn begin(
         lease: Lease,
-        session: DraftSession,
-        lexicon: Option<Lexicon>,
+        (session, lexicon): OpenSession,
         open: &Open,
     ) -> Result<Self, Loss> {
         let DraftSession {
@@ -158,12 +158,22 @@ impl Stream {
             verdicts,
             blocks,
         } = session;
-        if opened.credit > open.credit || opened.max_block_bytes > open.max_block_bytes {
-            let text = "opened: its limits go beyond what was asked for";
+        let found = opened.tokenizer_fingerprint;
+        let is_foreign = lexicon.as_ref().is_some_and(|(_, read)| *read != found);
+        let wrong = if opened.credit > open.credit || opened.max_block_bytes > open.max_block_bytes
+        {
+            Some("opened: its limits go beyond what was asked for")
+        } else if is_foreign {
+            Some("opened.tokenizer_fingerprint is not that of the vocabulary it has told")
+        } else {
+            None
+        };
+        if let Some(text) = wrong {
             lease.failed(text);
             return Err(Loss::new(FallbackReason::Protocol, text));
         }
         lease.opened(&opened);
+        let lexicon = lexicon.map(|(lexicon, _)| lexicon);
         Ok(Self {
             lease,
             lexicon,

@@ -1,0 +1,78 @@
+//! Methods that judge by the law that a token was drawn from, and drafters that lie about it.
+
+use proto::{
+    model::Sampling,
+    verifier::{FallbackReason, Generate, Speculation},
+};
+
+use crate::{
+    drafters::{Kind, Law, Running},
+    harness::{Process, Whole, request},
+};
+
+const METHODS: [&str; 2] = ["tli", "path_conditional"];
+
+/// A reply by `method` with a drafter whose tokens have this law, which must equal the plain one: only one token is ever left to
+/// choose, so the same law is the same text.
+async fn check(method: &str, law: Law) -> (Whole, Option<String>) {
+    let drafter = Running::start(Kind::Draws(law)).await;
+    let process = Process::endless(&[&drafter.address]).await;
+    let request = Generate {
+        speculation: Speculation::Auto {
+            method: Some(method.to_owned()),
+            block_tokens: Some(8),
+            allow_lossy: false,
+        },
+        sampling: Sampling {
+            temperature: 0.8,
+            top_k: 1,
+            ..Sampling::default()
+        },
+        ..request(0.8, 5)
+    };
+    let plain = process.plain(&request).await;
+    drafter.learn(&plain.text);
+    let reply = process.generate(&request).await;
+    assert_eq!(reply.text, plain.text, "{method} {law:?}");
+    drafter.seen(|seen| assert_eq!(seen.faults, Vec::<String>::new(), "{method} {law:?}"));
+    let described = process
+        .client
+        .clone()
+        .describe(tonic::Request::new(()))
+        .await;
+    let error = described.unwrap().drafters[0].last_error.clone();
+    (reply, error)
+}
+
+#[tokio::test]
+async fn tokens_drawn_from_the_law_that_is_told_are_accepted() {
+    for method in METHODS {
+        let (reply, error) = check(method, Law::Certain).await;
+        let usage = &reply.finish.usage;
+        assert!(usage.accepted_tokens > 30, "{method}: {usage:?}");
+        assert!(usage.target_forwards < 30, "{method}: {usage:?}");
+        assert_eq!(error, None, "{method}");
+    }
+}
+
+#[tokio::test]
+async fn law_that_is_not_the_one_drawn_from_is_never_judged_by() {
+    for method in METHODS {
+        for law in Law::LIES {
+            let (reply, error) = check(method, law).await;
+            let usage = &reply.finish.usage;
+            assert_eq!(usage.accepted_tokens, 0, "{method} {law:?}: {usage:?}");
+            let fallbacks = &usage.fallbacks;
+            assert!(
+                fallbacks.contains_key(&FallbackReason::Protocol),
+                "{method} {law:?}: {fallbacks:?}"
+            );
+            let named = match law {
+                Law::OfAnotherVocabulary => "opened.tokenizer_fingerprint",
+                _ => "draws",
+            };
+            let error = error.unwrap();
+            assert!(error.contains(named), "{method} {law:?}: {error}");
+        }
+    }
+}
