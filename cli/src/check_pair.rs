@@ -1,4 +1,4 @@
-//! `duet check-pair`: whether two models, or two tokenizers, go together.
+//! `duet check-pair`: whether two models, or two tokenizers, or a running verifier and its drafter, go together.
 
 mod report;
 
@@ -11,7 +11,7 @@ use inference::checkpoint::BareTokenizer;
 use inference::store::{ModelReference, Store};
 use inference::tokenizer::Tokenizer;
 use proto::model::{Message, Prompt, Role, Sampling};
-use proto::verifier::{Generate, PairAcceptance, PairReport, Speculation};
+use proto::verifier::{CheckPair, Generate, PairAcceptance, PairReport, Speculation};
 use verifier_service::pair::{self, Drafter};
 
 use crate::pair::{Options, Pair};
@@ -34,12 +34,26 @@ const PROMPTS: [&str; 3] = [
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct Args {
     /// Target: a known name, a path to a GGUF file, a model's folder or a tokenizer.json, or hf:owner/repository/file.gguf
-    #[arg(long, env = "DUET_TARGET", value_name = "MODEL")]
-    target: String,
+    #[arg(
+        long,
+        env = "DUET_TARGET",
+        value_name = "MODEL",
+        required_unless_present = "verifier"
+    )]
+    target: Option<String>,
 
-    /// Drafter, given the same way
-    #[arg(long, env = "DUET_DRAFT_MODEL", value_name = "MODEL")]
-    drafter: String,
+    /// Drafter, given the same way; with --verifier the address of one of its drafters
+    #[arg(
+        long,
+        env = "DUET_DRAFT_MODEL",
+        value_name = "MODEL",
+        required_unless_present = "verifier"
+    )]
+    drafter: Option<String>,
+
+    /// Ask this verifier about its drafter instead: --drafter's, else the first one in use. Nothing is loaded, nothing decodes
+    #[arg(long, value_name = "URL", conflicts_with_all = ["target", "sample", "no_sample", "threads", "cache"])]
+    verifier: Option<String>,
 
     /// Tokens of each of the three replies over which acceptance is sampled, where both sides have weights
     #[arg(long, env = "DUET_SAMPLE", value_name = "TOKENS", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4096))]
@@ -64,12 +78,11 @@ pub(crate) struct Args {
 
 /// Compares and prints.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
-    let wanted = args.clone();
-    let compared = tokio::task::spawn_blocking(move || compare(&wanted));
-    let (mut report, have_weights) = compared.await??;
-    if have_weights && !args.no_sample {
-        report = pair::with_acceptance(report, sample(&args).await?);
-    }
+    let report = match (&args.verifier, &args.target, &args.drafter) {
+        (Some(verifier), _, drafter) => asked(verifier, drafter.clone()).await?,
+        (None, Some(target), Some(drafter)) => computed(&args, [target, drafter]).await?,
+        _ => return Err(Exit::usage("give --target and --drafter, or --verifier").into()),
+    };
     let mut out = io::stdout().lock();
     if args.json {
         writeln!(out, "{:#}", report::json(&report))?;
@@ -79,17 +92,39 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The report of a verifier on the drafter of this address, else on the first one in use.
+async fn asked(verifier: &str, drafter: Option<String>) -> anyhow::Result<PairReport> {
+    let request = chassis::trace::request(CheckPair { drafter });
+    let checked = request::connect(verifier)?.check_pair(request).await;
+    let checked = checked.map_err(request::explain);
+    Ok(checked
+        .with_context(|| format!("--verifier {verifier}"))?
+        .report)
+}
+
+/// The report on a target and a drafter that are read here.
+async fn computed(args: &Args, models: [&String; 2]) -> anyhow::Result<PairReport> {
+    let (cache, owned) = (args.cache.clone(), models.map(Clone::clone));
+    let compared = tokio::task::spawn_blocking(move || compare(cache, &owned));
+    let (report, have_weights) = compared.await??;
+    if have_weights && !args.no_sample {
+        return Ok(pair::with_acceptance(report, sample(args, models).await?));
+    }
+    Ok(report)
+}
+
 /// The report on the tokenizers, and whether both sides have weights.
-fn compare(args: &Args) -> anyhow::Result<(PairReport, bool)> {
-    let store = Store::open(args.cache.clone())?;
-    let target = open(&store, &args.target, "--target")?;
-    let drafter = open(&store, &args.drafter, "--drafter")?;
+fn compare(cache: Option<PathBuf>, models: &[String; 2]) -> anyhow::Result<(PairReport, bool)> {
+    let store = Store::open(cache)?;
+    let [target_name, drafter_name] = models;
+    let target = open(&store, target_name, "--target")?;
+    let drafter = open(&store, drafter_name, "--drafter")?;
     let have_weights = target.has_weights && drafter.has_weights;
     let target: Arc<Tokenizer> = Arc::new(target.tokenizer);
     let pair = pair::Pair {
-        target_name: &args.target,
+        target_name,
         target: &target,
-        drafter_name: &args.drafter,
+        drafter_name,
         drafter: Drafter::Tokenizer(&drafter.tokenizer),
     };
     Ok((pair.report(), have_weights))
@@ -115,10 +150,10 @@ fn unusable(flag: &str, model: &str) -> Exit {
 }
 
 /// What the pair accepts when it decodes the built-in prompts greedily.
-async fn sample(args: &Args) -> anyhow::Result<PairAcceptance> {
+async fn sample(args: &Args, [target, drafter]: [&String; 2]) -> anyhow::Result<PairAcceptance> {
     let pair = Pair::start(&Options {
-        target: args.target.clone(),
-        drafter: args.drafter.clone(),
+        target: target.clone(),
+        drafter: drafter.clone(),
         threads: args.threads,
         cache: args.cache.clone(),
         is_patient: true,

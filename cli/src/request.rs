@@ -104,7 +104,7 @@ async fn read(
 }
 
 /// Says what to do about a verifier that cannot be reached; other refusals say so themselves.
-fn explain(error: ClientError) -> anyhow::Error {
+pub(crate) fn explain(error: ClientError) -> anyhow::Error {
     let ClientError::Status(status) = &error else {
         return error.into();
     };

@@ -94,6 +94,26 @@ fn pair_without_weights_is_compared_by_its_tokenizers() {
 }
 
 #[test]
+fn running_verifier_reports_on_its_drafter() {
+    let pair = pair::shared().blocking_read();
+    let url = pair.verifier.url();
+    let ask = |args: &[&str]| {
+        let all = [&["check-pair", "--verifier", &url], args].concat();
+        process::command("duet").args(all).output().unwrap()
+    };
+    let report = json(&ask(&["--json"]));
+    assert_eq!(report["fit"], "compatible", "{report:#}");
+    assert_eq!(report["drafter"]["vocabulary_size"], 49_152);
+    assert_eq!(report["acceptance"], serde_json::Value::Null);
+    let unknown = ask(&["--drafter", "http://127.0.0.1:1"]);
+    assert_eq!(unknown.status.code(), Some(1), "{unknown:?}");
+    let error = String::from_utf8(unknown.stderr).unwrap();
+    assert!(error.contains("http://127.0.0.1:1"), "{error}");
+    let both = ask(&["--target", pair::TARGET]);
+    assert_eq!(both.status.code(), Some(64), "{both:?}");
+}
+
+#[test]
 fn seeded_methods_give_the_text_of_plain_decoding() {
     pair::model_path(pair::TARGET);
     let folder = tempfile::tempdir().unwrap();

@@ -40,7 +40,9 @@ async fn check(method: &str, law: Law) -> (Whole, Option<String>) {
         .clone()
         .describe(tonic::Request::new(()))
         .await;
-    let error = described.unwrap().drafters[0].last_error.clone();
+    let error = described.expect("a description").drafters[0]
+        .last_error
+        .clone();
     (reply, error)
 }
 
