@@ -131,6 +131,11 @@ impl Verifier {
         }
     }
 
+    /// Name of the model, as it was asked for.
+    pub(crate) fn model_name(&self) -> &str {
+        &self.serving.model_name
+    }
+
     pub(crate) fn load(&self) -> Busyness {
         Busyness {
             requests: self.admission.in_progress(),
