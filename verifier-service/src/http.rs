@@ -4,8 +4,20 @@
 //! Nothing that is asked for is passed over in silence: a parameter that this API does not know or cannot honour is refused
 //! by its name.
 
+mod answer;
+mod body;
+mod chat;
+mod completions;
 mod error;
+mod events;
+mod logprobs;
+mod messages;
 mod models;
+mod params;
+mod replies;
+mod request;
+mod response;
+mod whole;
 
 use std::{
     sync::Arc,
@@ -17,7 +29,7 @@ use axum::{
     http::{Method, Uri},
 };
 
-use self::error::ApiError;
+use self::{body::Budget, error::ApiError};
 use crate::{VERSION, verification::Verifier};
 
 /// Digits of the tokenizer's fingerprint in `system_fingerprint`.
@@ -26,6 +38,7 @@ const SHORT_FINGERPRINT: usize = 12;
 /// What all handlers share.
 pub(crate) struct Api {
     verifier: Arc<Verifier>,
+    budget: Budget,
     /// Since when the model is served, in seconds since 1970.
     created: u64,
     /// What decides the text beside the request: model, tokenizer and build.
@@ -39,6 +52,7 @@ impl Api {
         tokenizer.truncate(SHORT_FINGERPRINT);
         Self {
             verifier,
+            budget: Budget::default(),
             created: now(),
             system_fingerprint: format!("{}_{tokenizer}_{VERSION}", model.name),
         }
@@ -46,7 +60,7 @@ impl Api {
 
     /// The one model there is.
     fn model(&self) -> &str {
-        self.verifier.model_name()
+        &self.verifier.serving().model_name
     }
 
     fn check_model(&self, name: &str) -> Result<(), ApiError> {
@@ -60,6 +74,8 @@ impl Api {
 /// Everything that the HTTP port serves.
 pub(crate) fn router(verifier: Arc<Verifier>) -> Router {
     Router::new()
+        .merge(chat::routes())
+        .merge(completions::routes())
         .merge(models::routes())
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)

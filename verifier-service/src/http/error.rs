@@ -1,6 +1,6 @@
 //! Errors in the shape that OpenAI's clients expect: a status, and an object that names the parameter.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use axum::{
     Json,
@@ -104,6 +104,32 @@ impl ApiError {
             .coded("model_not_found")
     }
 
+    /// Something is wrong here.
+    pub(super) fn fault(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, FAULT, message)
+    }
+
+    /// The process has been told to stop, and the reply was cut off.
+    pub(super) fn stopping() -> Self {
+        GenerateError::Stopping.into()
+    }
+
+    pub(super) fn is_too_large(&self) -> bool {
+        self.status == StatusCode::PAYLOAD_TOO_LARGE
+    }
+
+    /// The same about a parameter that the client knows by another name.
+    pub(super) fn renamed(mut self, from: &str, to: &str) -> Self {
+        let error = &mut self.body.error;
+        if error.param.as_deref() == Some(from) {
+            if let Some(rest) = error.message.strip_prefix(from) {
+                error.message = format!("{to}{rest}");
+            }
+            error.param = Some(to.to_owned());
+        }
+        self
+    }
+
     /// With a code that clients branch on.
     pub(super) fn coded(mut self, code: &'static str) -> Self {
         self.body.error.code = Some(code);
@@ -118,6 +144,12 @@ impl ApiError {
     fn about(mut self, param: impl Into<String>) -> Self {
         self.body.error.param = Some(param.into());
         self
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.status.as_u16(), self.body.error.message)
     }
 }
 
@@ -143,8 +175,11 @@ impl From<GenerateError> for ApiError {
             GenerateError::Stopping | GenerateError::Engine(EngineError::Stopped) => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, FAULT, message).coded("stopping")
             }
+            GenerateError::NoDrafter { .. } => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, FAULT, message).coded("no_drafter")
+            }
             GenerateError::Unread(_) | GenerateError::Engine(_) | GenerateError::Law(_) => {
-                Self::new(StatusCode::INTERNAL_SERVER_ERROR, FAULT, message)
+                Self::fault(message)
             }
         }
     }
@@ -155,11 +190,30 @@ impl From<ProtocolError> for ApiError {
         let message = error.to_string();
         match error {
             ProtocolError::Missing { field, .. } | ProtocolError::Invalid { field, .. } => {
-                Self::parameter(field, message)
+                let param = parameter(&field);
+                let rest = message.strip_prefix(&field).unwrap_or(&message);
+                Self::parameter(param.clone(), format!("{param}{rest}"))
             }
             ProtocolError::Version { .. } => Self::new(StatusCode::BAD_REQUEST, INVALID, message),
         }
     }
+}
+
+/// The parameter that became this field.
+fn parameter(field: &str) -> String {
+    const NAMES: [(&str, &str); 6] = [
+        ("sampling.", ""),
+        ("prompt.conversation.messages", "messages"),
+        ("prompt.conversation", "messages"),
+        ("prompt.text", "prompt"),
+        ("speculation.block_tokens", "speculation.block_length"),
+        ("request_id", "x-request-id"),
+    ];
+    let renamed = NAMES.iter().find_map(|(ours, theirs)| {
+        let rest = field.strip_prefix(ours)?;
+        Some(format!("{theirs}{rest}"))
+    });
+    renamed.unwrap_or_else(|| field.to_owned())
 }
 
 /// A value from the request, as far as an error repeats it.

@@ -36,12 +36,16 @@ pub(crate) struct Plan {
     pub(crate) max_tokens: usize,
     /// Whether drafters are wanted, and what to ask them for.
     pub(crate) speculates: bool,
+    /// Whether a drafter has to be in use when the request begins.
+    pub(crate) requires_drafter: bool,
     pub(crate) open: Open,
     /// Proxies of a round at most.
     pub(crate) block_length: usize,
     /// Whether blocks are as long as pays, rather than always as long as they may be.
     pub(crate) adapts_length: bool,
     pub(crate) include_rounds: bool,
+    /// How many of the likeliest tokens to tell with each token; `None`: tokens are not told.
+    pub(crate) top_logprobs: Option<usize>,
 }
 
 impl Plan {
@@ -73,6 +77,7 @@ impl Plan {
             stops: request.stop.clone(),
             max_tokens: max_tokens as usize,
             speculates: request.speculation != Speculation::Off,
+            requires_drafter: request.requires_drafter && request.speculation != Speculation::Off,
             open: Open {
                 session_id: request_id.clone(),
                 prompt: request.prompt.clone(),
@@ -105,6 +110,7 @@ impl Plan {
                 }
             ),
             include_rounds: request.include_rounds,
+            top_logprobs: request.top_logprobs.map(|count| count as usize),
             request_id,
             method,
             seed,
@@ -230,7 +236,7 @@ fn random() -> u64 {
     RandomState::new().hash_one(())
 }
 
-fn fresh_id() -> String {
+pub(crate) fn fresh_id() -> String {
     format!("{:016x}", random())
 }
 
