@@ -113,7 +113,10 @@ impl Verifier {
             return Err(GenerateError::Stopping);
         }
         let plan = Plan::new(&request, &self.serving, self.target.vocab_size())?;
-        if plan.requires_drafter && !self.drafters.is_in_use(plan.method.name()) {
+        if plan.speculates
+            && request.requires_drafter
+            && !self.drafters.is_in_use(plan.method.name())
+        {
             let method = plan.method.name();
             return Err(GenerateError::NoDrafter { method });
         }

@@ -60,7 +60,7 @@ pub(super) fn asked(mut params: Params, serving: &Serving, id: &str) -> Result<A
     for (name, neutral) in unsupported() {
         params.refuse(name, &neutral)?;
     }
-    request::asked(params, vec![prompt], request, (serving, id))
+    request::asked(params, &[prompt], request, (serving, id))
 }
 
 /// `max_completion_tokens`, or by its old name `max_tokens`.

@@ -60,7 +60,7 @@ pub(super) fn asked(mut params: Params, serving: &Serving, id: &str) -> Result<A
     for (name, neutral) in unsupported() {
         params.refuse(name, &neutral)?;
     }
-    request::asked(params, prompts, request, (serving, id))
+    request::asked(params, &prompts, request, (serving, id))
 }
 
 /// A text, or a list of texts that are answered at once.

@@ -19,7 +19,7 @@ use super::{
     logprobs::Logprobs,
     replies::Replies,
     request::Streaming,
-    response::{self, Answer, Choice, Content, Envelope, Usage},
+    response::{self, Answer, Choice, Content, Envelope, Told, Usage},
 };
 
 /// Silence after which a comment is sent, so that nobody between takes the connection for dead.
@@ -104,7 +104,7 @@ impl Events {
     /// All replies are finished.
     fn end(&mut self) {
         if self.includes_usage {
-            let usage = self.envelope.chunk(Vec::new(), Some(Some(self.usage)));
+            let usage = self.envelope.chunk(Vec::new(), Told::All(self.usage));
             let event = event(&usage);
             self.waiting.push_back(event);
         }
@@ -133,7 +133,11 @@ impl Events {
             logprobs,
             finish_reason,
         };
-        let usage = self.includes_usage.then_some(None);
+        let usage = if self.includes_usage {
+            Told::Later
+        } else {
+            Told::Nothing
+        };
         let chunk: Answer<'_> = self.envelope.chunk(vec![choice], usage);
         let event = event(&chunk);
         self.waiting.push_back(event);

@@ -44,7 +44,7 @@ fn message(mut params: Params) -> Result<Message, ApiError> {
     };
     let content = params.take("content");
     let content = params.required("content", content)?;
-    let content = text(params.path("content"), content)?;
+    let content = text(&params.path("content"), content)?;
     if *role == Role::Tool {
         // Which call it answers is of no use to a model that is told of no tools.
         params.text("tool_call_id")?;
@@ -61,14 +61,14 @@ fn message(mut params: Params) -> Result<Message, ApiError> {
 }
 
 /// Content is a text or a list of parts that are texts.
-fn text(path: String, content: Value) -> Result<String, ApiError> {
+fn text(path: &str, content: Value) -> Result<String, ApiError> {
     match content {
         Value::String(text) => Ok(text),
         Value::Array(parts) => {
             let part = |(i, value)| part(Params::at(format!("{path}[{i}]"), value)?);
             parts.into_iter().enumerate().map(part).collect()
         }
-        other => Err(wrong(&path, &other, "a string or a list of text parts")),
+        other => Err(wrong(path, &other, "a string or a list of text parts")),
     }
 }
 

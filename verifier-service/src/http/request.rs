@@ -48,7 +48,7 @@ pub(super) struct Streaming {
 /// Takes what both endpoints have in common, and makes a request for each choice of each prompt. They are named after `id`.
 pub(super) fn asked(
     mut params: Params,
-    prompts: Vec<Prompt>,
+    prompts: &[Prompt],
     request: Generate,
     (serving, id): (&Serving, &str),
 ) -> Result<Asked, ApiError> {

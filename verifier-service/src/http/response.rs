@@ -43,9 +43,8 @@ pub(super) struct Answer<'a> {
     model: &'a str,
     system_fingerprint: &'a str,
     choices: Vec<Choice<'a>>,
-    /// Left out where nobody asked, null where it comes later.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    usage: Option<Option<Usage>>,
+    #[serde(skip_serializing_if = "Told::is_nothing")]
+    usage: Told,
 }
 
 /// One choice of an answer, or what a chunk adds to it.
@@ -85,6 +84,24 @@ pub(super) struct Delta<'a> {
     content: Option<&'a str>,
 }
 
+/// What is told of the usage.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum Told {
+    /// Nobody asked.
+    Nothing,
+    /// It comes with the last chunk: null until then.
+    Later,
+    /// All of it.
+    All(Usage),
+}
+
+impl Told {
+    fn is_nothing(&self) -> bool {
+        matches!(self, Self::Nothing)
+    }
+}
+
 /// What an answer took, all choices together.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
 pub(super) struct Usage {
@@ -122,15 +139,11 @@ impl Envelope {
             Endpoint::Chat => "chat.completion",
             Endpoint::Completions => "text_completion",
         };
-        self.around(object, choices, Some(Some(usage)))
+        self.around(object, choices, Told::All(usage))
     }
 
     /// A chunk of it.
-    pub(super) fn chunk<'a>(
-        &'a self,
-        choices: Vec<Choice<'a>>,
-        usage: Option<Option<Usage>>,
-    ) -> Answer<'a> {
+    pub(super) fn chunk<'a>(&'a self, choices: Vec<Choice<'a>>, usage: Told) -> Answer<'a> {
         let object = match self.endpoint {
             Endpoint::Chat => "chat.completion.chunk",
             Endpoint::Completions => "text_completion",
@@ -142,7 +155,7 @@ impl Envelope {
         &'a self,
         object: &'static str,
         choices: Vec<Choice<'a>>,
-        usage: Option<Option<Usage>>,
+        usage: Told,
     ) -> Answer<'a> {
         Answer {
             id: &self.id,

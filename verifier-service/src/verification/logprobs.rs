@@ -70,14 +70,14 @@ impl Session {
 
 fn told(target: &Target, id: u32, scores: &Scores) -> TokenLogprob {
     let tokenizer = target.tokenizer();
-    let scored = |id, logprob| ScoredToken {
+    let named = |id, logprob| ScoredToken {
         bytes: tokenizer.token_bytes(id).to_vec(),
         control: tokenizer.control_name(id).map(ToOwned::to_owned),
         logprob,
     };
-    let top = scores.top.iter().map(|&(id, logprob)| scored(id, logprob));
+    let top = scores.top.iter().map(|&(id, logprob)| named(id, logprob));
     TokenLogprob {
-        token: scored(id, scores.chosen),
+        token: named(id, scores.chosen),
         top: top.collect(),
     }
 }

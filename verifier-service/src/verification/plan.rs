@@ -36,8 +36,6 @@ pub(crate) struct Plan {
     pub(crate) max_tokens: usize,
     /// Whether drafters are wanted, and what to ask them for.
     pub(crate) speculates: bool,
-    /// Whether a drafter has to be in use when the request begins.
-    pub(crate) requires_drafter: bool,
     pub(crate) open: Open,
     /// Proxies of a round at most.
     pub(crate) block_length: usize,
@@ -77,7 +75,6 @@ impl Plan {
             stops: request.stop.clone(),
             max_tokens: max_tokens as usize,
             speculates: request.speculation != Speculation::Off,
-            requires_drafter: request.requires_drafter && request.speculation != Speculation::Off,
             open: Open {
                 session_id: request_id.clone(),
                 prompt: request.prompt.clone(),

@@ -4,8 +4,11 @@
 mod drafters;
 mod failures;
 mod harness;
+mod hostile;
 mod limits;
+mod openai;
 mod pairs;
 mod replies;
 mod requests;
 mod traces;
+mod web;

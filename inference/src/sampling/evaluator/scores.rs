@@ -50,8 +50,8 @@ impl LawEvaluator {
             scaled.likeliest(top, &mut self.candidates);
             let possible = self.candidates.iter();
             let possible = possible.filter(|candidate| candidate.logit > f32::NEG_INFINITY);
-            let scored = possible.map(|candidate| (candidate.id, log_prob(candidate.logit)));
-            scores.top.extend(scored);
+            let entries = possible.map(|candidate| (candidate.id, log_prob(candidate.logit)));
+            scores.top.extend(entries);
         }
         Ok(scores)
     }
