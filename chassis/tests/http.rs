@@ -24,7 +24,7 @@ impl Port {
     async fn start(limits: HttpLimits) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address").to_string();
-        let endless = || async { [0_u8; 1 << 20].repeat(64) };
+        let endless = || async { vec![0_u8; 64 << 20] };
         let router = Router::new()
             .route("/", get(|| async { "here" }))
             .route("/endless", get(endless));

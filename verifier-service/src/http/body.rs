@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    body::Body,
+    body::{Body, BodyDataStream},
     http::{
         HeaderMap, StatusCode,
         header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT},
@@ -35,12 +35,14 @@ const RETRY: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub(super) struct Budget {
     bytes: Arc<Semaphore>,
+    patience: Duration,
 }
 
 impl Default for Budget {
     fn default() -> Self {
         Self {
             bytes: Arc::new(Semaphore::new(MAX_BYTES_AT_ONCE)),
+            patience: PATIENCE,
         }
     }
 }
@@ -75,23 +77,14 @@ impl Budget {
             }
             Ok(())
         };
-        let read = timeout(PATIENCE, reading).await.unwrap_or_else(|_| {
-            let message = format!("the body has not arrived within {PATIENCE:?}");
+        let read = timeout(self.patience, reading).await.unwrap_or_else(|_| {
+            let message = format!("the body has not arrived within {:?}", self.patience);
             Err(ApiError::unreadable(StatusCode::REQUEST_TIMEOUT, message))
         });
         if let Err(error) = read {
             // Whoever waits for leave to send has not sent anything.
             if error.is_too_large() && !headers.contains_key(EXPECT) {
-                let mut discarded = 0;
-                let discarding = async {
-                    while let Some(Ok(frame)) = frames.next().await {
-                        discarded += frame.len();
-                        if discarded > MAX_DISCARDED_BYTES {
-                            break;
-                        }
-                    }
-                };
-                let _ = timeout(DISCARD_PATIENCE, discarding).await;
+                discard(&mut frames).await;
             }
             return Err(error);
         }
@@ -112,6 +105,19 @@ impl Budget {
         arrived.bytes.extend_from_slice(frame);
         Ok(())
     }
+}
+
+/// Reads what is still to come of a body that is refused, within limits.
+async fn discard(frames: &mut BodyDataStream) {
+    let mut left = MAX_DISCARDED_BYTES;
+    let discarding = async {
+        while let Some(Ok(frame)) = frames.next().await
+            && frame.len() <= left
+        {
+            left -= frame.len();
+        }
+    };
+    let _ = timeout(DISCARD_PATIENCE, discarding).await;
 }
 
 /// Only JSON, and not compressed. Browsers let any page send other kinds to a server on its reader's machine.
@@ -192,10 +198,14 @@ mod tests {
         assert_eq!(budget.bytes.available_permits(), MAX_BYTES_AT_ONCE);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn body_that_never_comes_is_given_up() {
         let body = Body::from_stream(tokio_stream::pending::<Result<&[u8], std::io::Error>>());
-        let error = Budget::default().read(&json(), body).await.unwrap_err();
+        let budget = Budget {
+            patience: Duration::from_millis(1),
+            ..Budget::default()
+        };
+        let error = budget.read(&json(), body).await.unwrap_err();
         assert!(error.to_string().starts_with("408"), "{error}");
     }
 }

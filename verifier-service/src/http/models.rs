@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Json, Router,
-    extract::{Path, State},
+    extract::{Path, State, rejection::PathRejection},
     routing::get,
 };
 use serde::Serialize;
@@ -52,8 +52,10 @@ async fn list(State(api): State<Arc<Api>>) -> Json<List> {
 
 async fn one(
     State(api): State<Arc<Api>>,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Model>, ApiError> {
+    // A name that is no text is no name of ours.
+    let name = name.map_or_else(|_| "\u{fffd}".to_owned(), |Path(name)| name);
     api.check_model(&name)?;
     Ok(Json(Model::of(&api)))
 }

@@ -255,6 +255,7 @@ async fn paths_and_methods_that_are_not_served_are_refused_in_the_same_shape() {
         "/../../etc/passwd",
         "/%2e%2e/%2e%2e/etc/passwd",
         "/v1/models/../../x",
+        "/v1/models/%ff",
         "/%ff%fe",
     ] {
         let answer = process.get(path).await;
