@@ -65,7 +65,8 @@ async fn respond(
 ) -> Result<Response, ApiError> {
     let refused = |_: &ApiError| api.verifier.metrics().request("invalid");
     let fields = api.budget.read(headers, body).await.inspect_err(refused)?;
-    let by_its_new_name = fields.contains_key(MAX_TOKENS[1]);
+    let has = |name| fields.get(name).is_some_and(|value| !value.is_null());
+    let by_its_new_name = has(MAX_TOKENS[1]) && !has(MAX_TOKENS[0]);
     let params = Params::new(fields);
     let serving = api.verifier.serving();
     let asked = match endpoint {

@@ -182,9 +182,14 @@ fn body(path: &str, parameters: Value) -> Value {
     body
 }
 
+/// The same with these parameters, and without those that are null.
 fn with(mut body: Value, parameters: &Value) -> Value {
+    let fields = body.as_object_mut().expect("an object");
     for (name, value) in parameters.as_object().expect("an object") {
-        body[name] = value.clone();
+        match value {
+            Value::Null => drop(fields.remove(name)),
+            value => drop(fields.insert(name.clone(), value.clone())),
+        }
     }
     body
 }
