@@ -9,6 +9,7 @@ pub mod args;
 pub mod channel;
 pub mod exit;
 pub mod health;
+pub mod http;
 pub mod lifecycle;
 pub mod metrics;
 pub mod server;

@@ -14,6 +14,7 @@ use tonic::transport::server::{Router, TcpIncoming};
 use crate::{
     admin::Admin,
     health::{Health, State},
+    http::Http,
 };
 
 /// How long work may take to say that it was cut off, and a scrape of the admin port to finish.
@@ -35,6 +36,8 @@ pub struct Servers {
     pub router: Router,
     /// Where they are served.
     pub listener: TcpListener,
+    /// The port for HTTP clients, if there is one.
+    pub http: Option<Http>,
     /// The admin port, if there is one.
     pub admin: Option<Admin>,
     /// Health of all of it.
@@ -103,7 +106,7 @@ impl Lifecycle {
         &self.cut_off
     }
 
-    /// Serves until `shutdown`, then drains: health says `NOT_SERVING`, the listener closes, tasks and open calls finish within
+    /// Serves until `shutdown`, then drains: health says `NOT_SERVING`, the listeners close, tasks and open calls finish within
     /// the grace period or are cut off. The admin port stays up until the end. Returns early only if a server fails.
     pub async fn serve(
         &self,
@@ -113,13 +116,22 @@ impl Lifecycle {
         let Servers {
             router,
             listener,
+            http,
             admin,
             health,
         } = servers;
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         let stopping = self.stopping.clone().cancelled_owned();
-        let mut grpc = JoinSet::new();
-        grpc.spawn(router.serve_with_incoming_shutdown(incoming, stopping));
+        let grpc = router.serve_with_incoming_shutdown(incoming, stopping);
+        let mut public = JoinSet::new();
+        public.spawn(async { grpc.await.map_err(ServeError::Grpc) });
+        if let Some(http) = http {
+            let serving = http.serve(self.stopping.clone());
+            public.spawn(async {
+                serving.await;
+                Ok(())
+            });
+        }
         let admin_end = CancellationToken::new();
         let mut admins = JoinSet::new();
         if let Some(admin) = admin {
@@ -128,35 +140,35 @@ impl Lifecycle {
         health.set(State::Serving).await;
         tokio::select! {
             () = shutdown => {}
-            Some(ended) = grpc.join_next() => ended??,
+            Some(ended) = public.join_next() => ended??,
             Some(ended) = admins.join_next() => ended??,
         }
-        let drained = self.drain(&health, &mut grpc).await;
+        let drained = self.drain(&health, &mut public).await;
         admin_end.cancel();
         // An admin client that keeps its connection is dropped with the set.
         drop(timeout(LINGER, admins.join_next()).await);
         Ok(drained)
     }
 
-    async fn drain<T: 'static>(&self, health: &Health, grpc: &mut JoinSet<T>) -> Drained {
+    async fn drain<T: 'static>(&self, health: &Health, public: &mut JoinSet<T>) -> Drained {
         health.set(State::Stopping).await;
         health.dismiss_watchers().await;
         self.stopping.cancel();
         self.tasks.close();
-        if timeout(self.grace, self.rest(grpc)).await.is_ok() {
+        if timeout(self.grace, self.rest(public)).await.is_ok() {
             return Drained::Finished;
         }
         let tasks = self.tasks.len();
         self.cut_off.cancel();
-        if timeout(LINGER, self.rest(grpc)).await.is_err() {
+        if timeout(LINGER, self.rest(public)).await.is_err() {
             tracing::warn!(tasks = self.tasks.len(), "connections are dropped");
         }
         Drained::CutOff { tasks }
     }
 
     /// Waits for what is still going on: tasks, then calls that are still open.
-    async fn rest<T: 'static>(&self, grpc: &mut JoinSet<T>) {
+    async fn rest<T: 'static>(&self, public: &mut JoinSet<T>) {
         self.tasks.wait().await;
-        while grpc.join_next().await.is_some() {}
+        while public.join_next().await.is_some() {}
     }
 }

@@ -118,6 +118,7 @@ async fn start(standard: bool, grace: Duration) -> Process {
     let servers = Servers {
         router,
         listener,
+        http: None,
         admin: Some(Admin {
             listener: admin_listener,
             registry: Arc::new(registry),

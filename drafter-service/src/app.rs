@@ -125,6 +125,7 @@ impl App {
         let servers = Servers {
             router,
             listener,
+            http: None,
             admin: admin.map(|listener| Admin { listener, registry }),
             health,
         };

@@ -13,7 +13,7 @@ mod selection;
 mod tests;
 
 pub use self::{
-    evaluator::{Law, LawError, LawEvaluator},
+    evaluator::{Law, LawError, LawEvaluator, Scores},
     history::History,
 };
 

@@ -28,6 +28,8 @@ pub const MAX_FAILURE_BYTES: usize = 1024;
 pub const MAX_STOPS: usize = 4;
 /// One stop string, in bytes.
 pub const MAX_STOP_BYTES: usize = 256;
+/// Likeliest tokens that a request may ask for at each place.
+pub const MAX_TOP_LOGPROBS: u32 = 20;
 /// Entries of a request's logit bias.
 pub const MAX_LOGIT_BIASES: usize = 1024;
 /// Sharpness of a draft.

@@ -5,6 +5,7 @@ mod description;
 mod pair;
 mod reply;
 mod request;
+mod token;
 mod usage;
 
 pub use client::{Client, Reply};
@@ -15,6 +16,7 @@ pub use pair::{
 };
 pub use reply::{Chunk, Finish, FinishReason, Origin, Part, Piece, RoundInfo, RoundTimings};
 pub use request::{Generate, Speculation};
+pub use token::{ScoredToken, TokenLogprob};
 pub use usage::{FallbackReason, Usage};
 
 use crate::{

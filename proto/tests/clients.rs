@@ -331,7 +331,7 @@ async fn reply_ends_with_finish_or_is_incomplete() {
     };
     let chunk = Part::Chunk(Chunk {
         pieces: vec![piece],
-        round: None,
+        ..Chunk::default()
     });
     let finish = Part::Finish(Box::new(Finish {
         reason: FinishReason::Length,

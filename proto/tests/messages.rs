@@ -16,7 +16,7 @@ use proto::{
     model::{Fingerprint, Message, Prompt, Role, Sampling},
     verifier::{
         Chunk, FallbackReason, Finish, FinishReason, Generate, Origin, Part, Piece, RoundInfo,
-        RoundTimings, Speculation, Usage,
+        RoundTimings, ScoredToken, Speculation, TokenLogprob, Usage,
     },
     wire::{
         drafter::v1::{self as drafter, draft_request},
@@ -96,6 +96,8 @@ fn request_for_a_reply_survives_the_wire() {
             allow_lossy: false,
         },
     ] {
+        request.requires_drafter = speculation == Speculation::auto();
+        request.top_logprobs = request.requires_drafter.then_some(0);
         request.speculation = speculation;
         let bytes = verifier::GenerateRequest::from(request.clone()).encode_to_vec();
         let received = verifier::GenerateRequest::decode(bytes.as_slice()).unwrap();
@@ -114,6 +116,14 @@ fn absent_sampling_is_the_models_own_law_and_zero_temperature_is_greedy() {
         ..Default::default()
     };
     assert_eq!(Sampling::try_from(zero), Ok(Sampling::greedy()));
+}
+
+fn scored(bytes: &[u8], control: Option<&str>, logprob: f32) -> ScoredToken {
+    ScoredToken {
+        bytes: bytes.to_vec(),
+        control: control.map(ToOwned::to_owned),
+        logprob,
+    }
 }
 
 #[test]
@@ -141,6 +151,13 @@ fn parts_of_a_reply_survive_the_wire() {
                 ..Default::default()
             },
         }),
+        tokens: vec![TokenLogprob {
+            token: scored(b"let \xc3", None, -0.25),
+            top: vec![
+                scored(b"", Some("<|im_end|>"), -0.125),
+                scored(b"\xff", None, f32::NEG_INFINITY),
+            ],
+        }],
     };
     let finish = Finish {
         reason: FinishReason::Stop,
@@ -381,6 +398,7 @@ fn bad_fields_of_a_request_are_refused_by_name() {
     check("logit_bias", |r| {
         r.logit_bias = (0..1025).map(|id| (id, 0.0)).collect();
     });
+    check("top_logprobs", |r| r.top_logprobs = Some(21));
     check("stop", |r| r.stop = vec!["x".to_owned(); 5]);
     check("stop[1]", |r| r.stop = vec!["x".to_owned(), String::new()]);
     check("stop[0]", |r| r.stop = vec!["x".repeat(257)]);
@@ -394,6 +412,44 @@ fn bad_fields_of_a_request_are_refused_by_name() {
     check("speculation.block_tokens", |r| {
         r.speculation.get_or_insert_default().block_tokens = Some(0);
     });
+}
+
+#[test]
+fn request_that_is_made_elsewhere_passes_the_same_validation() {
+    let request = Generate {
+        requires_drafter: true,
+        top_logprobs: Some(20),
+        ..Generate::new(Prompt::Text("x".to_owned()))
+    };
+    assert_eq!(request.clone().validated(), Ok(request.clone()));
+    let mut wrong = request;
+    wrong.stop = vec![String::new()];
+    assert_eq!(field(wrong.validated()), "stop[0]");
+}
+
+#[test]
+fn bad_tokens_of_a_chunk_are_refused_by_name() {
+    let check = |name: &str, spoil: fn(&mut verifier::TokenLogprob)| {
+        let token = TokenLogprob {
+            token: scored(b"x", None, -1.0),
+            top: vec![scored(b"y", None, -2.0)],
+        };
+        let mut wire = verifier::TokenLogprob::from(token);
+        spoil(&mut wire);
+        let chunk = verifier::Chunk {
+            tokens: vec![wire],
+            ..Default::default()
+        };
+        assert_eq!(field(Chunk::try_from(chunk)), name);
+    };
+    check("tokens.token", |t| t.token = None);
+    check("tokens.token.logprob", |t| {
+        t.token.get_or_insert_default().logprob = f32::NAN;
+    });
+    check("tokens.top", |t| {
+        t.top = vec![verifier::ScoredToken::default(); 21]
+    });
+    check("tokens.top.logprob", |t| t.top[0].logprob = f32::NAN);
 }
 
 #[test]

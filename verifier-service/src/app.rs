@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use chassis::{
     admin::Admin,
     health::Health,
+    http::{Http, HttpLimits},
     lifecycle::{Drained, Lifecycle, Servers},
     metrics as exposition,
     server::{self, ConnectionLimits},
@@ -23,6 +24,7 @@ use self::fetching::Logged;
 use crate::{
     NAME, VERSION,
     config::{Config, Serving},
+    http,
     metrics::{Gauges, Metrics},
     service::VerifierService,
     verification::Verifier,
@@ -37,6 +39,7 @@ pub struct App {
     health: Health,
     lifecycle: Lifecycle,
     registry: Registry,
+    http: Option<TcpListener>,
     admin: Option<TcpListener>,
 }
 
@@ -89,8 +92,18 @@ impl App {
             health: Health::new(&[SERVICE]).await,
             lifecycle,
             registry,
+            http: None,
             admin: None,
         })
+    }
+
+    /// The same with the OpenAI-compatible API served over HTTP on `listener`.
+    #[must_use]
+    pub fn with_http(self, listener: TcpListener) -> Self {
+        Self {
+            http: Some(listener),
+            ..self
+        }
     }
 
     /// The same with metrics and probes served over HTTP on `listener`.
@@ -113,10 +126,16 @@ impl App {
             health,
             lifecycle,
             registry,
+            http,
             admin,
         } = self;
         let reflection = server::reflection(&[proto::FILE_DESCRIPTOR_SET])
             .context("the compiled schema cannot be served")?;
+        let http = http.map(|listener| Http {
+            listener,
+            router: http::router(Arc::clone(&verifier)),
+            limits: HttpLimits::default(),
+        });
         let router = server::builder(ConnectionLimits::default())
             .add_service(proto::verifier::server(VerifierService::new(verifier)))
             .add_service(health.service())
@@ -128,6 +147,7 @@ impl App {
         let servers = Servers {
             router,
             listener,
+            http,
             admin: admin.map(|listener| Admin { listener, registry }),
             health,
         };

@@ -1,6 +1,6 @@
 //! Arguments of the process. Each is an environment variable, too; nothing else is read from the environment.
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use chassis::args::{LogArgs, ServerArgs};
 use clap::Parser;
@@ -31,6 +31,10 @@ pub struct Args {
                 None: plain decoding"
     )]
     pub drafter: Vec<String>,
+
+    /// Address to serve the OpenAI-compatible API on over HTTP; port 0 picks a free one [default: not served]
+    #[arg(long, env = "DUET_HTTP", value_name = "ADDRESS")]
+    pub http: Option<SocketAddr>,
 
     /// The model and its limits.
     #[command(flatten)]

@@ -1,6 +1,6 @@
 //! What the process runs with: arguments as final types, checked before anything is bound or loaded.
 
-use std::{fmt::Display, path::PathBuf, str::FromStr, time::Duration};
+use std::{fmt::Display, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use alignment::{acceptance::Method, deadline};
 use chassis::args::{LogArgs, ServerArgs};
@@ -28,6 +28,8 @@ pub struct Config {
     pub engine: EngineOptions,
     /// How requests are served.
     pub serving: Serving,
+    /// Where it serves HTTP, if it does.
+    pub http: Option<SocketAddr>,
     /// Where it listens and how it stops.
     pub server: ServerArgs,
     /// What is logged.
@@ -129,6 +131,7 @@ impl TryFrom<Args> for Config {
             cache: args.cache,
             engine,
             serving,
+            http: args.http,
             server: args.server,
             log: args.log,
         })

@@ -162,6 +162,15 @@ impl Drafters {
         })
     }
 
+    /// Whether a drafter that has this method is in use now.
+    pub(crate) fn is_in_use(&self, method: &str) -> bool {
+        self.all.iter().any(|drafter| {
+            let known = drafter.known();
+            let is_reached = known.reach == Reach::Reached && !known.breaker.is_open();
+            is_reached && known.can_draft(method)
+        })
+    }
+
     /// Address and client of the drafter at `address`; of the first one in use, else of the first, where it is `None`.
     pub(crate) fn find(&self, address: Option<&str>) -> Option<(String, Client)> {
         let in_use = |drafter: &&Arc<Drafter>| drafter.status().state == DrafterState::Ready;

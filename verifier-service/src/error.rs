@@ -26,6 +26,12 @@ pub enum GenerateError {
     /// The model's template does not take the messages.
     #[error("prompt.conversation cannot be rendered: {0}")]
     Template(#[source] TemplateError),
+    /// The request requires a drafter, and none is in use.
+    #[error("speculation.mode requires a drafter, and none that has the method {method} is in use")]
+    NoDrafter {
+        /// The method.
+        method: &'static str,
+    },
     /// No room for another request.
     #[error("all {limit} requests at once are in progress, {queued} passes wait for the model")]
     Busy {
@@ -116,9 +122,9 @@ impl From<GenerateError> for Status {
                 status.metadata_mut().insert(RETRY_AFTER, seconds);
                 status
             }
-            GenerateError::Stopping | GenerateError::Engine(EngineError::Stopped) => {
-                Self::unavailable(text)
-            }
+            GenerateError::Stopping
+            | GenerateError::NoDrafter { .. }
+            | GenerateError::Engine(EngineError::Stopped) => Self::unavailable(text),
             GenerateError::Unread(_) => Self::cancelled(text),
             GenerateError::Engine(_) | GenerateError::Law(_) => Self::new(Code::Internal, text),
         }

@@ -12,6 +12,7 @@ pub mod args;
 pub mod config;
 mod drafters;
 pub mod error;
+mod http;
 mod lexicon;
 pub mod metrics;
 pub mod pair;

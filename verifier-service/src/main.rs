@@ -31,12 +31,16 @@ async fn run(config: Config) -> anyhow::Result<()> {
         &config.log,
     )?;
     tracing::info!(?config, "effective configuration");
-    let server = config.server.clone();
+    let (server, http) = (config.server.clone(), config.http);
     let app = tokio::select! {
         app = App::start(config) => app?,
         () = told_to_stop() => return Ok(()),
     };
     let listener = server::bind(server.listen, "--listen").await?;
+    let app = match http {
+        Some(address) => app.with_http(server::bind(address, "--http").await?),
+        None => app,
+    };
     let app = match server.admin_listen {
         Some(address) => app.with_admin(server::bind(address, "--admin-listen").await?),
         None => app,

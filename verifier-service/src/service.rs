@@ -1,4 +1,4 @@
-//! The gRPC service: generated types on one side, domain types on the other, and a task for each request.
+//! The gRPC service: generated types on one side, domain types on the other.
 
 use std::sync::Arc;
 
@@ -9,18 +9,13 @@ use proto::{
         GenerateResponse, verifier_server,
     },
 };
-use tokio::sync::mpsc;
 use tokio_stream::{StreamExt as _, adapters::Map, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status};
-use tracing::Instrument as _;
 
 use crate::{
     error::{CheckPairError, GenerateError},
     verification::Verifier,
 };
-
-/// Parts of a reply that may wait to be sent.
-const OUTBOX: usize = 16;
 
 /// What a request gets.
 type Reply = Result<Part, GenerateError>;
@@ -33,20 +28,6 @@ pub(crate) struct VerifierService {
 impl VerifierService {
     pub(crate) fn new(verifier: Arc<Verifier>) -> Self {
         Self { verifier }
-    }
-
-    fn refuse(&self, error: GenerateError) -> Status {
-        let outcome = match &error {
-            GenerateError::Busy { .. } => "busy",
-            GenerateError::Stopping => "stopping",
-            GenerateError::Field(_) | GenerateError::Method { .. } | GenerateError::Template(_) => {
-                "invalid"
-            }
-            GenerateError::Unread(_) | GenerateError::Engine(_) | GenerateError::Law(_) => "failed",
-        };
-        self.verifier.metrics().request(outcome);
-        tracing::debug!(%error, "request is refused");
-        error.into()
     }
 }
 
@@ -74,15 +55,9 @@ impl verifier_server::Verifier for VerifierService {
         &self,
         request: Request<GenerateRequest>,
     ) -> Result<Response<Self::GenerateStream>, Status> {
-        // A child of the call's span, which continues the trace of the client.
-        let span = tracing::info_span!("generate");
-        let request =
-            Generate::try_from(request.into_inner()).map_err(|error| self.refuse(error.into()))?;
-        let admitted = self.verifier.admit(request).instrument(span.clone());
-        let session = admitted.await.map_err(|error| self.refuse(error))?;
-        let (outbox, parts) = mpsc::channel(OUTBOX);
-        let tasks = self.verifier.lifecycle().tasks();
-        tasks.spawn(session.run(outbox).instrument(span));
+        let request = Generate::try_from(request.into_inner()).map_err(GenerateError::from);
+        let request = request.inspect_err(|error| self.verifier.refused(error))?;
+        let parts = self.verifier.admit(request).await?.start();
         let outgoing: fn(Reply) -> Result<GenerateResponse, Status> = outgoing;
         Ok(Response::new(ReceiverStream::new(parts).map(outgoing)))
     }

@@ -5,6 +5,7 @@ mod decider;
 mod drafting_peer;
 mod evidence;
 mod ledger;
+mod logprobs;
 mod pair_check;
 mod plan;
 mod reply_text;
@@ -33,8 +34,9 @@ use crate::{
 };
 use drafting_peer::Costs;
 use plan::Plan;
+pub(crate) use plan::fresh_id;
 use session::Admitted;
-pub(crate) use session::Session;
+pub(crate) use session::{Parts, Session};
 
 /// All that requests share.
 pub(crate) struct Verifier {
@@ -87,11 +89,37 @@ impl Verifier {
         self: &Arc<Self>,
         request: Generate,
     ) -> Result<Session, GenerateError> {
+        let admitted = self.try_admit(request).await;
+        admitted.inspect_err(|error| self.refused(error))
+    }
+
+    /// Counts a request that is refused.
+    pub(crate) fn refused(&self, error: &GenerateError) {
+        self.metrics.request(match error {
+            GenerateError::Busy { .. } => "busy",
+            GenerateError::Stopping => "stopping",
+            GenerateError::NoDrafter { .. } => "no_drafter",
+            GenerateError::Field(_) | GenerateError::Method { .. } | GenerateError::Template(_) => {
+                "invalid"
+            }
+            GenerateError::Unread(_) | GenerateError::Engine(_) | GenerateError::Law(_) => "failed",
+        });
+        tracing::debug!(%error, "request is refused");
+    }
+
+    async fn try_admit(self: &Arc<Self>, request: Generate) -> Result<Session, GenerateError> {
         let since = Instant::now();
         if self.lifecycle.stopping().is_cancelled() {
             return Err(GenerateError::Stopping);
         }
         let plan = Plan::new(&request, &self.serving, self.target.vocab_size())?;
+        if plan.speculates
+            && request.requires_drafter
+            && !self.drafters.is_in_use(plan.method.name())
+        {
+            let method = plan.method.name();
+            return Err(GenerateError::NoDrafter { method });
+        }
         let permit = self.admission.admit().map_err(|after| self.busy(after))?;
         let prompt = self.encode(request).await?;
         let model = self.target.engine().open().map_err(|error| match error {
@@ -129,6 +157,11 @@ impl Verifier {
             drafters: self.drafters.status(),
             sessions: self.admission.in_progress() as u32,
         }
+    }
+
+    /// How requests are served.
+    pub(crate) fn serving(&self) -> &Serving {
+        &self.serving
     }
 
     pub(crate) fn load(&self) -> Busyness {

@@ -12,6 +12,10 @@
 - name: DUET_DRAFTER
   value: {{ . | quote }}
 {{- end }}
+{{- with .values.httpPort }}
+- name: DUET_HTTP
+  value: {{ printf "0.0.0.0:%v" . | quote }}
+{{- end }}
 {{- end }}
 - name: DUET_THREADS
   value: {{ .values.threads | quote }}
@@ -61,6 +65,11 @@ ports:
   - name: grpc
     containerPort: {{ .values.port }}
     protocol: TCP
+  {{- with .values.httpPort }}
+  - name: http
+    containerPort: {{ . }}
+    protocol: TCP
+  {{- end }}
   - name: admin
     containerPort: {{ $shared.adminPort }}
     protocol: TCP

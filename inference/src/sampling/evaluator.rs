@@ -1,5 +1,9 @@
 //! Evaluates laws.
 
+mod scores;
+
+pub use scores::Scores;
+
 use super::{
     History, Sampling, mass,
     selection::{self, Candidate, Limits, Scaled},
@@ -74,12 +78,7 @@ impl LawEvaluator {
     /// Logits past the vocabulary are padding of the model's matrix and never in the law. A logit of
     /// minus infinity means that its token is impossible.
     pub fn evaluate(&mut self, logits: &[f32], history: &History) -> Result<Law<'_>, LawError> {
-        let Some(logits) = logits.get(..self.vocab_size) else {
-            return Err(LawError::Length {
-                found: logits.len(),
-                expected: self.vocab_size,
-            });
-        };
+        let logits = self.within_vocabulary(logits)?;
         let mut adjusted = std::mem::take(&mut self.adjusted);
         let changed = self.adjust(logits, history, &mut adjusted);
         let outcome = self.fill(if changed { &adjusted } else { logits });
@@ -88,6 +87,14 @@ impl LawEvaluator {
         Ok(Law {
             ids: &self.ids,
             log_probs: &self.log_probs,
+        })
+    }
+
+    /// The logits without the padding behind them.
+    fn within_vocabulary<'a>(&self, logits: &'a [f32]) -> Result<&'a [f32], LawError> {
+        logits.get(..self.vocab_size).ok_or(LawError::Length {
+            found: logits.len(),
+            expected: self.vocab_size,
         })
     }
 

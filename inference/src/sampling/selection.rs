@@ -101,6 +101,16 @@ impl Scaled<'_> {
         last
     }
 
+    /// Leaves so many of the likeliest tokens in `into`, the likeliest first; all where there are fewer. `count` is at least 1.
+    pub(super) fn likeliest(self, count: usize, into: &mut Vec<Candidate>) {
+        self.gather_count(count.min(self.logits.len()), into);
+        if count < into.len() {
+            into.select_nth_unstable_by(count - 1, |a, b| a.order(*b));
+            into.truncate(count);
+        }
+        into.sort_unstable_by(|a, b| a.order(*b));
+    }
+
     /// Visits tokens in ascending order, all whose logit is `lowest` or more and perhaps others.
     pub(super) fn each_from(self, lowest: f32, mut visit: impl FnMut(u32, f32)) {
         for (place, (block, &top)) in self.logits.chunks(BLOCK).zip(self.tops).enumerate() {

@@ -352,3 +352,63 @@ fn every_field_out_of_range_is_refused_by_name() {
     assert!(bias(vec![(1, 0.0), (1, 0.0)]).contains("twice for token 1"));
     assert!(bias(vec![(1, 0.0); 2000]).contains("2000 entries"));
 }
+
+#[test]
+fn scores_are_the_untruncated_law_at_temperature_one_whatever_is_drawn_by() {
+    let mut history = History::new(&[3, 5]);
+    [5, 7, 7].into_iter().for_each(|id| history.push(id));
+    let asked = |temperature| Sampling {
+        top_k: 2,
+        top_p: 0.5,
+        min_p: 0.2,
+        repetition_penalty: 1.3,
+        frequency_penalty: 0.4,
+        presence_penalty: 0.2,
+        logit_bias: vec![(9, 2.0)],
+        ..at(temperature)
+    };
+    let open = Sampling {
+        top_k: 0,
+        top_p: 1.0,
+        min_p: 0.0,
+        ..asked(1.0)
+    };
+    let mut logits = logits(500, 4.0, 8);
+    logits[11] = logits[12];
+    let mut expected = reference(&open, &logits, &history);
+    expected.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    for temperature in [0.0, 0.3, 1.0] {
+        let mut evaluator = LawEvaluator::new(asked(temperature), logits.len());
+        for (top, token) in [(0, 7), (1, 9), (20, 3), (500, 0), (600, 499)] {
+            let scores = evaluator.score(&logits, &history, (token, top)).unwrap();
+            let want = expected.iter().find(|(id, _)| *id == token).unwrap().1;
+            assert!((f64::from(scores.chosen) - want).abs() < 1e-4, "{token}");
+            assert_eq!(scores.top.len(), top.min(logits.len()));
+            for (got, want) in scores.top.iter().zip(&expected) {
+                assert_eq!(got.0, want.0);
+                assert!((f64::from(got.1) - want.1).abs() < 1e-4);
+            }
+        }
+    }
+}
+
+#[test]
+fn impossible_tokens_score_minus_infinity_and_are_no_alternatives() {
+    let logits = [1.0, f32::NEG_INFINITY, 1.0];
+    let mut evaluator = LawEvaluator::new(at(1.0), logits.len());
+    let scores = evaluator
+        .score(&logits, &History::default(), (1, 3))
+        .unwrap();
+    assert_eq!(scores.chosen, f32::NEG_INFINITY);
+    let half = -std::f32::consts::LN_2;
+    assert!(
+        scores
+            .top
+            .iter()
+            .all(|(_, logprob)| (logprob - half).abs() < 1e-6)
+    );
+    assert_eq!(
+        scores.top.iter().map(|(id, _)| *id).collect::<Vec<_>>(),
+        [0, 2]
+    );
+}

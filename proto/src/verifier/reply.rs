@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::usage::{FallbackReason, Usage};
+use super::{
+    token::TokenLogprob,
+    usage::{FallbackReason, Usage},
+};
 use crate::{
     ProtocolError, check,
     wire::verifier::v1::{self as wire, generate_response::Message},
@@ -24,6 +27,8 @@ pub struct Chunk {
     pub pieces: Vec<Piece>,
     /// The round, if the request asked for it.
     pub round: Option<RoundInfo>,
+    /// Tokens that the text so far completes, if the request asked for them.
+    pub tokens: Vec<TokenLogprob>,
 }
 
 /// Text with one origin; never empty.
@@ -151,9 +156,15 @@ impl TryFrom<wire::Chunk> for Chunk {
     fn try_from(chunk: wire::Chunk) -> Result<Self, ProtocolError> {
         let pieces: Result<_, _> = chunk.pieces.into_iter().map(Piece::try_from).collect();
         let round = chunk.round.map(RoundInfo::try_from).transpose();
+        let tokens: Result<_, _> = chunk
+            .tokens
+            .into_iter()
+            .map(TokenLogprob::try_from)
+            .collect();
         Ok(Self {
             pieces: pieces.map_err(|e: ProtocolError| e.within("pieces"))?,
             round: round.map_err(|e| e.within("round"))?,
+            tokens: tokens.map_err(|e: ProtocolError| e.within("tokens"))?,
         })
     }
 }
@@ -163,6 +174,7 @@ impl From<Chunk> for wire::Chunk {
         Self {
             pieces: chunk.pieces.into_iter().map(wire::Piece::from).collect(),
             round: chunk.round.map(wire::RoundInfo::from),
+            tokens: chunk.tokens.into_iter().map(Into::into).collect(),
         }
     }
 }

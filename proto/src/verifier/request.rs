@@ -29,6 +29,10 @@ pub struct Generate {
     pub request_id: Option<String>,
     /// Whether chunks tell of their round.
     pub include_rounds: bool,
+    /// So many of the likeliest tokens with each token of the reply; `None`: tokens are not told. At most 20.
+    pub top_logprobs: Option<u32>,
+    /// Whether the request is refused unless a drafter is in use when it begins. Means nothing where speculation is off.
+    pub requires_drafter: bool,
 }
 
 /// Whether and how drafters help.
@@ -60,7 +64,15 @@ impl Generate {
             speculation: Speculation::auto(),
             request_id: None,
             include_rounds: false,
+            top_logprobs: None,
+            requires_drafter: false,
         }
+    }
+
+    /// The request as whoever receives it would see it, or what it would be refused for: for those who make one from what
+    /// others have sent them.
+    pub fn validated(self) -> Result<Self, ProtocolError> {
+        wire::GenerateRequest::from(self).try_into()
     }
 }
 
@@ -93,7 +105,11 @@ impl TryFrom<wire::GenerateRequest> for Generate {
                 "bytes",
             )?;
         }
+        if let Some(count) = request.top_logprobs {
+            check::within("top_logprobs", count, 0..=limits::MAX_TOP_LOGPROBS)?;
+        }
         let speculation = request.speculation.unwrap_or_default();
+        let requires_drafter = speculation.mode == i32::from(wire::SpeculationMode::Required);
         let request_id = check::identifier("request_id", request.request_id, 0)?;
         Ok(Self {
             prompt: Prompt::try_from(prompt).map_err(|e| e.within("prompt"))?,
@@ -105,6 +121,8 @@ impl TryFrom<wire::GenerateRequest> for Generate {
             speculation: Speculation::try_from(speculation).map_err(|e| e.within("speculation"))?,
             request_id: Some(request_id).filter(|id| !id.is_empty()),
             include_rounds: request.include_rounds,
+            top_logprobs: request.top_logprobs,
+            requires_drafter,
         })
     }
 }
@@ -128,6 +146,10 @@ fn logit_bias(
 
 impl From<Generate> for wire::GenerateRequest {
     fn from(request: Generate) -> Self {
+        let mut speculation = wire::Speculation::from(request.speculation);
+        if request.requires_drafter && speculation.mode == i32::from(wire::SpeculationMode::Auto) {
+            speculation.mode = wire::SpeculationMode::Required.into();
+        }
         Self {
             prompt: Some(request.prompt.into()),
             max_tokens: request.max_tokens,
@@ -135,9 +157,10 @@ impl From<Generate> for wire::GenerateRequest {
             logit_bias: request.logit_bias.into_iter().collect(),
             seed: request.seed,
             stop: request.stop,
-            speculation: Some(request.speculation.into()),
+            speculation: Some(speculation),
             request_id: request.request_id.unwrap_or_default(),
             include_rounds: request.include_rounds,
+            top_logprobs: request.top_logprobs,
         }
     }
 }
@@ -155,7 +178,9 @@ impl TryFrom<wire::Speculation> for Speculation {
         }
         Ok(match check::known("mode", speculation.mode)? {
             wire::SpeculationMode::Off => Self::Off,
-            wire::SpeculationMode::Unspecified | wire::SpeculationMode::Auto => Self::Auto {
+            wire::SpeculationMode::Unspecified
+            | wire::SpeculationMode::Auto
+            | wire::SpeculationMode::Required => Self::Auto {
                 method,
                 block_tokens: speculation.block_tokens,
                 allow_lossy: speculation.allow_lossy,

@@ -15,7 +15,7 @@ use alignment::{
 };
 use inference::{
     engine::Logits,
-    sampling::{History, LawError, LawEvaluator},
+    sampling::{History, LawError, LawEvaluator, Scores},
 };
 
 use super::{evidence::Evidence, plan::Plan, stops::StopScanner};
@@ -32,6 +32,8 @@ pub(crate) struct Decider {
     place: Place,
     /// Tokens that may still be emitted.
     left: usize,
+    /// How many of the likeliest tokens to tell at each position; `None`: nothing is told.
+    top_logprobs: Option<usize>,
 }
 
 /// What a pass came to.
@@ -41,6 +43,8 @@ pub(crate) struct Decision {
     pub(crate) verdict: Verdict,
     /// Every token emitted, in order.
     pub(crate) choices: Vec<Choice>,
+    /// What the model gave each of them, if the request asks for it.
+    pub(crate) scores: Vec<Scores>,
     /// Why the reply ends with the last of them.
     pub(crate) end: Option<End>,
     /// Bytes at the end of the text that may yet become a stop string.
@@ -71,6 +75,7 @@ impl Decider {
             stops: StopScanner::new(&plan.stops),
             place: Place::default(),
             left,
+            top_logprobs: plan.top_logprobs,
             target: Arc::clone(target),
         }
     }
@@ -91,7 +96,7 @@ impl Decider {
         let began = Instant::now();
         let mut round = Round::new(proxies, self.place);
         let mut choices = Vec::with_capacity(proxies.tokens.len() + 1);
-        let mut end = None;
+        let (mut scores, mut end) = (Vec::new(), None);
         while let Some(position) = round.open() {
             let row = logits.row(position.row());
             let evidence = evidence.get(position.row());
@@ -100,6 +105,10 @@ impl Decider {
                 drawn: evidence.map_or(Drawn::Somehow, |e| e.drawn(self.target.vocab_size())),
             });
             let emitted = self.choose(row, proposal, position.place())?;
+            if let Some(top) = self.top_logprobs {
+                let asked = (emitted.0, top);
+                scores.push(self.evaluator.score(row, &self.history, asked)?);
+            }
             end = self.take_in(emitted);
             let bytes = self.target.tokenizer().token_bytes(emitted.0).len();
             choices.push(position.decide(emitted, bytes, end.is_some()));
@@ -109,6 +118,7 @@ impl Decider {
         Ok(Decision {
             verdict,
             choices,
+            scores,
             end,
             withheld: self.stops.withheld(),
             took: began.elapsed(),

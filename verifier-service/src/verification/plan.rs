@@ -42,6 +42,8 @@ pub(crate) struct Plan {
     /// Whether blocks are as long as pays, rather than always as long as they may be.
     pub(crate) adapts_length: bool,
     pub(crate) include_rounds: bool,
+    /// How many of the likeliest tokens to tell with each token; `None`: tokens are not told.
+    pub(crate) top_logprobs: Option<usize>,
 }
 
 impl Plan {
@@ -105,6 +107,7 @@ impl Plan {
                 }
             ),
             include_rounds: request.include_rounds,
+            top_logprobs: request.top_logprobs.map(|count| count as usize),
             request_id,
             method,
             seed,
@@ -230,7 +233,7 @@ fn random() -> u64 {
     RandomState::new().hash_one(())
 }
 
-fn fresh_id() -> String {
+pub(crate) fn fresh_id() -> String {
     format!("{:016x}", random())
 }
 

@@ -40,6 +40,11 @@ impl ReplyText {
         self.give(end.min(self.waiting.len()))
     }
 
+    /// Bytes of the reply that have been given out.
+    pub(crate) fn released(&self) -> usize {
+        self.released
+    }
+
     /// The first `end` bytes as pieces. Bytes that are no UTF-8 become U+FFFD, one for each sequence that could not go on: where
     /// the text is cut into parts makes no difference.
     fn give(&mut self, end: usize) -> Vec<Piece> {

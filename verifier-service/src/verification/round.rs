@@ -57,6 +57,7 @@ impl Session {
             self.peer.learn(&block, decision.verdict.kept_bytes, pass);
         }
         let pieces = self.commit(&block, decision);
+        let tokens = self.tokens(decision);
         let mut info = round_info(self.ledger.rounds() + 1, &block, decision);
         info.timings = RoundTimings {
             draft_wait,
@@ -82,7 +83,12 @@ impl Session {
             took: began.elapsed(),
         });
         let round = self.plan.include_rounds.then_some(info);
-        Ok((Chunk { pieces, round }, decision.end))
+        let chunk = Chunk {
+            pieces,
+            round,
+            tokens,
+        };
+        Ok((chunk, decision.end))
     }
 
     /// One pass over the pending token and the proxies, decided on the model's thread. What does not need its result is done

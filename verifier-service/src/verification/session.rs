@@ -16,6 +16,7 @@ use super::{
     decider::{Decider, End},
     drafting_peer::DraftingPeer,
     ledger::Ledger,
+    logprobs::ReplyTokens,
     plan::Plan,
     reply_text::ReplyText,
 };
@@ -23,12 +24,16 @@ use crate::{admission::Permit, error::GenerateError, target::Target};
 
 /// How long a client may leave a full connection unread.
 const UNREAD: Duration = Duration::from_mins(1);
+/// Parts of a reply that may wait to be sent.
+const OUTBOX: usize = 16;
 /// How long a prompt may wait for a place in the model's queue, and how often it tries.
 const FULL_PATIENCE: Duration = Duration::from_secs(30);
 const FULL_PAUSE: Duration = Duration::from_millis(5);
 
 /// Where the parts of a reply go.
-pub(crate) type Outbox = mpsc::Sender<Result<Part, GenerateError>>;
+type Outbox = mpsc::Sender<Result<Part, GenerateError>>;
+/// Where they come out.
+pub(crate) type Parts = mpsc::Receiver<Result<Part, GenerateError>>;
 
 /// One reply.
 pub(crate) struct Session {
@@ -39,6 +44,7 @@ pub(crate) struct Session {
     /// Shared with the model's thread for the length of a pass.
     pub(super) decider: Arc<Mutex<Decider>>,
     pub(super) text: ReplyText,
+    pub(super) tokens: ReplyTokens,
     /// The last tokens of the prompt and all of the reply.
     pub(super) committed: Vec<TargetToken>,
     /// The last token, which has not gone through the model yet.
@@ -88,6 +94,7 @@ impl Session {
             peer: DraftingPeer::new(&verifier, &plan),
             decider: Arc::new(Mutex::new(decider)),
             text: ReplyText::default(),
+            tokens: ReplyTokens::default(),
             committed,
             pending: prompt.pop().unwrap_or_default(),
             ledger,
@@ -101,9 +108,19 @@ impl Session {
         }
     }
 
+    /// Begins the reply, on a task that the process's end waits for. To cancel it, drop the receiver.
+    pub(crate) fn start(self) -> Parts {
+        let (outbox, parts) = mpsc::channel(OUTBOX);
+        let tasks = self.verifier.lifecycle().tasks().clone();
+        // A child of the call's span, which continues the trace of the client.
+        let span = info_span!("generate");
+        tasks.spawn(self.run(outbox).instrument(span));
+        parts
+    }
+
     /// Writes the reply into `outbox`. Ends early where nobody reads it. The place is free before the last part is sent, so
     /// that a client that has read it can ask again.
-    pub(crate) async fn run(mut self, outbox: Outbox) {
+    async fn run(mut self, outbox: Outbox) {
         let cut_off = self.verifier.lifecycle().cut_off().clone();
         let ended = tokio::select! {
             biased;
@@ -194,7 +211,7 @@ impl Session {
             );
             let (chunk, end) = self.round().instrument(span).await?;
             self.account();
-            if !chunk.pieces.is_empty() || chunk.round.is_some() {
+            if !chunk.pieces.is_empty() || chunk.round.is_some() || !chunk.tokens.is_empty() {
                 send(outbox, Part::Chunk(chunk)).await?;
             }
             if let Some(end) = end {

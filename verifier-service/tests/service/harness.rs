@@ -29,6 +29,7 @@ pub(crate) const CONTEXT: usize = 512;
 /// A verifier that serves until it is dropped or told to stop.
 pub(crate) struct Process {
     pub(crate) client: Client,
+    pub(crate) http: String,
     admin: String,
     pub(crate) stop: Option<oneshot::Sender<()>>,
     ended: JoinSet<Drained>,
@@ -78,9 +79,10 @@ pub(crate) fn serving(drafters: &[&str]) -> Serving {
 impl Process {
     pub(crate) async fn start(engine: Engine, serving: Serving) -> Self {
         let (listener, address) = listen().await;
+        let (http_listener, http) = listen().await;
         let (admin_listener, admin) = listen().await;
         let app = App::with_engine(engine, serving).await.expect("an app");
-        let app = app.with_admin(admin_listener);
+        let app = app.with_http(http_listener).with_admin(admin_listener);
         let (stop, stopped) = oneshot::channel();
         let mut ended = JoinSet::new();
         ended.spawn(async move {
@@ -90,6 +92,7 @@ impl Process {
         let channel = chassis::channel::lazy(&format!("http://{address}")).expect("an address");
         Self {
             client: Client::new(channel),
+            http,
             admin,
             stop: Some(stop),
             ended,

@@ -1,0 +1,211 @@
+//! Reading a request's body: JSON in UTF-8, of a bounded size, within a bounded time, from a budget that all requests share.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    body::{Body, BodyDataStream},
+    http::{
+        HeaderMap, StatusCode,
+        header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT},
+    },
+};
+use proto::limits::MAX_PROMPT_BYTES;
+use serde_json::{Map, Value};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+use tokio_stream::StreamExt as _;
+
+use super::error::{ApiError, shown};
+
+/// Bytes of a body: room for a full prompt, with what JSON adds to it.
+pub(super) const MAX_BODY_BYTES: usize = 2 * MAX_PROMPT_BYTES;
+/// Bytes of all bodies that are being read.
+const MAX_BYTES_AT_ONCE: usize = 32 * MAX_BODY_BYTES;
+/// How long a body may take to arrive.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long, and how much of, a body that is too large is read and thrown away, so that its sender comes to read the refusal.
+const DISCARD_PATIENCE: Duration = Duration::from_secs(2);
+const MAX_DISCARDED_BYTES: usize = 16 * MAX_BODY_BYTES;
+/// When to come back after the budget was spent.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Memory for bodies that are being read. Clones share it.
+#[derive(Clone, Debug)]
+pub(super) struct Budget {
+    bytes: Arc<Semaphore>,
+    patience: Duration,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self {
+            bytes: Arc::new(Semaphore::new(MAX_BYTES_AT_ONCE)),
+            patience: PATIENCE,
+        }
+    }
+}
+
+/// A body as far as it has arrived, with the part of the budget that it takes.
+#[derive(Default)]
+struct Arrived {
+    bytes: Vec<u8>,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Budget {
+    /// The parameters in a body.
+    pub(super) async fn read(
+        &self,
+        headers: &HeaderMap,
+        body: Body,
+    ) -> Result<Map<String, Value>, ApiError> {
+        check_headers(headers)?;
+        let mut arrived = Arrived::default();
+        let mut frames = body.into_data_stream();
+        let reading = async {
+            if announced(headers).is_some_and(|bytes| bytes > MAX_BODY_BYTES) {
+                return Err(too_large());
+            }
+            while let Some(frame) = frames.next().await {
+                let frame = frame.map_err(|error| {
+                    let message = format!("the body cannot be read: {error}");
+                    ApiError::unreadable(StatusCode::BAD_REQUEST, message)
+                })?;
+                self.take(&mut arrived, &frame)?;
+            }
+            Ok(())
+        };
+        let read = timeout(self.patience, reading).await.unwrap_or_else(|_| {
+            let message = format!("the body has not arrived within {:?}", self.patience);
+            Err(ApiError::unreadable(StatusCode::REQUEST_TIMEOUT, message))
+        });
+        if let Err(error) = read {
+            // Whoever waits for leave to send has not sent anything.
+            if error.is_too_large() && !headers.contains_key(EXPECT) {
+                discard(&mut frames).await;
+            }
+            return Err(error);
+        }
+        parse(&arrived.bytes)
+    }
+
+    fn take(&self, arrived: &mut Arrived, frame: &[u8]) -> Result<(), ApiError> {
+        if arrived.bytes.len() + frame.len() > MAX_BODY_BYTES {
+            return Err(too_large());
+        }
+        let permit = Arc::clone(&self.bytes).try_acquire_many_owned(frame.len() as u32);
+        let permit =
+            permit.map_err(|_| ApiError::busy("too many large requests are being read", RETRY))?;
+        match &mut arrived.permit {
+            Some(held) => held.merge(permit),
+            none => *none = Some(permit),
+        }
+        arrived.bytes.extend_from_slice(frame);
+        Ok(())
+    }
+}
+
+/// Reads what is still to come of a body that is refused, within limits.
+async fn discard(frames: &mut BodyDataStream) {
+    let mut left = MAX_DISCARDED_BYTES;
+    let discarding = async {
+        while let Some(Ok(frame)) = frames.next().await
+            && frame.len() <= left
+        {
+            left -= frame.len();
+        }
+    };
+    let _ = timeout(DISCARD_PATIENCE, discarding).await;
+}
+
+/// Only JSON, and not compressed. Browsers let any page send other kinds to a server on its reader's machine.
+fn check_headers(headers: &HeaderMap) -> Result<(), ApiError> {
+    let named = |name| {
+        headers
+            .get(name)
+            .map(|value| String::from_utf8_lossy(value.as_bytes()))
+    };
+    let unsupported = |message| ApiError::unreadable(StatusCode::UNSUPPORTED_MEDIA_TYPE, message);
+    let kind = named(CONTENT_TYPE).unwrap_or_default();
+    let essence = kind.split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case("application/json") {
+        let message = format!(
+            "content-type is {}: it must be application/json",
+            shown(&kind)
+        );
+        return Err(unsupported(message));
+    }
+    match named(CONTENT_ENCODING) {
+        Some(encoding) if !encoding.eq_ignore_ascii_case("identity") => {
+            let message = format!(
+                "content-encoding is {}: the body must not be compressed",
+                shown(&encoding)
+            );
+            Err(unsupported(message))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn announced(headers: &HeaderMap) -> Option<usize> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn too_large() -> ApiError {
+    let message = format!("the body is larger than {MAX_BODY_BYTES} bytes");
+    ApiError::unreadable(StatusCode::PAYLOAD_TOO_LARGE, message)
+}
+
+fn parse(bytes: &[u8]) -> Result<Map<String, Value>, ApiError> {
+    let refused = |message| ApiError::unreadable(StatusCode::BAD_REQUEST, message);
+    let text = std::str::from_utf8(bytes)
+        .map_err(|error| refused(format!("the body is not UTF-8: {error}")))?;
+    // Depth is limited by the parser.
+    match serde_json::from_str(text) {
+        Ok(Value::Object(fields)) => Ok(fields),
+        Ok(_) => Err(refused("the body must be a JSON object".to_owned())),
+        Err(error) => Err(refused(format!("the body is not JSON: {error}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn json() -> HeaderMap {
+        let kind = "application/json; charset=utf-8".parse().unwrap();
+        [(CONTENT_TYPE, kind)].into_iter().collect()
+    }
+
+    #[tokio::test]
+    async fn budget_is_given_back_whatever_becomes_of_the_body() {
+        let budget = Budget::default();
+        let deep = "[".repeat(100_000);
+        for body in ["{\"a\": 1}", "{", "\u{0}", "[]", deep.as_str(), ""] {
+            let read = budget.read(&json(), Body::from(body.to_owned())).await;
+            assert_eq!(read.is_ok(), body == "{\"a\": 1}");
+        }
+        let large = Body::from(vec![b' '; MAX_BODY_BYTES + 1]);
+        assert!(
+            budget
+                .read(&json(), large)
+                .await
+                .unwrap_err()
+                .is_too_large()
+        );
+        assert_eq!(budget.bytes.available_permits(), MAX_BYTES_AT_ONCE);
+    }
+
+    #[tokio::test]
+    async fn body_that_never_comes_is_given_up() {
+        let body = Body::from_stream(tokio_stream::pending::<Result<&[u8], std::io::Error>>());
+        let budget = Budget {
+            patience: Duration::from_millis(1),
+            ..Budget::default()
+        };
+        let error = budget.read(&json(), body).await.unwrap_err();
+        assert!(error.to_string().starts_with("408"), "{error}");
+    }
+}

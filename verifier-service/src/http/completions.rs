@@ -1,0 +1,85 @@
+//! `POST /v1/completions`: text that goes on as it stands.
+
+use std::sync::Arc;
+
+use axum::{
+    Router, body::Body, extract::State, http::HeaderMap, response::Response, routing::post,
+};
+use proto::{model::Prompt, verifier::Generate};
+use serde_json::{Value, json};
+
+use super::{
+    Api,
+    answer::answer,
+    error::ApiError,
+    params::{Params, wrong},
+    request::{self, Asked},
+    response::Endpoint,
+};
+use crate::config::Serving;
+
+/// Tokens where a request names no limit: what OpenAI's clients expect of this endpoint.
+const DEFAULT_MAX_TOKENS: u32 = 16;
+/// Alternatives that a token may come with on this endpoint.
+const MAX_LOGPROBS: u32 = 5;
+
+pub(super) fn routes() -> Router<Arc<Api>> {
+    Router::new().route("/v1/completions", post(complete))
+}
+
+/// Parameters that this endpoint knows and this server does not have, with the values that ask for nothing.
+fn unsupported() -> [(&'static str, Vec<Value>); 4] {
+    [
+        ("best_of", vec![json!(1)]),
+        ("echo", vec![json!(false)]),
+        ("response_format", vec![json!({"type": "text"})]),
+        ("suffix", vec![json!("")]),
+    ]
+}
+
+async fn complete(State(api): State<Arc<Api>>, headers: HeaderMap, body: Body) -> Response {
+    answer(api, Endpoint::Completions, &headers, body).await
+}
+
+/// What a body asks for.
+pub(super) fn asked(mut params: Params, serving: &Serving, id: &str) -> Result<Asked, ApiError> {
+    request::model(&mut params, serving)?;
+    let prompt = params.take("prompt");
+    let prompt = params.required("prompt", prompt)?;
+    let prompts = prompts(prompt, serving.max_sessions)?;
+    let mut request = Generate::new(Prompt::Text(String::new()));
+    let default = DEFAULT_MAX_TOKENS.min(serving.max_tokens);
+    request.max_tokens = Some(params.count("max_tokens")?.unwrap_or(default));
+    request.top_logprobs = params.count("logprobs")?;
+    if let Some(count) = request.top_logprobs
+        && count > MAX_LOGPROBS
+    {
+        let message = format!("logprobs is {count}: it must be 0 to {MAX_LOGPROBS}");
+        return Err(ApiError::parameter("logprobs", message));
+    }
+    for (name, neutral) in unsupported() {
+        params.refuse(name, &neutral)?;
+    }
+    request::asked(params, &prompts, request, (serving, id))
+}
+
+/// A text, or a list of texts that are answered at once.
+fn prompts(value: Value, limit: usize) -> Result<Vec<Prompt>, ApiError> {
+    let expected = "a string or a list of strings; token ids are not taken";
+    match value {
+        Value::String(text) => Ok(vec![Prompt::Text(text)]),
+        Value::Array(texts) if texts.is_empty() || texts.len() > limit => {
+            let found = texts.len();
+            let message = format!("prompt has {found} texts: it must have 1 to {limit}");
+            Err(ApiError::parameter("prompt", message))
+        }
+        Value::Array(texts) => {
+            let text = |value| match value {
+                Value::String(text) => Ok(Prompt::Text(text)),
+                other => Err(wrong("prompt", &other, expected)),
+            };
+            texts.into_iter().map(text).collect()
+        }
+        other => Err(wrong("prompt", &other, expected)),
+    }
+}

@@ -1,0 +1,227 @@
+//! Errors in the shape that OpenAI's clients expect: a status, and an object that names the parameter.
+
+use std::{fmt, time::Duration};
+
+use axum::{
+    Json,
+    http::{HeaderValue, Method, StatusCode, header::RETRY_AFTER},
+    response::{IntoResponse, Response},
+};
+use inference::engine::EngineError;
+use proto::ProtocolError;
+use serde::Serialize;
+
+use crate::error::GenerateError;
+
+/// What was asked for is wrong.
+const INVALID: &str = "invalid_request_error";
+/// There is no room.
+const BUSY: &str = "rate_limit_error";
+/// The fault is here.
+const FAULT: &str = "server_error";
+/// Characters of a path, a model's name or a value that an error repeats.
+const SHOWN: usize = 200;
+
+/// Why a request gets no answer.
+#[derive(Debug)]
+pub(super) struct ApiError {
+    status: StatusCode,
+    retry_after: Option<Duration>,
+    body: Body,
+}
+
+/// The body of an error.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Body {
+    error: Details,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Details {
+    message: String,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    param: Option<String>,
+    code: Option<&'static str>,
+}
+
+impl ApiError {
+    /// An error of this status and type.
+    fn new(status: StatusCode, kind: &'static str, message: impl Into<String>) -> Self {
+        let error = Details {
+            message: message.into(),
+            kind,
+            param: None,
+            code: None,
+        };
+        Self {
+            status,
+            retry_after: None,
+            body: Body { error },
+        }
+    }
+
+    /// The request itself cannot be read.
+    pub(super) fn unreadable(status: StatusCode, message: impl Into<String>) -> Self {
+        Self::new(status, INVALID, message)
+    }
+
+    /// A parameter that cannot be used; the message says why and what would be right.
+    pub(super) fn parameter(param: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, INVALID, message).about(param)
+    }
+
+    /// No room for what the request would hold.
+    pub(super) fn busy(message: impl Into<String>, retry_after: Duration) -> Self {
+        Self {
+            retry_after: Some(retry_after),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, BUSY, message).coded("rate_limit_exceeded")
+        }
+    }
+
+    pub(super) fn unknown_path(path: &str) -> Self {
+        let message = format!("nothing is served at {}", shown(path));
+        Self::new(StatusCode::NOT_FOUND, INVALID, message).coded("unknown_url")
+    }
+
+    pub(super) fn wrong_method(method: &Method, path: &str) -> Self {
+        let message = format!(
+            "{} is not served at {}",
+            shown(method.as_str()),
+            shown(path)
+        );
+        let status = StatusCode::METHOD_NOT_ALLOWED;
+        Self::new(status, INVALID, message).coded("method_not_supported")
+    }
+
+    pub(super) fn unknown_model(name: &str, served: &str) -> Self {
+        let message = format!(
+            "model {} is not served here: the model is {served}",
+            shown(name)
+        );
+        Self::new(StatusCode::NOT_FOUND, INVALID, message)
+            .about("model")
+            .coded("model_not_found")
+    }
+
+    /// Something is wrong here.
+    pub(super) fn fault(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, FAULT, message)
+    }
+
+    /// The process has been told to stop, and the reply was cut off.
+    pub(super) fn stopping() -> Self {
+        GenerateError::Stopping.into()
+    }
+
+    pub(super) fn is_too_large(&self) -> bool {
+        self.status == StatusCode::PAYLOAD_TOO_LARGE
+    }
+
+    /// The same about a parameter that the client knows by another name.
+    pub(super) fn renamed(mut self, from: &str, to: &str) -> Self {
+        let error = &mut self.body.error;
+        if error.param.as_deref() == Some(from) {
+            if let Some(rest) = error.message.strip_prefix(from) {
+                error.message = format!("{to}{rest}");
+            }
+            error.param = Some(to.to_owned());
+        }
+        self
+    }
+
+    /// With a code that clients branch on.
+    pub(super) fn coded(mut self, code: &'static str) -> Self {
+        self.body.error.code = Some(code);
+        self
+    }
+
+    /// As an event of a stream that has begun.
+    pub(super) fn into_body(self) -> Body {
+        self.body
+    }
+
+    fn about(mut self, param: impl Into<String>) -> Self {
+        self.body.error.param = Some(param.into());
+        self
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.status.as_u16(), self.body.error.message)
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, Json(self.body)).into_response();
+        if let Some(after) = self.retry_after {
+            let seconds = HeaderValue::from(after.as_secs().max(1));
+            response.headers_mut().insert(RETRY_AFTER, seconds);
+        }
+        response
+    }
+}
+
+impl From<GenerateError> for ApiError {
+    fn from(error: GenerateError) -> Self {
+        let message = error.to_string();
+        match error {
+            GenerateError::Field(error) => error.into(),
+            GenerateError::Method { .. } => Self::parameter("speculation.method", message),
+            GenerateError::Template(_) => Self::parameter("messages", message),
+            GenerateError::Busy { retry_after, .. } => Self::busy(message, retry_after),
+            GenerateError::Stopping | GenerateError::Engine(EngineError::Stopped) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, FAULT, message).coded("stopping")
+            }
+            GenerateError::NoDrafter { .. } => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, FAULT, message).coded("no_drafter")
+            }
+            GenerateError::Unread(_) | GenerateError::Engine(_) | GenerateError::Law(_) => {
+                Self::fault(message)
+            }
+        }
+    }
+}
+
+impl From<ProtocolError> for ApiError {
+    fn from(error: ProtocolError) -> Self {
+        let message = error.to_string();
+        match error {
+            ProtocolError::Missing { field, .. } | ProtocolError::Invalid { field, .. } => {
+                let param = parameter(&field);
+                let rest = message.strip_prefix(&field).unwrap_or(&message);
+                Self::parameter(param.clone(), format!("{param}{rest}"))
+            }
+            ProtocolError::Version { .. } => Self::new(StatusCode::BAD_REQUEST, INVALID, message),
+        }
+    }
+}
+
+/// The parameter that became this field.
+fn parameter(field: &str) -> String {
+    const NAMES: [(&str, &str); 6] = [
+        ("sampling.", ""),
+        ("prompt.conversation.messages", "messages"),
+        ("prompt.conversation", "messages"),
+        ("prompt.text", "prompt"),
+        ("speculation.block_tokens", "speculation.block_length"),
+        ("request_id", "x-request-id"),
+    ];
+    let renamed = NAMES.iter().find_map(|(ours, theirs)| {
+        let rest = field.strip_prefix(ours)?;
+        Some(format!("{theirs}{rest}"))
+    });
+    renamed.unwrap_or_else(|| field.to_owned())
+}
+
+/// A value from the request, as far as an error repeats it.
+pub(super) fn shown(text: &str) -> String {
+    let short: String = text.chars().take(SHOWN).collect();
+    if short.len() == text.len() {
+        format!("{short:?}")
+    } else {
+        format!("{short:?} and so on")
+    }
+}

@@ -1,0 +1,61 @@
+//! `GET /v1/models`: the one model that this verifier serves.
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    extract::{Path, State, rejection::PathRejection},
+    routing::get,
+};
+use serde::Serialize;
+
+use super::{Api, error::ApiError};
+
+pub(super) fn routes() -> Router<Arc<Api>> {
+    Router::new()
+        .route("/v1/models", get(list))
+        // The name of a model may be a path.
+        .route("/v1/models/{*name}", get(one))
+}
+
+#[derive(Serialize)]
+struct List {
+    object: &'static str,
+    data: [Model; 1],
+}
+
+#[derive(Serialize)]
+struct Model {
+    id: String,
+    object: &'static str,
+    created: u64,
+    owned_by: &'static str,
+}
+
+impl Model {
+    fn of(api: &Api) -> Self {
+        Self {
+            id: api.model().to_owned(),
+            object: "model",
+            created: api.created,
+            owned_by: "duet",
+        }
+    }
+}
+
+async fn list(State(api): State<Arc<Api>>) -> Json<List> {
+    Json(List {
+        object: "list",
+        data: [Model::of(&api)],
+    })
+}
+
+async fn one(
+    State(api): State<Arc<Api>>,
+    name: Result<Path<String>, PathRejection>,
+) -> Result<Json<Model>, ApiError> {
+    // A name that is no text is no name of ours.
+    let name = name.map_or_else(|_| "\u{fffd}".to_owned(), |Path(name)| name);
+    api.check_model(&name)?;
+    Ok(Json(Model::of(&api)))
+}

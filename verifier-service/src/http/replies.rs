@@ -1,0 +1,79 @@
+//! The replies of one request, one a choice, as they come.
+
+use std::{
+    future::poll_fn,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use proto::verifier::{Generate, Part};
+
+use super::error::ApiError;
+use crate::verification::{Parts, Verifier};
+
+/// Replies in progress. Dropping them cancels those that are not finished.
+#[derive(Debug)]
+pub(super) struct Replies {
+    /// `None` where the reply is finished.
+    parts: Vec<Option<Parts>>,
+    /// Which one is looked at first, so that each gets its turn.
+    turn: usize,
+}
+
+impl Replies {
+    /// Begins a reply to each request, or none at all.
+    pub(super) async fn begin(
+        verifier: &Arc<Verifier>,
+        requests: Vec<Generate>,
+    ) -> Result<Self, ApiError> {
+        let mut sessions = Vec::with_capacity(requests.len());
+        for request in requests {
+            sessions.push(verifier.admit(request).await?);
+        }
+        Ok(Self {
+            parts: sessions.into_iter().map(|s| Some(s.start())).collect(),
+            turn: 0,
+        })
+    }
+
+    /// Choices, finished ones included.
+    pub(super) fn len(&self) -> usize {
+        self.parts.len()
+    }
+
+    /// The next part of any reply, with the number of its choice; `None` when all are finished.
+    pub(super) async fn next(&mut self) -> Option<(usize, Result<Part, ApiError>)> {
+        poll_fn(|context| self.poll_next(context)).await
+    }
+
+    pub(super) fn poll_next(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<(usize, Result<Part, ApiError>)>> {
+        let count = self.parts.len();
+        let mut all_finished = true;
+        for offset in 0..count {
+            let index = (self.turn + offset) % count;
+            let Some(parts) = &mut self.parts[index] else {
+                continue;
+            };
+            all_finished = false;
+            let Poll::Ready(part) = parts.poll_recv(context) else {
+                continue;
+            };
+            self.turn = index + 1;
+            let part = match part {
+                Some(part) => part.map_err(ApiError::from),
+                None => Err(ApiError::fault("the reply has ended early")),
+            };
+            if !matches!(part, Ok(Part::Chunk(_))) {
+                self.parts[index] = None;
+            }
+            return Poll::Ready(Some((index, part)));
+        }
+        if all_finished {
+            return Poll::Ready(None);
+        }
+        Poll::Pending
+    }
+}

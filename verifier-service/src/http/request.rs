@@ -1,0 +1,213 @@
+//! From parameters to requests of our own. What a value may be is not said here: [`Generate::validated`] is the validation
+//! that gRPC's requests pass, too.
+
+use proto::{
+    model::{Prompt, Sampling},
+    verifier::{Generate, Speculation},
+};
+use serde_json::{Value, json};
+
+use super::{
+    error::{ApiError, shown},
+    params::{Params, wrong},
+};
+use crate::config::Serving;
+
+/// Parameters of OpenAI's, for both endpoints, that this server does not have, with the values that ask for nothing.
+fn unsupported() -> [(&'static str, Vec<Value>); 6] {
+    [
+        ("metadata", vec![json!({})]),
+        ("service_tier", vec![json!("auto"), json!("default")]),
+        ("store", vec![json!(false)]),
+        ("prompt_cache_key", vec![]),
+        ("prompt_cache_retention", vec![]),
+        ("safety_identifier", vec![]),
+    ]
+}
+
+/// What is asked for, whichever the endpoint.
+#[derive(Debug)]
+pub(super) struct Asked {
+    /// One a choice: for each prompt its choices.
+    pub(super) requests: Vec<Generate>,
+    /// Choices of each prompt.
+    pub(super) choices: usize,
+    /// Whether tokens are told with their log probabilities.
+    pub(super) tells_tokens: bool,
+    /// `None`: the answer comes whole.
+    pub(super) stream: Option<Streaming>,
+}
+
+/// How an answer is streamed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Streaming {
+    /// Whether the last chunk tells the usage.
+    pub(super) include_usage: bool,
+}
+
+/// Takes what both endpoints have in common, and makes a request for each choice of each prompt. They are named after `id`.
+pub(super) fn asked(
+    mut params: Params,
+    prompts: &[Prompt],
+    request: Generate,
+    (serving, id): (&Serving, &str),
+) -> Result<Asked, ApiError> {
+    let request = Generate {
+        sampling: sampling(&mut params)?,
+        logit_bias: logit_bias(&mut params)?,
+        seed: params.seed("seed")?,
+        stop: stop(&mut params)?,
+        ..speculation(&mut params, request)?
+    };
+    let choices = params.count("n")?.unwrap_or(1) as usize;
+    let stream = stream(&mut params)?;
+    // Who asks is not our business.
+    params.text("user")?;
+    for (name, neutral) in unsupported() {
+        params.refuse(name, &neutral)?;
+    }
+    params.finish()?;
+    let (wanted, limit) = (choices.saturating_mul(prompts.len()), serving.max_sessions);
+    if choices == 0 || wanted > limit {
+        let what = if prompts.len() > 1 {
+            format!(" for {} prompts", prompts.len())
+        } else {
+            String::new()
+        };
+        let message = format!(
+            "n is {choices}{what}: it must be at least 1, and all choices together at most {limit}"
+        );
+        return Err(ApiError::parameter("n", message));
+    }
+    let requests = (0..wanted).map(|number| {
+        let choice = Generate {
+            prompt: prompts[number / choices].clone(),
+            // Each choice of a prompt has a seed of its own.
+            seed: request
+                .seed
+                .map(|seed| seed.wrapping_add((number % choices) as u64)),
+            request_id: Some(match wanted {
+                1 => id.to_owned(),
+                _ => format!("{id}-{number}"),
+            }),
+            ..request.clone()
+        };
+        choice.validated()
+    });
+    Ok(Asked {
+        requests: requests.collect::<Result<_, _>>()?,
+        choices,
+        tells_tokens: request.top_logprobs.is_some(),
+        stream,
+    })
+}
+
+/// A name for `model` that is the one served.
+pub(super) fn model(params: &mut Params, serving: &Serving) -> Result<(), ApiError> {
+    let name = params.text("model")?;
+    let name = params.required("model", name)?;
+    if name == serving.model_name {
+        return Ok(());
+    }
+    Err(ApiError::unknown_model(&name, &serving.model_name))
+}
+
+fn sampling(params: &mut Params) -> Result<Sampling, ApiError> {
+    let default = Sampling::default();
+    let mut number = |name, absent| Ok::<_, ApiError>(params.number(name)?.unwrap_or(absent));
+    Ok(Sampling {
+        temperature: number("temperature", default.temperature)?,
+        top_p: number("top_p", default.top_p)?,
+        min_p: number("min_p", default.min_p)?,
+        repetition_penalty: number("repetition_penalty", default.repetition_penalty)?,
+        frequency_penalty: number("frequency_penalty", default.frequency_penalty)?,
+        presence_penalty: number("presence_penalty", default.presence_penalty)?,
+        top_k: params.count("top_k")?.unwrap_or(default.top_k),
+    })
+}
+
+fn logit_bias(params: &mut Params) -> Result<Vec<(u32, f32)>, ApiError> {
+    let path = params.path("logit_bias");
+    let Some(value) = params.take("logit_bias") else {
+        return Ok(Vec::new());
+    };
+    let Value::Object(entries) = value else {
+        return Err(wrong(&path, &value, "an object from token ids to numbers"));
+    };
+    let entry = |(id, bias): (String, Value)| {
+        let Ok(id) = id.parse() else {
+            let message = format!("{path} has the key {}: keys must be token ids", shown(&id));
+            return Err(ApiError::parameter(path.clone(), message));
+        };
+        match bias.as_f64() {
+            Some(bias) => Ok((id, bias as f32)),
+            None => Err(wrong(&format!("{path}[{id}]"), &bias, "a number")),
+        }
+    };
+    entries.into_iter().map(entry).collect()
+}
+
+fn stop(params: &mut Params) -> Result<Vec<String>, ApiError> {
+    let path = params.path("stop");
+    match params.take("stop") {
+        None => Ok(Vec::new()),
+        Some(Value::String(stop)) => Ok(vec![stop]),
+        Some(Value::Array(stops)) => {
+            let stop = |(i, value)| match value {
+                Value::String(stop) => Ok(stop),
+                other => Err(wrong(&format!("{path}[{i}]"), &other, "a string")),
+            };
+            stops.into_iter().enumerate().map(stop).collect()
+        }
+        Some(other) => Err(wrong(&path, &other, "a string or a list of strings")),
+    }
+}
+
+/// Our extension: `{"mode": "off" | "auto" | "required", "method", "block_length", "allow_lossy"}`.
+fn speculation(params: &mut Params, request: Generate) -> Result<Generate, ApiError> {
+    let Some(mut params) = params.object("speculation")? else {
+        return Ok(request);
+    };
+    let mode = params.text("mode")?;
+    let speculation = Speculation::Auto {
+        method: params.text("method")?,
+        block_tokens: params.count("block_length")?,
+        allow_lossy: params.flag("allow_lossy")?.unwrap_or(false),
+    };
+    let path = params.path("mode");
+    params.finish()?;
+    let (speculation, requires_drafter) = match mode.as_deref() {
+        None | Some("auto") => (speculation, false),
+        Some("required") => (speculation, true),
+        Some("off") => (Speculation::Off, false),
+        Some(other) => {
+            let found = shown(other);
+            let message = format!("{path} is {found}: it must be off, auto or required");
+            return Err(ApiError::parameter(path, message));
+        }
+    };
+    Ok(Generate {
+        speculation,
+        requires_drafter,
+        ..request
+    })
+}
+
+fn stream(params: &mut Params) -> Result<Option<Streaming>, ApiError> {
+    let is_streamed = params.flag("stream")?.unwrap_or(false);
+    let path = params.path("stream_options");
+    let Some(mut options) = params.object("stream_options")? else {
+        return Ok(is_streamed.then_some(Streaming {
+            include_usage: false,
+        }));
+    };
+    let include_usage = options.flag("include_usage")?.unwrap_or(false);
+    options.refuse("include_obfuscation", &[json!(false)])?;
+    options.finish()?;
+    if !is_streamed {
+        let message =
+            format!("{path} is given without stream: set stream to true, or leave it out");
+        return Err(ApiError::parameter(path, message));
+    }
+    Ok(Some(Streaming { include_usage }))
+}

@@ -1,0 +1,463 @@
+//! Clients of the HTTP port that no server should trust, and clients that leave: prompt errors that name what is wrong, and
+//! nothing left behind.
+
+use std::time::Duration;
+
+use chassis::lifecycle::Drained;
+use serde_json::{Value, json};
+use tests::tiny::Tiny;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    task::JoinSet,
+};
+use verifier_service::config::Serving;
+
+use crate::{
+    drafters::{Kind, Running},
+    harness::{Process, endless, eventually, load, serving},
+    web::{Answer, posted},
+};
+
+const CHAT: &str = "/v1/chat/completions";
+const COMPLETIONS: &str = "/v1/completions";
+
+fn chat(parameters: &Value) -> Value {
+    let messages = json!([{"role": "user", "content": "let"}]);
+    merged(
+        json!({"model": "tiny", "messages": messages, "max_tokens": 3}),
+        parameters,
+    )
+}
+
+fn completion(parameters: &Value) -> Value {
+    merged(
+        json!({"model": "tiny", "prompt": "let", "max_tokens": 3}),
+        parameters,
+    )
+}
+
+fn merged(mut body: Value, parameters: &Value) -> Value {
+    for (name, value) in parameters.as_object().expect("an object") {
+        body[name] = value.clone();
+    }
+    body
+}
+
+/// Serves as if nothing had been, and nothing is held any more.
+async fn assert_unharmed(process: &Process) {
+    let answer = process.post(CHAT, &chat(&json!({}))).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(process.sessions().await, 0);
+}
+
+/// The parameter that an error has to name, and what the chat asks for.
+const NO_CHATS: &str = r#"
+temperature {"temperature": "hot"}
+temperature {"temperature": 2.5}
+temperature {"temperature": -0.1}
+top_p {"top_p": 0}
+top_k {"top_k": -1}
+top_k {"top_k": 1.5}
+min_p {"min_p": 1}
+max_tokens {"max_tokens": 0}
+max_tokens {"max_tokens": 1001}
+max_tokens {"max_tokens": 5, "max_completion_tokens": 6}
+max_completion_tokens {"max_tokens": null, "max_completion_tokens": 0}
+max_completion_tokens {"max_tokens": null, "max_completion_tokens": 1001}
+seed {"seed": 1.5}
+seed {"seed": "7"}
+stop {"stop": 7}
+stop {"stop": ["a", "b", "c", "d", "e"]}
+stop[1] {"stop": ["a", 7]}
+stop[0] {"stop": ""}
+n {"n": 0}
+n {"n": 17}
+logprobs {"logprobs": 2}
+top_logprobs {"top_logprobs": 2}
+top_logprobs {"logprobs": true, "top_logprobs": 21}
+logit_bias {"logit_bias": [1]}
+logit_bias {"logit_bias": {"let": 1}}
+logit_bias {"logit_bias": {"99999": 1}}
+logit_bias[7] {"logit_bias": {"7": 101}}
+logit_bias[7] {"logit_bias": {"7": "much"}}
+frequency_penalty {"frequency_penalty": 2.1}
+presence_penalty {"presence_penalty": -2.1}
+repetition_penalty {"repetition_penalty": 0}
+stream {"stream": "yes"}
+stream_options {"stream_options": {"include_usage": true}}
+stream_options.include_usage {"stream": true, "stream_options": {"include_usage": 1}}
+stream_options.colour {"stream": true, "stream_options": {"colour": 1}}
+user {"user": 7}
+speculation {"speculation": "off"}
+speculation.mode {"speculation": {"mode": "on"}}
+speculation.method {"speculation": {"method": "typical"}}
+speculation.block_length {"speculation": {"block_length": 0}}
+speculation.block_length {"speculation": {"block_length": 17}}
+speculation.allow_lossy {"speculation": {"method": "token_timing"}}
+speculation.depth {"speculation": {"depth": 1}}
+messages {"messages": null}
+messages {"messages": "let"}
+messages {"messages": []}
+messages[0] {"messages": ["let"]}
+messages[0].role {"messages": [{"content": "let"}]}
+messages[0].role {"messages": [{"role": "robot", "content": "let"}]}
+messages[0].content {"messages": [{"role": "user"}]}
+messages[0].content {"messages": [{"role": "user", "content": 7}]}
+messages[0].content[0].type {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}
+messages[0].tool_calls {"messages": [{"role": "assistant", "content": "", "tool_calls": [{}]}]}
+messages[0].colour {"messages": [{"role": "user", "content": "", "colour": 1}]}
+tools {"tools": [{"type": "function"}]}
+tool_choice {"tool_choice": "auto"}
+functions {"functions": [{}]}
+response_format {"response_format": {"type": "json_object"}}
+response_format {"response_format": {"type": "json_schema", "json_schema": {}}}
+audio {"audio": {}}
+modalities {"modalities": ["text", "audio"]}
+store {"store": true}
+reasoning_effort {"reasoning_effort": "high"}
+prediction {"prediction": {"type": "content", "content": "x"}}
+service_tier {"service_tier": "priority"}
+echo {"echo": true}
+colour {"colour": "blue"}
+model {"model": null}
+model {"model": 7}
+"#;
+
+/// The same for completions.
+const NO_COMPLETIONS: &str = r#"
+prompt {"prompt": null}
+prompt {"prompt": [1, 2, 3]}
+prompt {"prompt": []}
+prompt {"prompt": ""}
+n {"prompt": ["a", "b", "c"], "n": 6}
+logprobs {"logprobs": 6}
+logprobs {"logprobs": true}
+echo {"echo": true}
+suffix {"suffix": "x"}
+best_of {"best_of": 2}
+messages {"messages": []}
+max_completion_tokens {"max_completion_tokens": 5}
+"#;
+
+fn cases(table: &str) -> impl Iterator<Item = (&str, Value)> {
+    let lines = table.lines().filter_map(|line| line.split_once(' '));
+    lines.map(|(param, body)| (param, serde_json::from_str(body).expect("JSON")))
+}
+
+async fn assert_refused(process: &Process, path: &str, body: &Value, param: &str) {
+    let answer = process.post(path, body).await;
+    assert_eq!(answer.status, 400, "{body}: {answer:?}");
+    let (named, _, message) = answer.error();
+    assert_eq!(named.as_deref(), Some(param), "{body}: {message}");
+    let first = param.split('[').next().expect("a name");
+    assert!(message.contains(first), "{message}");
+}
+
+#[tokio::test]
+async fn what_a_chat_cannot_be_is_refused_by_name() {
+    let process = Process::endless(&[]).await;
+    for (param, parameters) in cases(NO_CHATS) {
+        assert_refused(&process, CHAT, &chat(&parameters), param).await;
+    }
+    let long = chat(&json!({"stop": "x".repeat(257)}));
+    assert_refused(&process, CHAT, &long, "stop[0]").await;
+    let other = process.post(CHAT, &chat(&json!({"model": "gpt-4o"}))).await;
+    assert_eq!(
+        (other.status, other.error().0.as_deref()),
+        (404, Some("model"))
+    );
+    assert_unharmed(&process).await;
+}
+
+#[tokio::test]
+async fn what_a_completion_cannot_be_is_refused_by_name() {
+    let process = Process::endless(&[]).await;
+    for (param, parameters) in cases(NO_COMPLETIONS) {
+        assert_refused(&process, COMPLETIONS, &completion(&parameters), param).await;
+    }
+    for prompt in [json!("x".repeat(4000)), json!(vec!["x"; 17])] {
+        let body = completion(&json!({"prompt": prompt}));
+        assert_refused(&process, COMPLETIONS, &body, "prompt").await;
+    }
+    assert_unharmed(&process).await;
+}
+
+#[tokio::test]
+async fn parameters_that_ask_for_nothing_are_taken() {
+    let process = Process::endless(&[]).await;
+    let nothing = json!({
+        "tools": [], "tool_choice": "none", "response_format": {"type": "text"}, "modalities": ["text"], "store": false,
+        "n": null, "stop": null, "audio": null, "service_tier": "auto", "metadata": {}, "logit_bias": {}, "logprobs": false,
+        "stream": false, "user": "someone", "speculation": {},
+    });
+    let answer = process.post(CHAT, &chat(&nothing)).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let turns = json!({"messages": [
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": "b", "refusal": null, "tool_calls": null, "audio": null, "annotations": []},
+        {"role": "tool", "content": "c", "tool_call_id": "1"},
+        {"role": "user", "content": "d"},
+    ]});
+    let answer = process.post(CHAT, &chat(&turns)).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+}
+
+#[tokio::test]
+async fn bodies_that_are_none_get_an_error_at_once() {
+    let process = Process::endless(&[]).await;
+    let large = format!("{{\"prompt\": \"{}\"}}", "x".repeat(10 << 20));
+    let deep = "[".repeat(100_000) + &"]".repeat(100_000);
+    let nested = "{\"logit_bias\":".repeat(100_000);
+    let cases: [(&[u8], u16); 9] = [
+        (large.as_bytes(), 413),
+        (deep.as_bytes(), 400),
+        (nested.as_bytes(), 400),
+        (b"{\"model\": \"\xff\xfe\"}", 400),
+        (b"{\"model\": \"\\ud800\"}", 400),
+        (b"", 400),
+        (b"null", 400),
+        (b"{\"model\": 1e999}", 400),
+        (b"{\"model\": \"tiny\"", 400),
+    ];
+    for (body, status) in cases {
+        let answer = process.write(&posted(CHAT, body)).await.expect("an answer");
+        assert_eq!(answer.status, status, "{answer:?}");
+        answer.error();
+    }
+    let plain = "POST /v1/completions HTTP/1.1\r\nhost: duet\r\nconnection: close\r\ncontent-type: text/plain\r\n\
+                 content-length: 2\r\n\r\n{}";
+    let answer = process.write(plain.as_bytes()).await.expect("an answer");
+    assert_eq!(answer.status, 415);
+    answer.error();
+    assert_unharmed(&process).await;
+}
+
+#[tokio::test]
+async fn body_in_chunks_is_counted_as_it_comes() {
+    let process = Process::endless(&[]).await;
+    let head = "POST /v1/completions HTTP/1.1\r\nhost: duet\r\nconnection: close\r\ncontent-type: application/json\r\n\
+                transfer-encoding: chunked\r\n\r\n";
+    let chunk = format!("{:x}\r\n{}\r\n", 1 << 16, "x".repeat(1 << 16));
+    let request = head.to_owned() + &chunk.repeat(64) + "0\r\n\r\n";
+    let answer = process.write(request.as_bytes()).await.expect("an answer");
+    assert_eq!(answer.status, 413);
+    assert_unharmed(&process).await;
+}
+
+#[tokio::test]
+async fn paths_and_methods_that_are_not_served_are_refused_in_the_same_shape() {
+    let process = Process::endless(&[]).await;
+    for path in [
+        "/v1",
+        "/v1/chat",
+        "/v1/embeddings",
+        "/v1/chat/completions/",
+        "/../../etc/passwd",
+        "/%2e%2e/%2e%2e/etc/passwd",
+        "/v1/models/../../x",
+        "/v1/models/%ff",
+        "/%ff%fe",
+    ] {
+        let answer = process.get(path).await;
+        assert_eq!(answer.status, 404, "{path}");
+        answer.error();
+    }
+    let answer = process.get(CHAT).await;
+    assert_eq!(
+        (answer.status, answer.error().1.as_deref()),
+        (405, Some("method_not_supported"))
+    );
+    let answer = process.post("/v1/models", &json!({})).await;
+    assert_eq!(answer.status, 405);
+}
+
+#[tokio::test]
+async fn what_is_not_http_harms_nobody() {
+    let process = Process::endless(&[]).await;
+    let headers = "x: y\r\n".repeat(10_000);
+    for bytes in [
+        b"\x16\x03\x01\x02\x00\x01\x00".to_vec(),
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
+        vec![0; 1 << 20],
+        format!("GET /v1/models HTTP/1.1\r\n{headers}\r\n").into_bytes(),
+        format!("GET /{} HTTP/1.1\r\nhost: x\r\n\r\n", "x".repeat(1 << 20)).into_bytes(),
+        b"POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 9999999999999999999999\r\n\r\n".to_vec(),
+    ] {
+        if let Some(answer) = process.write(&bytes).await {
+            assert!((400..=431).contains(&answer.status), "{answer:?}");
+        }
+    }
+    // Half a body, and gone.
+    for body in ["{", "{\"model\": \"tiny\", "] {
+        let mut request = posted(CHAT, &[b' '; 1000]);
+        request.truncate(request.len() - 1000);
+        request.extend(body.bytes());
+        let mut stream = process.connect().await;
+        stream.write_all(&request).await.expect("a request");
+    }
+    assert_unharmed(&process).await;
+}
+
+/// Waits for blocks much longer than any test takes: with a drafter that never answers, requests stay in progress.
+fn patient(drafter: &Running) -> Serving {
+    let mut serving = serving(&[&drafter.address]);
+    serving.deadline.initial = Duration::from_mins(1);
+    serving.deadline.cap = Duration::from_mins(1);
+    serving
+}
+
+#[tokio::test]
+async fn client_that_leaves_frees_its_sessions_streamed_or_not() {
+    let drafter = Running::start(Kind::NeverAnswers).await;
+    // An engine of its own, so that no other test has sessions in it.
+    let process = Process::start(load(&Tiny::default()), patient(&drafter)).await;
+    for stream in [false, true] {
+        let body = chat(&json!({"stream": stream, "n": 3, "speculation": {"block_length": 4}}));
+        let mut connection = process.connect().await;
+        let request = posted(CHAT, body.to_string().as_bytes());
+        connection.write_all(&request).await.expect("a request");
+        eventually(|| async { process.sessions().await == 3 }).await;
+        drop(connection);
+        eventually(|| async { process.sessions().await == 0 }).await;
+        eventually(|| async { process.metric("engine_sessions").await == 0 }).await;
+    }
+}
+
+#[tokio::test]
+async fn full_server_refuses_with_the_time_to_come_back_and_begins_none_of_several_choices() {
+    let drafter = Running::start(Kind::NeverAnswers).await;
+    let serving = Serving {
+        max_sessions: 2,
+        ..patient(&drafter)
+    };
+    let process = Process::start(endless(), serving).await;
+    let mut first = process.connect().await;
+    let body = chat(&json!({"speculation": {"block_length": 4}})).to_string();
+    first
+        .write_all(&posted(CHAT, body.as_bytes()))
+        .await
+        .expect("a request");
+    eventually(|| async { process.sessions().await == 1 }).await;
+    let answer = process.post(CHAT, &chat(&json!({"n": 2}))).await;
+    assert_eq!(answer.status, 429);
+    assert_eq!(answer.error().1.as_deref(), Some("rate_limit_exceeded"));
+    let retry = answer.header("retry-after").expect("seconds");
+    assert!(retry.parse::<u64>().expect("a number") >= 1);
+    assert_eq!(process.sessions().await, 1);
+}
+
+#[tokio::test]
+async fn answer_that_is_cut_off_is_an_error_and_never_looks_complete() {
+    for stream in [false, true] {
+        let drafter = Running::start(Kind::NeverAnswers).await;
+        let serving = Serving {
+            grace_period: Duration::ZERO,
+            ..patient(&drafter)
+        };
+        let mut process = Process::start(endless(), serving).await;
+        let body = chat(&json!({"stream": stream, "speculation": {"block_length": 4}})).to_string();
+        let mut connection = process.connect().await;
+        let request = posted(CHAT, body.as_bytes());
+        connection.write_all(&request).await.expect("a request");
+        eventually(|| async { process.sessions().await == 1 }).await;
+        drop(process.stop.take());
+        let answer = Answer::read(&mut connection).await.expect("an answer");
+        if stream {
+            let events = answer.all_events();
+            let last: Value = serde_json::from_str(events.last().expect("an event")).expect("JSON");
+            assert_eq!(last["error"]["code"], "stopping", "{last}");
+        } else {
+            assert_eq!(answer.status, 503);
+            assert_eq!(answer.error().1.as_deref(), Some("stopping"));
+        }
+        assert!(matches!(process.end().await, Drained::CutOff { .. }));
+    }
+}
+
+/// A number that only looks like chance.
+fn chance(number: u64) -> u64 {
+    let mixed = (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 33
+}
+
+/// What one of many clients has seen.
+#[derive(Debug, Eq, PartialEq)]
+enum Seen {
+    Text(String),
+    Refused,
+    Left,
+}
+
+/// A client that leaves after some bytes if its number says so. Whoever is refused asks again until it is answered.
+async fn client(process: &Process, number: u64) -> Seen {
+    let stream = chance(number).is_multiple_of(2);
+    let body = completion(&json!({
+        "max_tokens": 30, "temperature": 0.8, "seed": number % 8, "stream": stream, "speculation": {"block_length": 4},
+    }));
+    let request = posted(COMPLETIONS, body.to_string().as_bytes());
+    let mut connection = process.connect().await;
+    if number.is_multiple_of(2) {
+        let heard = chance(number + 1000) % 4000;
+        connection.write_all(&request).await.expect("a request");
+        let _ = (&mut connection)
+            .take(heard)
+            .read_to_end(&mut Vec::new())
+            .await;
+        return Seen::Left;
+    }
+    connection.write_all(&request).await.expect("a request");
+    let answer = Answer::read(&mut connection).await.expect("an answer");
+    if answer.status == 429 {
+        answer.header("retry-after").expect("seconds");
+        return Seen::Refused;
+    }
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let parts = if stream {
+        answer.events()
+    } else {
+        vec![answer.json()]
+    };
+    let texts = parts
+        .iter()
+        .filter_map(|part| part["choices"][0]["text"].as_str());
+    Seen::Text(texts.collect())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hundred_clients_of_which_half_leave_get_right_answers_and_leave_nothing_behind() {
+    let drafter = Running::start(Kind::Honest).await;
+    let process = Process::start(load(&Tiny::default()), serving(&[&drafter.address])).await;
+    let process = std::sync::Arc::new(process);
+    let mut expected = Vec::new();
+    for seed in 0..8 {
+        let body = completion(
+            &json!({"max_tokens": 30, "temperature": 0.8, "seed": seed, "speculation": {"mode": "off"}}),
+        );
+        let text = process.post(COMPLETIONS, &body).await.json()["choices"][0]["text"].clone();
+        expected.push(text.as_str().expect("a text").to_owned());
+    }
+    drafter.learn(&expected[1]);
+    let mut clients = JoinSet::new();
+    for number in 0..200 {
+        let process = std::sync::Arc::clone(&process);
+        clients.spawn(async move { (number, client(&process, number).await) });
+    }
+    let (mut answered, mut refused) = (0, 0);
+    while let Some(ended) = clients.join_next().await {
+        match ended.expect("no panic") {
+            (number, Seen::Text(text)) => {
+                assert_eq!(text, expected[(number % 8) as usize], "client {number}");
+                answered += 1;
+            }
+            (_, Seen::Refused) => refused += 1,
+            (_, Seen::Left) => {}
+        }
+    }
+    assert_eq!(answered + refused, 100);
+    assert!(answered > 0);
+    eventually(|| async { process.sessions().await == 0 }).await;
+    eventually(|| async { process.metric("engine_sessions").await == 0 }).await;
+    let process = std::sync::Arc::into_inner(process).expect("no client is left");
+    // No task is left that the end would have to wait for.
+    assert_eq!(process.end().await, Drained::Finished);
+}
