@@ -2,6 +2,7 @@
 
 mod block;
 mod decider;
+mod detail;
 mod drafting_peer;
 mod evidence;
 mod ledger;
