@@ -417,6 +417,10 @@ fn bad_fields_of_a_request_are_refused_by_name() {
     });
 }
 
+fn clock(detail: &mut verifier::RoundDetail) -> &mut verifier::RoundClock {
+    detail.clock.get_or_insert_default()
+}
+
 #[test]
 fn request_that_is_made_elsewhere_passes_the_same_validation() {
     let request = Generate {
@@ -469,9 +473,6 @@ fn bad_fields_of_a_rounds_detail_are_refused_by_name() {
         spoil(wire.detail.as_mut().unwrap());
         assert_eq!(field(RoundInfo::try_from(wire)), format!("detail.{name}"));
     };
-    fn clock(detail: &mut verifier::RoundDetail) -> &mut verifier::RoundClock {
-        detail.clock.as_mut().unwrap()
-    }
     check("clock", |d| d.clock = None);
     check("clock.verify_began_micros", |d| clock(d).began_micros = 900);
     check("clock.verify_ended_micros", |d| {

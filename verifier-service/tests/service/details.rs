@@ -69,7 +69,7 @@ async fn groups_part_draft_and_proxies_at_the_same_bytes() {
         let mut draft = detail.draft_tokens.iter();
         let mut proxies = detail.proxies.iter();
         for group in &detail.groups {
-            let drafted: Vec<u8> = draft
+            let bytes: Vec<u8> = draft
                 .by_ref()
                 .take(group.draft_tokens as usize)
                 .flatten()
@@ -77,7 +77,7 @@ async fn groups_part_draft_and_proxies_at_the_same_bytes() {
                 .collect();
             let spelled = proxies.by_ref().take(group.proxies as usize);
             let spelled: Vec<u8> = spelled.flat_map(|token| token.text.clone()).collect();
-            assert!(drafted.starts_with(&spelled), "{round:?}");
+            assert!(bytes.starts_with(&spelled), "{round:?}");
         }
         assert!(proxies.next().is_none(), "{round:?}");
         assert!(detail.clock.block_arrived.is_some());
