@@ -11,5 +11,6 @@ mod openai;
 mod pairs;
 mod replies;
 mod requests;
+mod rounds;
 mod traces;
 mod web;
