@@ -144,11 +144,9 @@ function token(box, y, kind, mark) {
 
 function band(x, width, stands) {
   const [top, bottom, middle] = [ROWS.draft + TOKEN + 3, ROWS.proxies - 3, x + width / 2];
-  const [waist, half] = [(top + bottom) / 2, Math.min(width / 2, 14)];
-  const d = `M${x} ${top} C${x} ${waist} ${middle - half} ${waist - 8} ${middle - half} ${waist} ` +
-    `C${middle - half} ${waist + 8} ${x} ${waist} ${x} ${bottom} L${x + width} ${bottom} ` +
-    `C${x + width} ${waist} ${middle + half} ${waist + 8} ${middle + half} ${waist} ` +
-    `C${middle + half} ${waist - 8} ${x + width} ${waist} ${x + width} ${top} Z`;
+  const [waist, half] = [(top + bottom) / 2, width * 0.36];
+  const d = `M${x} ${top}Q${middle - half} ${top + 16} ${middle - half} ${waist}Q${middle - half} ${bottom - 16} ${x} ${bottom}` +
+    `H${x + width}Q${middle + half} ${bottom - 16} ${middle + half} ${waist}Q${middle + half} ${top + 16} ${x + width} ${top}Z`;
   return svg("path", { class: stands ? "link accepted" : "link", d });
 }
 

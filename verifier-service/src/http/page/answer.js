@@ -9,6 +9,11 @@ export const ORIGINS = {
   plain: "decoded without a guess",
 };
 
+// Marks would only clutter line ends and indentation.
+function runs(text) {
+  return text.split(/(\n[ \t\n]*)/).filter(Boolean).map((run) => (run.startsWith("\n") ? run : html("span", { class: "run" }, run)));
+}
+
 export class Answer {
   constructor(holder, legend) {
     this.holder = holder;
@@ -23,7 +28,7 @@ export class Answer {
   add(pieces, round) {
     const follows = this.holder.scrollHeight - this.holder.scrollTop - this.holder.clientHeight < 40;
     for (const { origin, text } of pieces) {
-      const piece = html("span", { class: `piece ${origin}`, title: ORIGINS[origin] }, text);
+      const piece = html("span", { class: `piece ${origin}`, title: ORIGINS[origin] }, ...runs(text));
       if (round) piece.dataset.round = round;
       this.caret.before(piece);
       this.text += text;
@@ -47,7 +52,7 @@ export class Answer {
   explain(legend) {
     const entries = Object.entries(ORIGINS).map(([origin, meaning]) => {
       this.counts[origin] = html("b", {}, "0 %");
-      return html("li", {}, html("span", { class: `piece ${origin}` }, origin), meaning, this.counts[origin]);
+      return html("li", {}, html("span", { class: `piece ${origin}` }, html("span", { class: "run" }, origin)), meaning, this.counts[origin]);
     });
     legend.replaceChildren(...entries);
   }

@@ -46,7 +46,7 @@ function column(name, title) {
   const text = html("div", { class: "text", tabindex: 0, role: "region", "aria-label": `Text: ${title}` });
   const rate = html("p", { class: "rate" }, "–", html("small", {}, " tokens a second"));
   const note = html("p", { class: "quiet" }, "waiting");
-  const bar = svg("rect", { width: 0, height: 8, rx: 4 });
+  const bar = svg("rect", { width: 0, height: 8 });
   const gauge = svg("svg", { class: "gauge", viewBox: "0 0 100 8", preserveAspectRatio: "none", "aria-hidden": "true" }, bar);
   const element = html("section", { class: `column ${name}`, "aria-label": title }, html("h3", {}, title), rate, gauge, note, text);
   return { element, answer: new Answer(text), rate, note, bar };

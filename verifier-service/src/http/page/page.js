@@ -92,8 +92,14 @@ async function one(signal) {
     progress(timeline.rounds, (performance.now() - began) * 1000);
   }
   summarise(finish);
-  const best = timeline.rounds.find((round) => round.proposed_tokens > round.accepted_tokens && round.accepted_tokens > 0);
-  timeline.select((best ?? timeline.rounds.find((round) => round.proposed_tokens > 0) ?? timeline.rounds[0])?.round);
+  const [first] = [...timeline.rounds].sort((a, b) => interest(b) - interest(a));
+  if (first) timeline.select(first.round);
+}
+
+// What there is to see in a round: tokens that part differently, and some of them accepted, some not.
+function interest({ proposed_tokens, accepted_tokens, detail }) {
+  const parts = detail.groups.filter(({ draft, proxies }) => draft[1] - draft[0] > 1 || proxies[1] - proxies[0] > 1).length;
+  return Math.min(proposed_tokens, 1) + (0 < accepted_tokens && accepted_tokens < proposed_tokens ? 2 : 0) + Math.min(parts, 3);
 }
 
 function progress(rounds, micros) {
@@ -190,7 +196,7 @@ byId("zoom-fit").addEventListener("click", () => timeline?.fit());
 byId("earlier").addEventListener("click", () => step(-1));
 byId("later").addEventListener("click", () => step(1));
 byId("text").addEventListener("click", (event) => {
-  const round = event.target.dataset?.round;
+  const round = event.target.closest(".piece")?.dataset.round;
   if (round && !running) timeline?.select(Number(round));
 });
 byId("examples").append(...EXAMPLES.map(([name, text]) => {

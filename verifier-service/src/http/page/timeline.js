@@ -128,7 +128,6 @@ export class Timeline {
     parts.push(svg("path", {
       class: "handover", d: `M${from} ${DRAFT + LANE} C${from} ${bend} ${to} ${bend} ${to} ${VERIFY}`,
     }));
-    if (width > 24 && solid > 16) parts.push(number(left + solid / 2, DRAFT, `${round.accepted_tokens}`));
     return parts.flat();
   }
 
@@ -156,8 +155,8 @@ export class Timeline {
     const width = Math.max(this.x(clock.verify_ended_micros) - left, 2);
     const kind = round.proposed_tokens > 0 ? "bar-verify" : "bar-plain";
     parts.push(svg("rect", { class: kind, x: left, y: VERIFY, width, height: LANE, rx: 3 }));
-    if (width > 20 && round.proposed_tokens > 0) {
-      parts.push(number(left + width / 2, VERIFY, `${1 + round.proposed_tokens}`));
+    if (width > 30 && round.proposed_tokens > 0) {
+      parts.push(number(left + width / 2, VERIFY, `${round.accepted_tokens}/${round.proposed_tokens}`));
     }
     return parts;
   }
