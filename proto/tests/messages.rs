@@ -454,7 +454,7 @@ fn bad_tokens_of_a_chunk_are_refused_by_name() {
         t.token.get_or_insert_default().logprob = f32::NAN;
     });
     check("tokens.top", |t| {
-        t.top = vec![verifier::ScoredToken::default(); 21]
+        t.top = vec![verifier::ScoredToken::default(); 21];
     });
     check("tokens.top.logprob", |t| t.top[0].logprob = f32::NAN);
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    token::TokenLogprob,
     detail::RoundDetail,
+    token::TokenLogprob,
     usage::{FallbackReason, Usage},
 };
 use crate::{
