@@ -48,3 +48,5 @@ pub const MAX_DRAWABLE_BYTES: usize = 512 << 10;
 pub const MAX_ADDRESS_BYTES: usize = 1024;
 /// Texts, or methods, of a report on a pair.
 pub const MAX_PAIR_ENTRIES: usize = 64;
+/// Dropped blocks that one round tells of.
+pub const MAX_DROPPED_BLOCKS: usize = 2 * MAX_CREDIT as usize;

@@ -2,6 +2,7 @@
 
 mod client;
 mod description;
+mod detail;
 mod pair;
 mod reply;
 mod request;
@@ -10,6 +11,7 @@ mod usage;
 
 pub use client::{Client, Reply};
 pub use description::{Description, DrafterState, DrafterStatus, Limits};
+pub use detail::{AlignedGroup, DroppedBlock, RoundClock, RoundDetail, TargetToken};
 pub use pair::{
     CheckPair, CheckedPair, Mapping, MethodFit, PairAcceptance, PairFit, PairReport, PairSide,
     RoundTrip,

@@ -25,7 +25,7 @@ use proto::{
     },
 };
 
-use samples::{block, open, usage, verdict};
+use samples::{block, detail, open, usage, verdict};
 
 #[test]
 fn messages_to_the_drafter_survive_the_wire() {
@@ -87,6 +87,8 @@ fn request_for_a_reply_survives_the_wire() {
     request.logit_bias = vec![(0, -100.0), (7, 1.5)];
     request.seed = Some(0);
     request.stop = vec!["\n\n".to_owned()];
+    request.include_rounds = true;
+    request.include_round_details = true;
     for speculation in [
         Speculation::Off,
         Speculation::auto(),
@@ -150,6 +152,7 @@ fn parts_of_a_reply_survive_the_wire() {
                 verify: Duration::from_millis(180),
                 ..Default::default()
             },
+            detail: Some(Box::new(detail())),
         }),
         tokens: vec![TokenLogprob {
             token: scored(b"let \xc3", None, -0.25),
@@ -414,6 +417,10 @@ fn bad_fields_of_a_request_are_refused_by_name() {
     });
 }
 
+fn clock(detail: &mut verifier::RoundDetail) -> &mut verifier::RoundClock {
+    detail.clock.get_or_insert_default()
+}
+
 #[test]
 fn request_that_is_made_elsewhere_passes_the_same_validation() {
     let request = Generate {
@@ -447,9 +454,54 @@ fn bad_tokens_of_a_chunk_are_refused_by_name() {
         t.token.get_or_insert_default().logprob = f32::NAN;
     });
     check("tokens.top", |t| {
-        t.top = vec![verifier::ScoredToken::default(); 21]
+        t.top = vec![verifier::ScoredToken::default(); 21];
     });
     check("tokens.top.logprob", |t| t.top[0].logprob = f32::NAN);
+}
+
+#[test]
+fn bad_fields_of_a_rounds_detail_are_refused_by_name() {
+    let check = |name: &str, spoil: fn(&mut verifier::RoundDetail)| {
+        let mut wire = verifier::RoundInfo {
+            round: 1,
+            proposed_tokens: 4,
+            accepted_tokens: 2,
+            detail: Some(detail().into()),
+            ..Default::default()
+        };
+        assert!(RoundInfo::try_from(wire.clone()).is_ok());
+        spoil(wire.detail.as_mut().unwrap());
+        assert_eq!(field(RoundInfo::try_from(wire)), format!("detail.{name}"));
+    };
+    check("clock", |d| d.clock = None);
+    check("clock.verify_began_micros", |d| clock(d).began_micros = 900);
+    check("clock.verify_ended_micros", |d| {
+        clock(d).verify_ended_micros = 29;
+    });
+    check("clock.ended_micros", |d| clock(d).ended_micros = 0);
+    check("clock.block_arrived_micros", |d| {
+        clock(d).block_arrived_micros = Some(31);
+    });
+    check("draft_tokens", |d| d.draft_tokens = vec![vec![b'x']; 129]);
+    check("draft_tokens", |d| d.draft_tokens[0] = vec![b'x'; 8192]);
+    check("skipped_bytes", |d| d.skipped_bytes = 8193);
+    check("proxies", |d| d.proxies.truncate(3));
+    check("proxies.probability", |d| d.proxies[1].probability = 1.5);
+    check("proxies.probability", |d| {
+        d.proxies[1].probability = f32::NAN;
+    });
+    check("groups.draft_tokens", |d| d.groups[0].draft_tokens = 0);
+    check("groups.draft_tokens", |d| {
+        d.groups[0].draft_tokens = u32::MAX;
+    });
+    check("groups.proxies", |d| d.groups[1].proxies = 0);
+    check("groups.proxies", |d| d.groups[1].proxies = 1);
+    check("groups.proxies", |d| d.groups[1].proxies = 4);
+    check("chosen.probability", |d| {
+        d.chosen.as_mut().unwrap().probability = -0.1;
+    });
+    check("dropped", |d| d.dropped = vec![d.dropped[0]; 33]);
+    check("dropped.draft_tokens", |d| d.dropped[0].draft_tokens = 129);
 }
 
 #[test]

@@ -162,12 +162,12 @@ impl Drafters {
         })
     }
 
-    /// Whether a drafter that has this method is in use now.
-    pub(crate) fn is_in_use(&self, method: &str) -> bool {
+    /// Whether a drafter that fits is in use now.
+    pub(crate) fn is_in_use(&self, wanted: Wanted<'_>) -> bool {
         self.all.iter().any(|drafter| {
             let known = drafter.known();
             let is_reached = known.reach == Reach::Reached && !known.breaker.is_open();
-            is_reached && known.can_draft(method)
+            is_reached && known.can_draft(wanted)
         })
     }
 

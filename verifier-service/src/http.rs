@@ -8,11 +8,13 @@ mod answer;
 mod body;
 mod chat;
 mod completions;
+mod duet;
 mod error;
 mod events;
 mod logprobs;
 mod messages;
 mod models;
+mod page;
 mod params;
 mod replies;
 mod request;
@@ -77,6 +79,8 @@ pub(crate) fn router(verifier: Arc<Verifier>) -> Router {
         .merge(chat::routes())
         .merge(completions::routes())
         .merge(models::routes())
+        .merge(duet::routes())
+        .merge(page::routes())
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .with_state(Arc::new(Api::new(verifier)))

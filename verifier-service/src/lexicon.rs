@@ -20,7 +20,7 @@ use proto::{
 use tokio::{sync::OnceCell, time::timeout};
 use tonic::Request;
 
-use crate::target::Target;
+use crate::{drafters::Wanted, target::Target};
 
 /// Draft vocabularies that are remembered. Drafters of one deployment have one or two.
 const REMEMBERED: usize = 8;
@@ -84,8 +84,15 @@ impl Lexicons {
         }
     }
 
-    /// The vocabulary that drafters must have under `method`; `None`: any.
-    pub(crate) fn needed(&self, method: Method) -> Option<Fingerprint> {
+    /// What `method` needs of a drafter.
+    pub(crate) fn wanted(&self, method: Method) -> Wanted<'static> {
+        Wanted {
+            method: method.name(),
+            vocabulary: self.needed(method),
+        }
+    }
+
+    fn needed(&self, method: Method) -> Option<Fingerprint> {
         let expected = || Fingerprint(self.target.tokenizer().fingerprint());
         (method == Method::Standard).then(expected)
     }

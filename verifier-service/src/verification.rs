@@ -2,6 +2,7 @@
 
 mod block;
 mod decider;
+mod detail;
 mod drafting_peer;
 mod evidence;
 mod ledger;
@@ -115,7 +116,7 @@ impl Verifier {
         let plan = Plan::new(&request, &self.serving, self.target.vocab_size())?;
         if plan.speculates
             && request.requires_drafter
-            && !self.drafters.is_in_use(plan.method.name())
+            && !self.drafters.is_in_use(self.lexicons.wanted(plan.method))
         {
             let method = plan.method.name();
             return Err(GenerateError::NoDrafter { method });

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{
+    detail::RoundDetail,
     token::TokenLogprob,
     usage::{FallbackReason, Usage},
 };
@@ -54,7 +55,7 @@ pub enum Origin {
 }
 
 /// One round.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct RoundInfo {
     /// Number of the round, from 1.
     pub round: u64,
@@ -70,6 +71,8 @@ pub struct RoundInfo {
     pub fallback: Option<FallbackReason>,
     /// Where the time went.
     pub timings: RoundTimings,
+    /// The round token by token, if the request asked for it.
+    pub detail: Option<Box<RoundDetail>>,
 }
 
 /// Where the time of a round went.
@@ -224,6 +227,10 @@ impl TryFrom<wire::RoundInfo> for RoundInfo {
             info.accepted_bytes,
             0..=info.proposed_bytes,
         )?;
+        let detail = info
+            .detail
+            .map(|detail| RoundDetail::from_wire(detail, proposed));
+        let detail = detail.transpose().map_err(|e| e.within("detail"))?;
         Ok(Self {
             round: check::within("round", info.round, 1..=u64::MAX)?,
             proposed_tokens: proposed,
@@ -232,6 +239,7 @@ impl TryFrom<wire::RoundInfo> for RoundInfo {
             accepted_bytes: info.accepted_bytes,
             fallback: FallbackReason::from_wire("fallback", info.fallback)?,
             timings: info.timings.unwrap_or_default().into(),
+            detail: detail.map(Box::new),
         })
     }
 }
@@ -246,6 +254,7 @@ impl From<RoundInfo> for wire::RoundInfo {
             accepted_bytes: info.accepted_bytes,
             fallback: FallbackReason::to_wire(info.fallback).into(),
             timings: Some(info.timings.into()),
+            detail: info.detail.map(|detail| (*detail).into()),
         }
     }
 }

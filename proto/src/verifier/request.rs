@@ -33,6 +33,8 @@ pub struct Generate {
     pub top_logprobs: Option<u32>,
     /// Whether the request is refused unless a drafter is in use when it begins. Means nothing where speculation is off.
     pub requires_drafter: bool,
+    /// Whether they tell of it token by token.
+    pub include_round_details: bool,
 }
 
 /// Whether and how drafters help.
@@ -66,6 +68,7 @@ impl Generate {
             include_rounds: false,
             top_logprobs: None,
             requires_drafter: false,
+            include_round_details: false,
         }
     }
 
@@ -123,6 +126,7 @@ impl TryFrom<wire::GenerateRequest> for Generate {
             include_rounds: request.include_rounds,
             top_logprobs: request.top_logprobs,
             requires_drafter,
+            include_round_details: request.include_round_details,
         })
     }
 }
@@ -161,6 +165,7 @@ impl From<Generate> for wire::GenerateRequest {
             request_id: request.request_id.unwrap_or_default(),
             include_rounds: request.include_rounds,
             top_logprobs: request.top_logprobs,
+            include_round_details: request.include_round_details,
         }
     }
 }

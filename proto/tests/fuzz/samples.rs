@@ -6,7 +6,9 @@ use proto::{
     BaseHash,
     drafter::{Block, DraftTimings, Draw, Open, SparseLaw, Verdict},
     model::{Fingerprint, Message, Prompt, Role, Sampling},
-    verifier::{FallbackReason, Usage},
+    verifier::{
+        AlignedGroup, DroppedBlock, FallbackReason, RoundClock, RoundDetail, TargetToken, Usage,
+    },
 };
 
 pub(crate) fn open() -> Open {
@@ -102,5 +104,50 @@ pub(crate) fn usage() -> Usage {
         prefill: Duration::from_millis(20),
         decode: Duration::from_millis(900),
         draft_wait: Duration::from_micros(1),
+    }
+}
+
+/// Of a round with four proxies, two of which were accepted.
+pub(crate) fn detail() -> RoundDetail {
+    let token = |text: &str, probability| TargetToken {
+        id: 7,
+        text: text.as_bytes().to_vec(),
+        probability,
+    };
+    RoundDetail {
+        clock: RoundClock {
+            began: Duration::from_micros(20),
+            block_arrived: Some(Duration::from_micros(10)),
+            verify_began: Duration::from_micros(30),
+            verify_ended: Duration::from_micros(500),
+            ended: Duration::from_micros(501),
+        },
+        draft_tokens: [&b"let"[..], b" \xc3", b"\xa9 =", b" x", b";"]
+            .map(<[u8]>::to_vec)
+            .to_vec(),
+        draft_ends: true,
+        skipped_bytes: 3,
+        proxies: vec![
+            token("let", 1.0),
+            token(" \u{e9}", 0.5),
+            token(" =", 0.25),
+            token(" x", 0.0),
+        ],
+        groups: vec![
+            AlignedGroup {
+                draft_tokens: 1,
+                proxies: 1,
+            },
+            AlignedGroup {
+                draft_tokens: 3,
+                proxies: 3,
+            },
+        ],
+        chosen: Some(token(":", 0.75)),
+        dropped: vec![DroppedBlock {
+            arrived: Duration::from_micros(9),
+            draft_compute: Duration::from_micros(8),
+            draft_tokens: 4,
+        }],
     }
 }

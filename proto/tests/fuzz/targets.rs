@@ -53,6 +53,21 @@ where
     }
 }
 
+/// A round with all its details.
+fn chunk() -> verifier::Part {
+    let round = verifier::RoundInfo {
+        round: 1,
+        proposed_tokens: 4,
+        accepted_tokens: 2,
+        detail: Some(Box::new(samples::detail())),
+        ..Default::default()
+    };
+    verifier::Part::Chunk(verifier::Chunk {
+        round: Some(round),
+        ..Default::default()
+    })
+}
+
 /// Every target.
 pub(crate) fn targets() -> Vec<Target> {
     let to_drafter = [
@@ -87,10 +102,7 @@ pub(crate) fn targets() -> Vec<Target> {
         ),
         target::<verifier_wire::GenerateRequest, verifier::Generate>("generate", [generate.into()]),
         target::<verifier_wire::Usage, verifier::Usage>("usage", [samples::usage().into()]),
-        target::<verifier_wire::GenerateResponse, verifier::Part>(
-            "part",
-            [verifier_wire::GenerateResponse::default()],
-        ),
+        target::<verifier_wire::GenerateResponse, verifier::Part>("part", [chunk().into()]),
         target::<verifier_wire::DescribeResponse, verifier::Description>(
             "verifier_description",
             [verifier_wire::DescribeResponse::default()],

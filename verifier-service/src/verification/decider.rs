@@ -18,7 +18,12 @@ use inference::{
     sampling::{History, LawError, LawEvaluator, Scores},
 };
 
-use super::{evidence::Evidence, plan::Plan, stops::StopScanner};
+use super::{
+    detail,
+    evidence::Evidence,
+    plan::{Plan, Telling},
+    stops::StopScanner,
+};
 use crate::target::Target;
 
 /// Decides the tokens of one reply, one after another. It holds all that a decision depends on; the drafter takes no part.
@@ -34,6 +39,7 @@ pub(crate) struct Decider {
     left: usize,
     /// How many of the likeliest tokens to tell at each position; `None`: nothing is told.
     top_logprobs: Option<usize>,
+    tells_probabilities: bool,
 }
 
 /// What a pass came to.
@@ -49,6 +55,8 @@ pub(crate) struct Decision {
     pub(crate) end: Option<End>,
     /// Bytes at the end of the text that may yet become a stop string.
     pub(crate) withheld: usize,
+    /// What the model gives each proxy, then the token behind those accepted; empty unless the request wants to know.
+    pub(crate) probabilities: Vec<f32>,
     /// Time that deciding took.
     pub(crate) took: Duration,
 }
@@ -76,6 +84,7 @@ impl Decider {
             place: Place::default(),
             left,
             top_logprobs: plan.top_logprobs,
+            tells_probabilities: plan.telling == Telling::Details,
             target: Arc::clone(target),
         }
     }
@@ -115,12 +124,18 @@ impl Decider {
         }
         let verdict = round.verdict();
         self.place = verdict.place;
+        let probabilities = if self.tells_probabilities {
+            detail::probabilities(logits, proxies, (verdict.accepted, verdict.appended))
+        } else {
+            Vec::new()
+        };
         Ok(Decision {
             verdict,
             choices,
             scores,
             end,
             withheld: self.stops.withheld(),
+            probabilities,
             took: began.elapsed(),
         })
     }

@@ -6,6 +6,7 @@
 
 mod pace;
 mod stream;
+mod waste;
 
 use std::{
     future::Future,
@@ -25,14 +26,20 @@ use tokio::time::timeout_at;
 use tonic::Code;
 use tracing::Instrument as _;
 
-use super::{Verifier, block::Block, plan::Plan};
+use super::{
+    Verifier,
+    block::Block,
+    plan::{Plan, Telling},
+};
 use crate::{
-    drafters::{self, Drafters, Lease, Wanted},
+    drafters::{self, Drafters, Lease},
     lexicon::{Lexicon, LexiconError, Lexicons},
 };
 pub(crate) use pace::Costs;
 use pace::Pace;
 use stream::{Loss, Next, Stream};
+pub(crate) use waste::Dropped;
+use waste::Waste;
 
 /// How long to wait before a session joins a drafter again, at first and at most.
 const FIRST_REJOIN: Duration = Duration::from_millis(100);
@@ -54,7 +61,7 @@ pub(crate) struct DraftingPeer {
     rejoin: Backoff,
     /// Something usable came since the last loss.
     is_worth_rejoining: bool,
-    stale_blocks: u32,
+    waste: Waste,
     /// Of streams that are gone.
     traffic: Traffic,
 }
@@ -96,6 +103,10 @@ pub(crate) struct Proposal {
     pub(crate) draws: Vec<Draw>,
     /// How to read their ids.
     pub(crate) lexicon: Option<Lexicon>,
+    /// When the block arrived. `None`: there is none.
+    pub(crate) arrived: Option<Instant>,
+    /// Bytes at the beginning of the block that had been committed by then.
+    pub(crate) skipped_bytes: u32,
     /// From asking for the block to having it.
     latency: Duration,
     /// Tokens of the whole block.
@@ -127,7 +138,7 @@ impl DraftingPeer {
             committed: CommittedText::default(),
             rejoin: Backoff::new(FIRST_REJOIN, LAST_REJOIN),
             is_worth_rejoining: false,
-            stale_blocks: 0,
+            waste: Waste::new(plan.telling == Telling::Details),
             traffic: Traffic::default(),
         };
         peer.join_when_due();
@@ -166,7 +177,7 @@ impl DraftingPeer {
             }
             State::Opening(_) => return Err(FallbackReason::Opening),
             State::Open(_) if self.pace.next() == 0 => return Err(FallbackReason::Paused),
-            State::Open(stream) => stream.take(&self.committed, &mut self.stale_blocks).await,
+            State::Open(stream) => stream.take(&self.committed, &mut self.waste).await,
         };
         match taken {
             Next::Block(proposal) => {
@@ -215,7 +226,12 @@ impl DraftingPeer {
 
     /// Blocks dropped so far because they continued another text.
     pub(crate) fn stale_blocks(&self) -> u32 {
-        self.stale_blocks
+        self.waste.stale_blocks()
+    }
+
+    /// Blocks dropped since this was last asked, where the request wants to know.
+    pub(crate) fn take_dropped(&mut self) -> Vec<Dropped> {
+        self.waste.take()
     }
 
     /// Bytes of messages so far, all streams together.
@@ -290,11 +306,7 @@ impl DraftingPeer {
         if Instant::now() < due {
             return;
         }
-        let wanted = Wanted {
-            method: &self.open.method,
-            vocabulary: self.lexicons.needed(self.method),
-        };
-        match self.drafters.lease(wanted) {
+        match self.drafters.lease(self.lexicons.wanted(self.method)) {
             Ok(lease) => {
                 self.pace.begin(lease.experience());
                 self.state = State::Opening(Box::new(self.begin(lease)));

@@ -56,6 +56,11 @@ impl Ledger {
         self.usage.rounds.into()
     }
 
+    /// Time from admission to this moment.
+    pub(crate) fn since_admission(&self, moment: Instant) -> Duration {
+        moment.saturating_duration_since(self.admitted)
+    }
+
     /// The prompt has gone through the model.
     pub(crate) fn prefilled(&mut self) {
         self.usage.prefill = self.admitted.elapsed();

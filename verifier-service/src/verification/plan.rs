@@ -41,9 +41,18 @@ pub(crate) struct Plan {
     pub(crate) block_length: usize,
     /// Whether blocks are as long as pays, rather than always as long as they may be.
     pub(crate) adapts_length: bool,
-    pub(crate) include_rounds: bool,
     /// How many of the likeliest tokens to tell with each token; `None`: tokens are not told.
     pub(crate) top_logprobs: Option<usize>,
+    pub(crate) telling: Telling,
+}
+
+/// How much chunks tell of their rounds.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Telling {
+    Nothing,
+    Rounds,
+    /// Token by token.
+    Details,
 }
 
 impl Plan {
@@ -106,12 +115,20 @@ impl Plan {
                     ..
                 }
             ),
-            include_rounds: request.include_rounds,
             top_logprobs: request.top_logprobs.map(|count| count as usize),
+            telling: telling(request),
             request_id,
             method,
             seed,
         })
+    }
+}
+
+fn telling(request: &Generate) -> Telling {
+    match (request.include_rounds, request.include_round_details) {
+        (_, true) => Telling::Details,
+        (true, false) => Telling::Rounds,
+        (false, false) => Telling::Nothing,
     }
 }
 

@@ -10,8 +10,10 @@ use tracing::{Instrument as _, Span, info_span};
 use super::{
     block::Block,
     decider::{Decision, End},
+    detail::Moments,
     drafting_peer::Pass,
     ledger::Entry,
+    plan::Telling,
     session::{Session, lock},
 };
 use crate::error::GenerateError;
@@ -20,7 +22,15 @@ use crate::error::GenerateError;
 const FULL_PATIENCE: Duration = Duration::from_secs(30);
 const FULL_PAUSE: Duration = Duration::from_millis(5);
 
-type Verified = (Passed<Decision>, Option<Alignment>, Duration);
+/// A block that has gone through the target.
+struct Verified {
+    passed: Passed<Decision>,
+    alignment: Option<Alignment>,
+    /// Time that aligning took.
+    align: Duration,
+    /// When the pass was handed in.
+    submitted: Instant,
+}
 
 impl Session {
     /// One round. Gives the text that it lets go, and why the reply ends with it, if it does.
@@ -45,7 +55,12 @@ impl Session {
             Block::plain(FallbackReason::Protocol)
         });
 
-        let (passed, alignment, align) = self.verify(&block).await?;
+        let Verified {
+            passed,
+            alignment,
+            align,
+            submitted,
+        } = self.verify(&block).await?;
 
         let decision = &passed.value;
         if decision.end.is_none() {
@@ -69,7 +84,7 @@ impl Session {
             draft_compute: block.proposal.timings.compute,
         };
         record(&info);
-        self.ledger.enter(&Entry {
+        let entry = Entry {
             info,
             tokens: (decision.choices.len() - usize::from(decision.end == Some(End::Token))) as u32,
             decided_bytes: decision
@@ -81,14 +96,30 @@ impl Session {
             batch: (passed.batch_rows, passed.batch_sessions),
             alignment,
             took: began.elapsed(),
-        });
-        let round = self.plan.include_rounds.then_some(info);
+        };
+        self.ledger.enter(&entry);
+        let moments = Moments::new(began, submitted, &passed);
+        let round = self.tell(entry.info, &block, decision, moments);
         let chunk = Chunk {
             pieces,
             round,
             tokens,
         };
         Ok((chunk, decision.end))
+    }
+
+    /// What the request wants to know of a round that has just been committed.
+    fn tell(
+        &mut self,
+        mut info: RoundInfo,
+        block: &Block,
+        decision: &Decision,
+        moments: Moments,
+    ) -> Option<RoundInfo> {
+        if self.plan.telling == Telling::Details {
+            info.detail = Some(Box::new(self.detail(block, decision, moments)));
+        }
+        (self.plan.telling != Telling::Nothing).then_some(info)
     }
 
     /// One pass over the pending token and the proxies, decided on the model's thread. What does not need its result is done
@@ -105,6 +136,7 @@ impl Session {
                 let _accept = info_span!(parent: &round, "accept").entered();
                 lock(&decider).decide(&logits, &proxies, &evidence)
             };
+            let submitted = Instant::now();
             let pass = self
                 .model
                 .forward(tokens.clone(), tokens.len(), read)
@@ -133,7 +165,12 @@ impl Session {
                         batch_rows,
                         batch_sessions,
                     };
-                    return Ok((passed, alignment, align));
+                    return Ok(Verified {
+                        passed,
+                        alignment,
+                        align,
+                        submitted,
+                    });
                 }
             }
         }
@@ -186,6 +223,7 @@ fn round_info(round: u64, block: &Block, decision: &Decision) -> RoundInfo {
         accepted_bytes: decision.verdict.kept_bytes,
         fallback: block.fallback,
         timings: RoundTimings::default(),
+        detail: None,
     }
 }
 

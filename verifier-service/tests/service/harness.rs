@@ -29,6 +29,7 @@ pub(crate) const CONTEXT: usize = 512;
 /// A verifier that serves until it is dropped or told to stop.
 pub(crate) struct Process {
     pub(crate) client: Client,
+    /// Where it serves HTTP.
     pub(crate) http: String,
     admin: String,
     pub(crate) stop: Option<oneshot::Sender<()>>,

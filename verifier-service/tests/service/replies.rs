@@ -140,7 +140,7 @@ async fn pieces_say_where_text_came_from_and_rounds_add_up() {
     let rounds: Vec<_> = reply
         .chunks
         .iter()
-        .filter_map(|chunk| chunk.round)
+        .filter_map(|chunk| chunk.round.clone())
         .collect();
     let usage = &reply.finish.usage;
     assert_eq!(rounds.len(), usage.rounds as usize);

@@ -18,7 +18,7 @@ use proto::{
 use tokio::time::{timeout, timeout_at};
 use tonic::Code;
 
-use super::{OpenSession, Proposal};
+use super::{OpenSession, Proposal, waste::Waste};
 use crate::{
     drafters::{self, Lease},
     lexicon::Lexicon,
@@ -212,8 +212,8 @@ impl Stream {
         Ok(())
     }
 
-    /// The next block that continues `committed`. Blocks that do not are dropped and counted in `stale_blocks`.
-    pub(super) async fn take(&mut self, committed: &CommittedText, stale_blocks: &mut u32) -> Next {
+    /// The next block that continues `committed`. Blocks that do not are dropped and told to `waste`.
+    pub(super) async fn take(&mut self, committed: &CommittedText, waste: &mut Waste) -> Next {
         let mut dropped = 0;
         let mut why = FallbackReason::Late;
         loop {
@@ -226,7 +226,7 @@ impl Stream {
                     Err(reason) => why = reason,
                 }
                 dropped += 1;
-                *stale_blocks += u32::from(why == FallbackReason::Stale);
+                waste.drop_block(&block, at, why);
             }
             if let Err(loss) = self.give_back_credit(committed) {
                 return Next::Lost(loss);
@@ -369,6 +369,8 @@ impl Stream {
             lexicon: self.lexicon.clone(),
             ends_with: block.ends_with,
             timings: block.timings,
+            arrived: Some(at),
+            skipped_bytes: skipped as u32,
             latency,
             drafted: tokens,
             text,

@@ -1,0 +1,72 @@
+//! What only Duet has, as JSON: a reply as server-sent events that tell of each round token by token, and what this verifier
+//! is. `docs/rounds.md` documents both for other tools; the page at `/` is one of them.
+
+mod events;
+mod request;
+mod state;
+
+use std::{convert::Infallible, sync::Arc};
+
+use axum::{
+    Json, Router,
+    body::Body,
+    extract::State,
+    http::HeaderMap,
+    response::{
+        Sse,
+        sse::{Event, KeepAlive},
+    },
+    routing::{get, post},
+};
+use proto::verifier::Part;
+use serde_json::Value;
+use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
+
+use super::{Api, error::ApiError};
+use crate::error::GenerateError;
+
+pub(super) fn routes() -> Router<Arc<Api>> {
+    Router::new()
+        .route("/duet/v1/generate", post(generate))
+        .route("/duet/v1/describe", get(describe))
+}
+
+async fn describe(State(api): State<Arc<Api>>) -> Json<state::Description> {
+    Json(api.verifier.describe().into())
+}
+
+async fn generate(
+    State(api): State<Arc<Api>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
+    let fields = api.budget.read(&headers, body).await?;
+    let request = request::read(Value::Object(fields))?;
+    let parts = api.verifier.admit(request).await?.start();
+    let events = ReceiverStream::new(parts).map(|part| Ok(event(part)));
+    Ok(Sse::new(events).keep_alive(KeepAlive::default()))
+}
+
+fn event(part: Result<Part, GenerateError>) -> Event {
+    let json = |name: &str, data: Result<String, serde_json::Error>| {
+        let event = Event::default().event(name);
+        match data {
+            Ok(data) => event.data(data),
+            Err(error) => event.data(error.to_string()),
+        }
+    };
+    match part {
+        Ok(Part::Chunk(chunk)) => json(
+            "chunk",
+            serde_json::to_string(&events::ChunkEvent::from(chunk)),
+        ),
+        Ok(Part::Finish(finish)) => json(
+            "finish",
+            serde_json::to_string(&events::FinishEvent::from(*finish)),
+        ),
+        Err(error) => json(
+            "error",
+            serde_json::to_string(&ApiError::from(error).into_body()),
+        ),
+    }
+}

@@ -1,0 +1,161 @@
+//! A round token by token, for a request that asks to see it. Nothing here runs for one that does not.
+
+use std::time::Instant;
+
+use alignment::{TargetToken, reencode::Proxies, spans};
+use inference::engine::{Logits, Passed};
+use proto::verifier::{self, AlignedGroup, DroppedBlock, RoundClock, RoundDetail};
+
+use super::{block::Block, decider::Decision, session::Session};
+
+/// When the parts of a round happened.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moments {
+    began: Instant,
+    verify_began: Instant,
+    verify_ended: Instant,
+}
+
+impl Moments {
+    pub(super) fn new<T>(began: Instant, submitted: Instant, passed: &Passed<T>) -> Self {
+        let verify_began = submitted + passed.queued;
+        Self {
+            began,
+            verify_began,
+            verify_ended: verify_began + passed.compute,
+        }
+    }
+}
+
+impl Session {
+    /// What there is to see of a round that has just been committed.
+    pub(super) fn detail(
+        &mut self,
+        block: &Block,
+        decision: &Decision,
+        moments: Moments,
+    ) -> RoundDetail {
+        let probabilities = &decision.probabilities;
+        let (of_proxies, of_chosen) =
+            probabilities.split_at(block.proxies.tokens.len().min(probabilities.len()));
+        let proxies = block.proxies.tokens.iter().zip(of_proxies);
+        let chosen = decision.verdict.appended.zip(of_chosen.first());
+        let dropped = self.peer.take_dropped();
+        let dropped = dropped.into_iter().map(|dropped| DroppedBlock {
+            arrived: self.ledger.since_admission(dropped.arrived),
+            draft_compute: dropped.compute,
+            draft_tokens: dropped.tokens,
+        });
+        RoundDetail {
+            clock: self.clock(block, moments),
+            draft_tokens: draft_tokens(block),
+            draft_ends: block.proposal.ends_with.is_some(),
+            skipped_bytes: block.proposal.skipped_bytes,
+            proxies: proxies
+                .map(|(token, probability)| self.token(*token, *probability))
+                .collect(),
+            groups: groups(block),
+            chosen: chosen.map(|(token, probability)| self.token(token, *probability)),
+            dropped: dropped.collect(),
+        }
+    }
+
+    fn clock(&self, block: &Block, moments: Moments) -> RoundClock {
+        let since = |moment| self.ledger.since_admission(moment);
+        let verify_ended = since(moments.verify_ended);
+        RoundClock {
+            began: since(moments.began),
+            block_arrived: block.proposal.arrived.map(since),
+            verify_began: since(moments.verify_began),
+            verify_ended,
+            ended: since(Instant::now()).max(verify_ended),
+        }
+    }
+
+    fn token(&self, token: TargetToken, probability: f32) -> verifier::TargetToken {
+        let text = if self.target.is_end(token.0) {
+            &[]
+        } else {
+            self.target.tokenizer().token_bytes(token.0)
+        };
+        verifier::TargetToken {
+            id: token.0,
+            text: text.to_vec(),
+            probability,
+        }
+    }
+}
+
+/// The bytes of each draft token.
+fn draft_tokens(block: &Block) -> Vec<Vec<u8>> {
+    let ends = &block.proposal.token_ends;
+    let starts = std::iter::once(0).chain(ends.iter().copied());
+    let bytes =
+        |(start, end): (u32, &u32)| block.proposal.text[start as usize..*end as usize].to_vec();
+    starts.zip(ends).map(bytes).collect()
+}
+
+/// Draft tokens and proxies by the bytes that they share. A draft token that the proxies cover in part belongs to the last.
+fn groups(block: &Block) -> Vec<AlignedGroup> {
+    let covered = block.proxies.covered_bytes() as u32;
+    let ends = &block.proposal.token_ends;
+    let reached = 1 + ends.partition_point(|end| *end < covered);
+    let mut ends = ends[..reached.min(ends.len())].to_vec();
+    if let Some(last) = ends.last_mut() {
+        *last = covered;
+    }
+    let aligned = spans::align(&ends, &block.proxies.ends).unwrap_or_default();
+    let group = |group: &alignment::aligned::Group| AlignedGroup {
+        draft_tokens: group.draft.len() as u32,
+        proxies: group.proxies.len() as u32,
+    };
+    aligned.groups().iter().map(group).collect()
+}
+
+/// What the model gives each proxy behind those before it, then the token `appended` to those accepted, if there is one. A row
+/// of the pass for each proxy, and one more: O(rows x vocabulary).
+pub(super) fn probabilities(
+    logits: &Logits<'_>,
+    proxies: &Proxies,
+    (accepted, appended): (usize, Option<TargetToken>),
+) -> Vec<f32> {
+    let proposed = proxies.tokens.iter().enumerate();
+    let appended = appended.map(|token| (accepted, token));
+    let asked = proposed.map(|(row, token)| (row, *token)).chain(appended);
+    asked
+        .map(|(row, token)| probability(logits.row(row), token))
+        .collect()
+}
+
+/// The softmax of a row at one of its tokens; 0 where the row has no such token.
+fn probability(row: &[f32], token: TargetToken) -> f32 {
+    let Some(logit) = row.get(token.0 as usize) else {
+        return 0.0;
+    };
+    let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f64 = row
+        .iter()
+        .map(|other| f64::from((other - most).exp()))
+        .sum();
+    let probability = f64::from((logit - most).exp()) / sum;
+    // Logits that are no numbers end the reply elsewhere.
+    if probability.is_nan() {
+        0.0
+    } else {
+        probability.min(1.0) as f32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn probabilities_of_a_row_add_up_to_one_however_large_its_logits_are() {
+        let row = [1000.0, 999.0, -1000.0, f32::NEG_INFINITY];
+        let each = (0..4).map(|id| probability(&row, TargetToken(id)));
+        assert!((each.sum::<f32>() - 1.0).abs() < 1e-6);
+        assert!((probability(&row, TargetToken(0)) - 0.731_058_6).abs() < 1e-6);
+        assert!(probability(&row, TargetToken(4)) <= 0.0);
+    }
+}
