@@ -38,7 +38,11 @@ async fn changes_nothing(verifier: &Process) -> Vec<(&'static str, Usage)> {
             };
             assert_eq!(pair::ask(&url, adapted).await.text, plain.text, "{name}");
             let usage = auto.finish.usage;
-            for why in [FallbackReason::Failed, FallbackReason::Protocol, FallbackReason::Disconnected] {
+            for why in [
+                FallbackReason::Failed,
+                FallbackReason::Protocol,
+                FallbackReason::Disconnected,
+            ] {
                 assert!(!usage.fallbacks.contains_key(&why), "{name}: {usage:?}");
             }
             if request.seed.is_none() {
@@ -53,12 +57,23 @@ async fn changes_nothing(verifier: &Process) -> Vec<(&'static str, Usage)> {
 async fn looking_up_changes_no_text_and_guesses_what_repeats() {
     let (drafter, verifier) = start("ngram");
     let usages = changes_nothing(&verifier).await;
-    let (_, usage) = usages.iter().find(|(name, _)| *name == "repetition").unwrap();
-    assert!(3 * usage.target_forwards < usage.completion_tokens, "{usage:?}");
+    let (_, usage) = usages
+        .iter()
+        .find(|(name, _)| *name == "repetition")
+        .unwrap();
+    assert!(
+        3 * usage.target_forwards < usage.completion_tokens,
+        "{usage:?}"
+    );
     let channel = chassis::channel::lazy(&drafter.url()).unwrap();
-    let described = proto::drafter::Client::new(channel).describe(Request::new(())).await;
+    let described = proto::drafter::Client::new(channel)
+        .describe(Request::new(()))
+        .await;
     let model = described.unwrap().model;
-    assert_eq!((model.name.as_str(), model.parameters, model.vocabulary_size), ("ngram", 0, 0));
+    assert_eq!(
+        (model.name.as_str(), model.parameters, model.vocabulary_size),
+        ("ngram", 0, 0)
+    );
 }
 
 #[tokio::test]
@@ -82,5 +97,8 @@ async fn method_that_needs_a_law_decodes_plainly_with_a_look_up() {
     };
     let usage = pair::ask(&verifier.url(), request).await.finish.usage;
     assert_eq!((usage.proposed_tokens, usage.completion_tokens), (0, 16));
-    assert!(usage.fallbacks.contains_key(&FallbackReason::NoDrafter), "{usage:?}");
+    assert!(
+        usage.fallbacks.contains_key(&FallbackReason::NoDrafter),
+        "{usage:?}"
+    );
 }
