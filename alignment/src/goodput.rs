@@ -298,6 +298,20 @@ impl Length {
         }
     }
 
+    /// Counts a round for which the drafter had nothing to propose. That says nothing of what its blocks are worth, and a probe
+    /// goes on until there is one: it costs no more than a plain round.
+    pub fn declined(&mut self, others: usize, verify: &VerifyCost) {
+        self.others += GAIN * (others as f64 - self.others);
+        match &mut self.pause {
+            Some(pause) if !pause.is_probing => {
+                pause.left -= 1.0;
+                pause.is_probing = pause.left <= 0.0;
+            }
+            Some(_) => {}
+            None => self.choose(verify),
+        }
+    }
+
     fn choose(&mut self, verify: &VerifyCost) {
         let plain = 1.0 / verify.predict(self.others + 1.0);
         let expected = self.goodputs(verify, 0.0);

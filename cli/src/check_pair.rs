@@ -131,6 +131,10 @@ fn compare(cache: Option<PathBuf>, models: &[String; 2]) -> anyhow::Result<(Pair
 }
 
 fn open(store: &Store, model: &str, flag: &str) -> anyhow::Result<BareTokenizer> {
+    if model == "ngram" || model.starts_with("ngram+") {
+        let why = "it looks text up and has no tokenizer, so it fits every target; name a model to compare tokenizers";
+        return Err(anyhow::anyhow!("{why}").context(unusable(flag, model)));
+    }
     let is_tokenizer = Path::new(model)
         .extension()
         .is_some_and(|extension| extension == "json");

@@ -35,7 +35,7 @@ pub(crate) struct Args {
     )]
     target: String,
 
-    /// Draft model
+    /// What drafts: a model, ngram for none, which looks up what the text has said before, or ngram+MODEL
     #[arg(
         long,
         env = "DUET_DRAFT_MODEL",

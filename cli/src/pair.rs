@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use drafter_service::source::Source;
 use inference::engine::{Engine, EngineOptions};
 use inference::store::{ModelReference, Store};
 use inference::tokenizer::Tokenizer;
@@ -23,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Options {
     /// Target model, by any reference.
     pub(crate) target: String,
-    /// Draft model.
+    /// Draft model, or a look-up, as drafter-service takes it.
     pub(crate) drafter: String,
     /// Threads that compute, for each model; `None`: half of the processors, since both compute at once.
     pub(crate) threads: Option<usize>,
@@ -47,8 +48,9 @@ impl Pair {
         let wanted = options.clone();
         let engines = tokio::task::spawn_blocking(move || {
             let store = Store::open(wanted.cache.clone())?;
-            let load = |model: &str| load(&store, model, wanted.threads());
-            anyhow::Ok((load(&wanted.target)?, load(&wanted.drafter)?))
+            let load = |model: ModelReference| load(&store, &model, wanted.threads());
+            let drafter: Source<ModelReference> = wanted.drafter.parse()?;
+            anyhow::Ok((load(wanted.target.parse()?)?, drafter.try_map(load)?))
         });
         let (target, draft) = engines.await??;
         let tokenizer = Arc::clone(target.tokenizer());
@@ -56,7 +58,7 @@ impl Pair {
         let mut tasks = JoinSet::new();
 
         let serving = drafter_service::config::Serving::new(&options.drafter);
-        let drafter = drafter_service::app::App::with_engine(draft, serving).await;
+        let drafter = drafter_service::app::App::with_source(draft, serving).await;
         let (listener, drafter_address) = listen().await?;
         let stopping = stop.clone().cancelled_owned();
         tasks.spawn(async move { drafter.serve(listener, stopping).await.map(|_| ()) });
@@ -107,9 +109,8 @@ impl Options {
     }
 }
 
-fn load(store: &Store, model: &str, threads: usize) -> anyhow::Result<Engine> {
-    let reference: ModelReference = model.parse()?;
-    let path = store.resolve(&reference, &mut Stderr::new("fetching"))?;
+fn load(store: &Store, model: &ModelReference, threads: usize) -> anyhow::Result<Engine> {
+    let path = store.resolve(model, &mut Stderr::new("fetching"))?;
     let options = EngineOptions {
         threads,
         ..EngineOptions::default()

@@ -14,7 +14,7 @@ use chassis::{
 };
 use inference::{
     engine::Engine,
-    store::{ModelReference, Store},
+    store::{ModelReference, Store, StoreError},
 };
 use prometheus_client::registry::Registry;
 use tokio::{net::TcpListener, sync::oneshot};
@@ -26,6 +26,7 @@ use crate::{
     drafting::Drafter,
     metrics::Metrics,
     service::DrafterService,
+    source::Source,
 };
 
 /// The service by its full name, for health checks.
@@ -44,15 +45,17 @@ impl App {
     /// Fetches the model if need be and loads it, on a thread of its own. Nothing is bound.
     pub async fn start(config: Config) -> anyhow::Result<Self> {
         let Config {
-            model,
+            source,
             cache,
             engine,
             serving,
             ..
         } = config;
-        let load = move || -> anyhow::Result<Engine> {
-            let path = resolve(cache, &model)?;
-            Engine::load(&path, engine).with_context(|| format!("cannot load {model}"))
+        let load = move || {
+            source.try_map(|model| {
+                let path = resolve(cache, &model)?;
+                Engine::load(&path, engine).with_context(|| format!("cannot load {model}"))
+            })
         };
         let (loaded, wait) = oneshot::channel();
         // Not on the runtime: it would wait for the download when the process is told to stop.
@@ -60,29 +63,36 @@ impl App {
             .name("load".to_owned())
             .spawn(move || drop(loaded.send(load())))
             .context("cannot start a thread to load the model")?;
-        let engine = wait.await.context("loading was given up")??;
-        Ok(Self::with_engine(engine, serving).await)
+        let source = wait.await.context("loading was given up")??;
+        Ok(Self::with_source(source, serving).await)
     }
 
     /// A drafter over a model that is loaded.
     pub async fn with_engine(engine: Engine, serving: Serving) -> Self {
-        let info = engine.info();
-        tracing::info!(
-            model = serving.model_name,
-            architecture = info.architecture,
-            parameters = info.parameters,
-            quantisation = info.quantisation,
-            requantised = ?info.requantised,
-            kernels = info.kernels,
-            context = info.context_length,
-            threads = info.threads,
-            "model is loaded"
-        );
+        Self::with_source(Source::Model(engine), serving).await
+    }
+
+    /// A drafter over what is loaded.
+    pub async fn with_source(source: Source<Engine>, serving: Serving) -> Self {
+        match source.model().map(Engine::info) {
+            Some(info) => tracing::info!(
+                model = serving.model_name,
+                architecture = info.architecture,
+                parameters = info.parameters,
+                quantisation = info.quantisation,
+                requantised = ?info.requantised,
+                kernels = info.kernels,
+                context = info.context_length,
+                threads = info.threads,
+                "model is loaded"
+            ),
+            None => tracing::info!(model = serving.model_name, "drafts without a model"),
+        }
         let mut registry = exposition::registry(NAME, VERSION);
         let metrics = Metrics::new(&mut registry);
         let lifecycle = Lifecycle::new(serving.grace_period);
         Self {
-            drafter: Arc::new(Drafter::new(engine, serving, metrics, lifecycle.clone())),
+            drafter: Arc::new(Drafter::new(source, serving, metrics, lifecycle.clone())),
             health: Health::new(&[SERVICE]).await,
             lifecycle,
             registry,
@@ -134,5 +144,11 @@ impl App {
 }
 
 fn resolve(cache: Option<PathBuf>, model: &ModelReference) -> anyhow::Result<PathBuf> {
-    Ok(Store::open(cache)?.resolve(model, &mut Logged::default())?)
+    let resolved = Store::open(cache)?.resolve(model, &mut Logged::default());
+    resolved.map_err(|error| match error {
+        StoreError::UnknownModel { .. } => {
+            anyhow::anyhow!("{error}; ngram drafts without a model, ngram+MODEL with both")
+        }
+        error => error.into(),
+    })
 }

@@ -9,7 +9,8 @@ use clap::Parser;
 #[derive(Clone, Debug, Parser)]
 #[command(name = "drafter-service", version)]
 pub struct Args {
-    /// Draft model: a known name, a path to a GGUF file or a model's folder, or hf:owner/repository/file.gguf
+    /// Draft model: a known name, a path to a GGUF file or a model's folder, or hf:owner/repository/file.gguf; ngram for none,
+    /// which looks up what the session's own text has said before; ngram+MODEL to ask the model only where that finds nothing
     #[arg(long, env = "DUET_MODEL", value_name = "MODEL")]
     pub model: String,
 

@@ -5,11 +5,14 @@ use std::{path::PathBuf, str::FromStr, time::Duration};
 use chassis::args::{LogArgs, ServerArgs};
 use inference::{
     engine::{DeviceChoice, EngineOptions},
-    store::{ModelReference, StoreError},
+    store::ModelReference,
 };
 use proto::{drafter::Limits, limits};
 
-use crate::args::{Args, DraftArgs, SessionArgs};
+use crate::{
+    args::{Args, DraftArgs, SessionArgs},
+    source::{Source, SourceError},
+};
 
 /// A year: longer than any session should last, short enough for every clock.
 const LONGEST: Duration = Duration::from_hours(365 * 24);
@@ -17,8 +20,8 @@ const LONGEST: Duration = Duration::from_hours(365 * 24);
 /// Everything the process runs with.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The draft model.
-    pub model: ModelReference,
+    /// What drafts.
+    pub source: Source<ModelReference>,
     /// Folder of the model cache; `None` for the user's.
     pub cache: Option<PathBuf>,
     /// How the model runs.
@@ -74,9 +77,9 @@ impl Serving {
 /// A configuration that cannot be used, by the flag that is wrong.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// Not a reference to a model.
+    /// Nothing that could draft.
     #[error("--model cannot be used")]
-    Model(#[source] StoreError),
+    Model(#[source] SourceError),
     /// A value outside its range.
     #[error("{flag} is {found}: it must be {expected}")]
     Range {
@@ -108,7 +111,7 @@ impl TryFrom<Args> for Config {
             grace_period: args.server.grace_period,
         };
         Ok(Self {
-            model: args.model.parse().map_err(ConfigError::Model)?,
+            source: args.model.parse().map_err(ConfigError::Model)?,
             cache: args.cache,
             engine: engine(&args.draft, limits.max_sessions as usize)?,
             serving,

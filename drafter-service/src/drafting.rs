@@ -1,11 +1,15 @@
 //! Drafting: what all sessions share, and the course of one from its first message to its last.
 
+mod cascade;
 mod chooser;
 mod context;
+mod draft_model;
 mod ledger;
 mod line;
+mod lookup;
 mod opening;
 mod pace;
+mod proposer;
 mod session;
 mod vocabulary;
 
@@ -17,19 +21,25 @@ use inference::engine::Engine;
 use proto::{
     ProtocolError,
     drafter::{Description, VocabularyPage, VocabularyRequest},
-    model,
+    limits::MAX_COMMITTED_BYTES,
+    model::{self, Fingerprint},
 };
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 pub(crate) use self::line::Line;
 use self::vocabulary::DraftVocabulary;
-use crate::{NAME, VERSION, config::Serving, error::DraftError, metrics::Metrics};
+use crate::{NAME, VERSION, config::Serving, error::DraftError, metrics::Metrics, source::Source};
 
-/// The draft model and what sessions of it share.
-pub(crate) struct Drafter {
+/// A model and its vocabulary.
+pub(crate) struct DraftModel {
     engine: Engine,
     vocabulary: Arc<DraftVocabulary>,
+}
+
+/// What drafts, and what sessions of it share.
+pub(crate) struct Drafter {
+    source: Source<DraftModel>,
     serving: Serving,
     metrics: Metrics,
     lifecycle: Lifecycle,
@@ -38,17 +48,19 @@ pub(crate) struct Drafter {
 }
 
 impl Drafter {
-    /// A drafter over `engine`, whose own limit on sessions holds besides that of `serving`.
+    /// A drafter over `source`. The limit of an engine on sessions holds besides that of `serving`.
     pub(crate) fn new(
-        engine: Engine,
+        source: Source<Engine>,
         serving: Serving,
         metrics: Metrics,
         lifecycle: Lifecycle,
     ) -> Self {
         Self {
-            vocabulary: Arc::new(DraftVocabulary::new(&engine)),
+            source: source.map(|engine| DraftModel {
+                vocabulary: Arc::new(DraftVocabulary::new(&engine)),
+                engine,
+            }),
             room: Arc::new(Semaphore::new(serving.limits.max_sessions as usize)),
-            engine,
             serving,
             metrics,
             lifecycle,
@@ -57,33 +69,74 @@ impl Drafter {
 
     /// What this drafter is.
     pub(crate) fn describe(&self) -> Description {
-        let info = self.engine.info();
         let limits = self.serving.limits;
-        let methods = Method::ALL.map(|method| model::Method {
+        let methods = self.methods().map(|method| model::Method {
             name: method.name().to_owned(),
             lossless: method.is_lossless(),
             needs_laws: method.needs_laws(),
         });
         Description {
             build: model::Build::of(NAME, VERSION),
-            model: model::Model {
-                name: self.serving.model_name.clone(),
-                architecture: info.architecture.clone(),
-                quantisation: info.quantisation.clone(),
-                requantised: info.requantised.clone(),
-                kernels: info.kernels.clone(),
-                parameters: info.parameters,
-                context_length: info.context_length as u32,
-                vocabulary_size: self.vocabulary.size() as u32,
-                tokenizer_family: self.engine.tokenizer().family().to_owned(),
-                tokenizer_fingerprint: self.fingerprint(),
-                device: self.serving.device.clone(),
-                threads: info.threads as u32,
-            },
-            methods: methods.to_vec(),
+            model: self.model(),
+            methods: methods.collect(),
             limits,
             sessions: limits.max_sessions - self.room.available_permits() as u32,
         }
+    }
+
+    /// What drafts, as `Describe` says it.
+    fn model(&self) -> model::Model {
+        let mut said = model::Model {
+            name: self.serving.model_name.clone(),
+            architecture: "ngram".to_owned(),
+            quantisation: "none".to_owned(),
+            requantised: Vec::new(),
+            kernels: String::new(),
+            parameters: 0,
+            context_length: self.context_length() as u32,
+            vocabulary_size: 0,
+            tokenizer_family: "none: words and signs (no model)".to_owned(),
+            tokenizer_fingerprint: self.fingerprint(),
+            device: "cpu".to_owned(),
+            threads: 0,
+        };
+        if let Some(model) = self.source.model() {
+            let info = model.engine.info();
+            said.architecture = info.architecture.clone();
+            said.quantisation = info.quantisation.clone();
+            said.requantised = info.requantised.clone();
+            said.kernels = info.kernels.clone();
+            said.parameters = info.parameters;
+            said.vocabulary_size = model.vocabulary.size() as u32;
+            said.tokenizer_family = model.engine.tokenizer().family().to_owned();
+            said.device = self.serving.device.clone();
+            said.threads = info.threads as u32;
+        }
+        if let Source::Cascade(model) = &self.source {
+            said.architecture = format!("ngram + {}", model.engine.info().architecture);
+        }
+        said
+    }
+
+    /// Methods that can be drafted for: where text is looked up there are no draws to tell.
+    fn methods(&self) -> impl Iterator<Item = Method> {
+        let tells_draws = matches!(self.source, Source::Model(_));
+        let fits = move |method: &Method| tells_draws || !method.needs_ids();
+        Method::ALL.into_iter().filter(fits)
+    }
+
+    /// Positions that a session may hold: bytes where there is no model.
+    fn context_length(&self) -> usize {
+        let without = self.serving.limits.max_prompt_bytes as usize + MAX_COMMITTED_BYTES;
+        let model = self.source.model();
+        model.map_or(without, |model| model.engine.info().context_length)
+    }
+
+    fn fingerprint(&self) -> Fingerprint {
+        let model = self.source.model();
+        model.map_or(Fingerprint::NONE, |model| {
+            Fingerprint(model.engine.tokenizer().fingerprint())
+        })
     }
 
     /// A page of the vocabulary.
@@ -91,7 +144,12 @@ impl Drafter {
         &self,
         request: VocabularyRequest,
     ) -> Result<VocabularyPage, DraftError> {
-        let (first, size) = (request.first, self.vocabulary.size() as u32);
+        let vocabulary = &self
+            .source
+            .model()
+            .ok_or(DraftError::NoVocabulary)?
+            .vocabulary;
+        let (first, size) = (request.first, vocabulary.size() as u32);
         if first >= size {
             return Err(DraftError::Field(ProtocolError::Invalid {
                 field: "first".to_owned(),
@@ -99,7 +157,7 @@ impl Drafter {
                 expected: format!("below {size}, the number of ids"),
             }));
         }
-        let token = |id| self.vocabulary.token(id);
+        let token = |id| vocabulary.token(id);
         let fingerprint = self.fingerprint();
         Ok(VocabularyPage::of(fingerprint, size, first, token))
     }

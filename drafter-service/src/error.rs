@@ -42,6 +42,11 @@ pub(crate) enum DraftError {
         actual: Fingerprint,
         model: String,
     },
+    /// There is no model, so there are no ids.
+    #[error(
+        "this drafter has no vocabulary: it proposes text that it looks up, for methods that work on bytes"
+    )]
+    NoVocabulary,
     /// The model's template does not take the messages.
     #[error("open.prompt cannot be rendered: {0}")]
     Template(#[source] TemplateError),
@@ -57,9 +62,6 @@ pub(crate) enum DraftError {
     /// The session has lasted long enough.
     #[error("a session may last {}: open another one, here or elsewhere", humantime::format_duration(*.0))]
     Aged(Duration),
-    /// There is nothing that may be sent behind the committed text.
-    #[error("nothing to propose: what the draft model would say next is no text behind the reply")]
-    Nothing,
     /// A verdict does not lead to the text that this side has.
     #[error("the two sides have lost step: {0}")]
     Desynchronised(#[source] ProtocolError),
@@ -107,7 +109,7 @@ impl DraftError {
             Self::Stopping => "stopping",
             Self::Idle(_) => "idle",
             Self::Aged(_) => "aged",
-            Self::Nothing => "nothing_to_propose",
+            Self::NoVocabulary => "vocabulary",
             Self::Desynchronised(_) => "desynchronised",
             Self::Engine(EngineError::ContextFull { .. }) => "context_full",
             Self::Engine(EngineError::Full { .. }) => "overloaded",
@@ -126,14 +128,12 @@ impl DraftError {
             | Self::Method { .. }
             | Self::Fingerprint { .. }
             | Self::Template(_)
+            | Self::NoVocabulary
             | Self::Cancelled => return None,
             Self::Stopping | Self::Idle(_) | Self::Aged(_) => FailureCode::Stopping,
             Self::Desynchronised(_) => FailureCode::Desynchronised,
             Self::Engine(EngineError::ContextFull { .. }) => FailureCode::ContextFull,
-            // The code's consequences are the right ones for a block that is skipped, whatever for.
-            Self::Nothing | Self::Busy { .. } | Self::Engine(EngineError::Full { .. }) => {
-                FailureCode::Overloaded
-            }
+            Self::Busy { .. } | Self::Engine(EngineError::Full { .. }) => FailureCode::Overloaded,
             Self::Engine(_) | Self::Law(_) | Self::Encoding => FailureCode::Internal,
         };
         let mut text = self.to_string();
@@ -148,9 +148,9 @@ impl From<DraftError> for Status {
         match error {
             DraftError::Field(error) => error.into(),
             DraftError::Undecodable(_) | DraftError::Template(_) => Self::invalid_argument(text),
-            DraftError::Method { .. } | DraftError::Fingerprint { .. } => {
-                Self::failed_precondition(text)
-            }
+            DraftError::Method { .. }
+            | DraftError::Fingerprint { .. }
+            | DraftError::NoVocabulary => Self::failed_precondition(text),
             DraftError::Busy { .. } | DraftError::Engine(EngineError::Full { .. }) => {
                 let mut status = Self::resource_exhausted(text);
                 let seconds = MetadataValue::from(RETRY_SECONDS);
@@ -162,8 +162,7 @@ impl From<DraftError> for Status {
             | DraftError::Aged(_)
             | DraftError::Engine(EngineError::Stopped) => Self::unavailable(text),
             DraftError::Cancelled => Self::cancelled(text),
-            DraftError::Nothing
-            | DraftError::Desynchronised(_)
+            DraftError::Desynchronised(_)
             | DraftError::Engine(_)
             | DraftError::Law(_)
             | DraftError::Encoding => Self::new(Code::Internal, text),

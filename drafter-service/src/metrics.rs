@@ -20,6 +20,8 @@ pub(crate) struct Metrics {
     pub(crate) sessions: Counter,
     /// Blocks sent.
     pub(crate) blocks: Counter,
+    /// Blocks sent without text, since there was nothing to propose.
+    pub(crate) declined: Counter,
     /// Tokens drafted, whether they were sent or not.
     pub(crate) draft_tokens: Counter,
     /// Bytes of blocks sent.
@@ -51,6 +53,7 @@ impl Metrics {
             open_sessions: Gauge::default(),
             sessions: Counter::default(),
             blocks: Counter::default(),
+            declined: Counter::default(),
             draft_tokens: Counter::default(),
             block_bytes: Counter::default(),
             verdicts: Counter::default(),
@@ -76,6 +79,11 @@ impl Metrics {
         for (name, about, counter) in [
             ("sessions", "Sessions opened", &self.sessions),
             ("blocks", "Blocks sent", &self.blocks),
+            (
+                "declined",
+                "Blocks sent without text: there was nothing to propose",
+                &self.declined,
+            ),
             ("draft_tokens", "Tokens drafted", &self.draft_tokens),
             ("block_bytes", "Bytes of blocks sent", &self.block_bytes),
             ("verdicts", "Verdicts taken in", &self.verdicts),
@@ -127,6 +135,7 @@ mod tests {
             "duet_drafter_open_sessions 0",
             "duet_drafter_sessions_total 0",
             "duet_drafter_blocks_total 0",
+            "duet_drafter_declined_total 0",
             "duet_drafter_draft_tokens_total 0",
             "duet_drafter_block_bytes_total 0",
             "duet_drafter_verdicts_total 0",

@@ -314,6 +314,22 @@ fn another_protocol_version_is_refused_with_both_named() {
 }
 
 #[test]
+fn block_without_text_or_end_says_that_there_is_nothing_to_propose() {
+    let empty = Block {
+        text: Vec::new(),
+        token_ends: Vec::new(),
+        ends_with: None,
+        parents: Vec::new(),
+        draws: Vec::new(),
+        ..block()
+    };
+    let read = Block::try_from(drafter::Block::from(empty.clone())).unwrap();
+    assert_eq!(read, empty);
+    assert!(read.declines());
+    assert!(!block().declines());
+}
+
+#[test]
 fn bad_fields_of_a_block_are_refused_by_name() {
     let check = |name: &str, spoil: fn(&mut drafter::Block)| {
         let mut wire = drafter::Block::from(block());
@@ -321,7 +337,7 @@ fn bad_fields_of_a_block_are_refused_by_name() {
         assert_eq!(field(Block::try_from(wire)), name);
     };
     check("round", |b| b.round = 0);
-    check("text", |b| b.text.clear());
+    check("token_ends", |b| b.text.clear());
     check("text", |b| {
         b.text = vec![b'a'; limits::MAX_BLOCK_BYTES as usize + 1];
     });

@@ -46,6 +46,8 @@ struct Drafter {
     lost: Notify,
     /// How long a round may wait for a stream to open. Says nothing about how fast blocks come, so it is not measured.
     opening: Duration,
+    /// The least that a round waits for a block that is due.
+    floor: Duration,
 }
 
 /// What is known of a drafter.
@@ -116,6 +118,7 @@ impl Drafters {
                 known: Mutex::new(Known::new(deadline)),
                 lost: Notify::new(),
                 opening: deadline.initial.min(deadline.cap),
+                floor: deadline.floor,
             }))
         };
         let all: Result<_, _> = addresses.iter().map(drafter).collect();
@@ -245,6 +248,15 @@ impl Lease {
         let expected = known.experience.cost.wait(tokens as usize);
         let expected = Duration::try_from_secs_f64(SLACK * expected).unwrap_or_default();
         known.latency.wait_at_least(expected)
+    }
+
+    /// How long to wait for the next block of a drafter that had nothing to propose before: a moment, and not at all for one
+    /// that takes longer than that anyway. What comes later may still be of use to the next round.
+    pub(crate) fn brief_patience(&self) -> Duration {
+        let known = self.drafter.known();
+        let mean = known.latency.mean().unwrap_or_default();
+        let floor = self.drafter.floor;
+        if mean > floor { Duration::ZERO } else { floor }
     }
 
     /// The session ends, and the drafter is why.

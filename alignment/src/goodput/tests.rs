@@ -113,6 +113,36 @@ fn experience_of_others_is_where_a_session_begins() {
 }
 
 #[test]
+fn probe_goes_on_while_there_is_nothing_to_propose() {
+    let verify = costs();
+    let mut survival = Survival::default();
+    for _ in 0..50 {
+        survival.observe(4, 0);
+    }
+    let mut length = Length::new(16, survival, DraftCost::default(), &verify);
+    for _ in 0..1000 {
+        assert_eq!(length.current(), PROBE);
+        length.declined(0, &verify);
+    }
+    let stood = Outcome {
+        drafted: PROBE,
+        stood: 0,
+        proxies: PROBE,
+    };
+    length.observe(Some(stood), 0, &verify);
+    assert_eq!(length.current(), 0, "that was the probe");
+    let rounds = std::iter::repeat_with(|| {
+        length.declined(0, &verify);
+        length.current()
+    });
+    let pause = rounds.take(1000).take_while(|length| *length == 0).count();
+    assert!(
+        (8..=512).contains(&pause),
+        "the next comes as soon as after plain rounds: {pause}"
+    );
+}
+
+#[test]
 fn chances_follow_the_position() {
     let mut survival = Survival::default();
     for round in 0..100 {

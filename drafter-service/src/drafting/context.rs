@@ -8,7 +8,10 @@ use std::sync::Arc;
 
 use alignment::reencode::TAIL_TOKENS;
 
-use super::vocabulary::DraftVocabulary;
+use super::{
+    proposer::{Bounds, Proposal, unfinished},
+    vocabulary::DraftVocabulary,
+};
 
 /// Tokens that a code point may be spread over, besides the first.
 const MAX_CONTINUATIONS: usize = 3;
@@ -41,26 +44,6 @@ pub(super) struct Followed {
     pub(super) kept: usize,
     /// Drafted tokens that are gone.
     pub(super) dropped: usize,
-}
-
-/// Drafted tokens that may be sent.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Proposal {
-    /// Their bytes.
-    pub(super) text: Vec<u8>,
-    /// Where each ends in them.
-    pub(super) token_ends: Vec<u32>,
-    /// Whether nothing that has been drafted comes after them.
-    pub(super) is_all: bool,
-}
-
-/// What no block goes beyond.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
-    /// Draft tokens.
-    pub(super) tokens: usize,
-    /// Bytes.
-    pub(super) bytes: usize,
 }
 
 impl Context {
@@ -108,6 +91,16 @@ impl Context {
         self.text.extend_from_slice(self.vocabulary.key(id).0);
         self.ends.push(self.text.len());
         self.ids.push(id);
+    }
+
+    /// Appends tokens that spell `text`, as if they had been drafted, as far as the vocabulary can; gives their number.
+    pub(super) fn presume(&mut self, text: &[u8]) -> usize {
+        let room = self.limit.saturating_sub(self.ids.len());
+        let spelling = self.vocabulary.spell(&self.ids, text, room);
+        for id in &spelling.ids {
+            self.push(*id);
+        }
+        spelling.ids.len()
     }
 
     /// Takes in the committed text, which begins with what was committed before. Drafted tokens behind it stay if it is
@@ -193,7 +186,7 @@ impl Context {
         Some(Proposal {
             text: self.text[base..ends[count - 1]].to_vec(),
             token_ends: ends.iter().map(|end| (end - base) as u32).collect(),
-            is_all: first + count == self.ends.len(),
+            ..Proposal::default()
         })
     }
 
@@ -221,23 +214,7 @@ impl Context {
 
     /// Bytes ahead of `base` that begin a code point without finishing it.
     pub(super) fn unfinished(&self, base: usize) -> usize {
-        let begins_one = |length: &usize| {
-            let error = std::str::from_utf8(&self.text[base - length..base]).err();
-            error.is_some_and(|error| error.valid_up_to() == 0 && error.error_len().is_none())
-        };
-        let longest = base.min(MAX_CONTINUATIONS);
-        (1..=longest).find(begins_one).unwrap_or(0)
-    }
-}
-
-impl Proposal {
-    /// No tokens at all.
-    pub(super) fn nothing() -> Self {
-        Self {
-            text: Vec::new(),
-            token_ends: Vec::new(),
-            is_all: true,
-        }
+        unfinished(&self.text[..base])
     }
 }
 

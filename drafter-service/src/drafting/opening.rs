@@ -1,42 +1,45 @@
-//! From `Open` to a session: what can be told at once is checked first, then there is room or not, then the prompt is encoded
-//! and shown to the model.
+//! From `Open` to a session: what can be told at once is checked first, then there is room or not, then what drafts is given the
+//! prompt.
 
 use std::{sync::Arc, time::Instant};
 
 use alignment::acceptance::Method;
-use inference::{engine::EngineError, prompt::Prompt, sampling::Sampling, template};
+use inference::{
+    engine::{Engine, EngineError},
+    prompt::Prompt,
+    sampling::Sampling,
+    template,
+};
 use proto::{
     CommittedText,
     drafter::{FromDrafter, Open, Opened},
-    model::{self, Fingerprint},
+    model,
 };
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{
-    Drafter, Line,
+    DraftModel, Drafter, Line,
+    cascade::Cascade,
     chooser::{Chooser, Plan},
-    context::{Bounds, Context},
-    session::{Admission, Session, Terms},
+    context::Context,
+    draft_model::ModelProposer,
+    lookup::Lookup,
+    proposer::{Bounds, Proposer},
+    session::{Session, Terms},
     vocabulary::LONGEST_DRAWN,
 };
-use crate::error::DraftError;
+use crate::{error::DraftError, source::Source};
 
 impl Drafter {
     /// Opens a session and says so. Whatever fails here ends the stream with a status.
-    pub(super) async fn open(self: &Arc<Self>, line: &mut Line) -> Result<Session, DraftError> {
+    pub(super) async fn open(&self, line: &mut Line) -> Result<Session, DraftError> {
         let mut open = line.opening().await?;
         tracing::Span::current().record("session", &open.session_id);
         let plan = self.plan(&open)?;
         let method = plan.method;
         let bounds = self.bounds(&open, method)?;
         let credit = open.credit.min(self.serving.limits.max_credit);
-        let admission = self.admit()?;
-        let prompt = open.prompt.clone();
-        let prompt = line.unless_over(self.encode(prompt)).await??;
-        let limit = self.engine.info().context_length;
-        check_room("open.prompt", prompt.len() + 1, limit)?;
-        let chooser = Chooser::new(Arc::clone(&self.vocabulary), plan, &prompt);
-        let context = Context::new(Arc::clone(&self.vocabulary), prompt, limit);
+        let permit = self.admit()?;
         let committed = CommittedText::resumed(&std::mem::take(&mut open.committed))
             .map_err(|error| error.within("open"))?;
         let first_tokens = open
@@ -50,14 +53,15 @@ impl Drafter {
             first_tokens,
             draws_whole: method.needs_ids(),
         };
-        let mut session = Session::new(Arc::clone(self), admission, (context, chooser), terms);
+        let proposer = self.proposer(open.prompt, plan, line).await?;
+        let mut session = Session::new(self, permit, proposer, terms);
+        let limit = self.context_length();
         let taken_in = session.resume(committed);
         check_room("open.committed", taken_in + 1, limit)?;
         let began = Instant::now();
-        session.catch_up(line).await?;
-        self.metrics
-            .prefill_seconds
-            .observe(began.elapsed().as_secs_f64());
+        session.prepare(line).await?;
+        let prepared = began.elapsed().as_secs_f64();
+        self.metrics.prefill_seconds.observe(prepared);
         line.say(FromDrafter::Opened(Opened {
             model: self.serving.model_name.clone(),
             tokenizer_fingerprint: self.fingerprint(),
@@ -71,30 +75,68 @@ impl Drafter {
     }
 
     /// Room for a session, or a refusal.
-    fn admit(&self) -> Result<Admission, DraftError> {
+    fn admit(&self) -> Result<OwnedSemaphorePermit, DraftError> {
         let limit = self.serving.limits.max_sessions as usize;
         let permit = Arc::clone(&self.room).try_acquire_owned();
-        let permit = permit.map_err(|_| DraftError::Busy { limit })?;
-        let positions = self.engine.open().map_err(|error| match error {
+        permit.map_err(|_| DraftError::Busy { limit })
+    }
+
+    /// What proposes for one session.
+    async fn proposer(
+        &self,
+        prompt: model::Prompt,
+        plan: Plan,
+        line: &mut Line,
+    ) -> Result<Box<dyn Proposer>, DraftError> {
+        let lookup = |prompt: &model::Prompt| Lookup::new(prompt, self.metrics.clone());
+        Ok(match &self.source {
+            Source::Lookup => Box::new(lookup(&prompt)),
+            Source::Model(model) => Box::new(self.with_model(model, prompt, plan, line).await?),
+            Source::Cascade(model) => {
+                let lookup = lookup(&prompt);
+                Box::new(Cascade::new(
+                    lookup,
+                    self.with_model(model, prompt, plan, line).await?,
+                ))
+            }
+        })
+    }
+
+    async fn with_model(
+        &self,
+        model: &DraftModel,
+        prompt: model::Prompt,
+        plan: Plan,
+        line: &mut Line,
+    ) -> Result<ModelProposer, DraftError> {
+        let positions = model.engine.open().map_err(|error| match error {
             EngineError::Full { limit, .. } => DraftError::Busy { limit },
             error => DraftError::Engine(error),
         })?;
-        Ok(Admission { positions, permit })
-    }
-
-    pub(super) fn fingerprint(&self) -> Fingerprint {
-        Fingerprint(self.engine.tokenizer().fingerprint())
+        let encoding = self.encode(model.engine.clone(), prompt);
+        let prompt = line.unless_over(encoding).await??;
+        let limit = model.engine.info().context_length;
+        check_room("open.prompt", prompt.len() + 1, limit)?;
+        let draws_whole = plan.method.needs_ids();
+        let chooser = Chooser::new(Arc::clone(&model.vocabulary), plan, &prompt);
+        let context = Context::new(Arc::clone(&model.vocabulary), prompt, limit);
+        let metrics = self.metrics.clone();
+        let both = (context, chooser);
+        Ok(ModelProposer::new(positions, both, draws_whole, metrics))
     }
 
     /// Checks what needs no model, and makes the rules of drafting of it.
     fn plan(&self, open: &Open) -> Result<Plan, DraftError> {
-        let method = open
-            .method
-            .parse::<Method>()
-            .map_err(|_| DraftError::Method {
-                method: open.method.clone(),
-                supported: Method::ALL.map(Method::name).join(", "),
-            })?;
+        let known = open.method.parse::<Method>().ok();
+        let method = known.filter(|method| self.methods().any(|known| known == *method));
+        let method = method.ok_or_else(|| DraftError::Method {
+            method: open.method.clone(),
+            supported: self
+                .methods()
+                .map(Method::name)
+                .collect::<Vec<_>>()
+                .join(", "),
+        })?;
         let actual = self.fingerprint();
         if let Some(expected) = open
             .expected_fingerprint
@@ -120,9 +162,9 @@ impl Drafter {
             ));
         }
         let sampling = sampling(&open.sampling);
-        sampling
-            .validate(self.vocabulary.size())
-            .map_err(DraftError::sampling)?;
+        let model = self.source.model();
+        let ids = model.map_or(usize::MAX, |model| model.vocabulary.size());
+        sampling.validate(ids).map_err(DraftError::sampling)?;
         Ok(Plan {
             method,
             sampling,
@@ -150,8 +192,7 @@ impl Drafter {
     }
 
     /// The prompt's tokens. A long one takes a second, so it is not encoded on the runtime's threads.
-    async fn encode(&self, prompt: model::Prompt) -> Result<Vec<u32>, DraftError> {
-        let engine = self.engine.clone();
+    async fn encode(&self, engine: Engine, prompt: model::Prompt) -> Result<Vec<u32>, DraftError> {
         let (encoded, wait) = oneshot::channel();
         self.tasks().spawn_blocking(move || {
             // Whoever asked may have left.

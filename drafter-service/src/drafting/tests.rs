@@ -36,11 +36,15 @@ async fn drafter(options: EngineOptions) -> Arc<Drafter> {
     let metrics = Metrics::new(&mut Registry::default());
     let lifecycle = Lifecycle::new(Duration::ZERO);
     Arc::new(Drafter::new(
-        engine,
+        Source::Model(engine),
         Serving::new("tiny"),
         metrics,
         lifecycle,
     ))
+}
+
+fn engine(drafter: &Drafter) -> &Engine {
+    &drafter.source.model().expect("a model").engine
 }
 
 fn connect(drafter: &Arc<Drafter>) -> Verifier {
@@ -175,7 +179,7 @@ async fn full_queue_skips_the_block_and_the_stream_goes_on() {
     let (gate, opened) = blocking::channel::<()>();
     let (started, starts) = tokio::sync::oneshot::channel();
     let mut passes = JoinSet::new();
-    let mut first = drafter.engine.open().expect("room");
+    let mut first = engine(&drafter).open().expect("room");
     passes.spawn(async move {
         let wait = move |_: inference::engine::Logits<'_>| {
             started.send(()).expect("the test waits");
@@ -184,11 +188,11 @@ async fn full_queue_skips_the_block_and_the_stream_goes_on() {
         first.forward(vec![0], 1, wait).await.expect("a pass");
     });
     starts.await.expect("the pass begins");
-    let mut second = drafter.engine.open().expect("room");
+    let mut second = engine(&drafter).open().expect("room");
     passes.spawn(async move {
         second.forward(vec![0], 1, |_| ()).await.expect("a pass");
     });
-    while drafter.engine.load_now().queued == 0 {
+    while engine(&drafter).load_now().queued == 0 {
         tokio::task::yield_now().await;
     }
 
@@ -199,7 +203,7 @@ async fn full_queue_skips_the_block_and_the_stream_goes_on() {
     }
     gate.send(()).expect("the pass waits");
     while passes.join_next().await.is_some() {}
-    while drafter.engine.load_now().queued > 0 {
+    while engine(&drafter).load_now().queued > 0 {
         tokio::task::yield_now().await;
     }
     verifier.send(verdict(0, b"b", b"ab")).await;
@@ -216,7 +220,7 @@ async fn verifier_that_does_not_read_holds_nothing_once_it_is_gone() {
     verifier.send(open()).await;
     drop(verifier.inbox);
     let freed = async {
-        while drafter.describe().sessions > 0 || drafter.engine.load_now().sessions > 0 {
+        while drafter.describe().sessions > 0 || engine(&drafter).load_now().sessions > 0 {
             tokio::task::yield_now().await;
         }
     };

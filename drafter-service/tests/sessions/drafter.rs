@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chassis::lifecycle::Drained;
-use drafter_service::{app::App, config::Serving};
+use drafter_service::{app::App, config::Serving, source::Source};
 use inference::engine::{Engine, EngineOptions};
 use proto::{
     ClientError, CommittedText,
@@ -39,6 +39,15 @@ pub(crate) fn serving() -> Serving {
 
 /// Serves a tiny model.
 pub(crate) async fn serve(tiny: Tiny, serving: Serving) -> Running {
+    serve_source(Source::Model, tiny, serving).await
+}
+
+/// Serves what `source` makes of a tiny model.
+pub(crate) async fn serve_source(
+    source: impl FnOnce(Engine) -> Source<Engine>,
+    tiny: Tiny,
+    serving: Serving,
+) -> Running {
     let options = EngineOptions {
         max_sessions: 16,
         ..EngineOptions::default()
@@ -51,7 +60,7 @@ pub(crate) async fn serve(tiny: Tiny, serving: Serving) -> Running {
     let engine = tokio::task::spawn_blocking(load).await.expect("no panic");
     let (listener, address) = listen().await;
     let (admin_listener, admin) = listen().await;
-    let app = App::with_engine(engine.clone(), serving).await;
+    let app = App::with_source(source(engine.clone()), serving).await;
     let app = app.with_admin(admin_listener);
     let (stop, stopped) = oneshot::channel();
     let mut ended = JoinSet::new();

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use alignment::acceptance::SparseLaw;
-use proto::drafter::{Block, FromDrafter, Open};
+use proto::drafter::{Block, Open};
 use proto::model::Sampling;
 
 use crate::drafter::{Running, open, serve_default};
@@ -119,10 +119,9 @@ async fn character_that_is_left_unfinished_is_not_drawn_behind() {
         ..drawn("tli")
     };
     let mut peer = running.open(open).await;
-    let next = peer.next().await.unwrap();
-    assert!(matches!(next, Some(FromDrafter::Failure(_))), "{next:?}");
+    let empty = peer.block().await;
+    assert!(empty.declines(), "{empty:?}");
     // The rest of it may follow, and then drafting does.
-    let verdict = peer.unanswering(&"é".as_bytes()[1..]);
-    peer.send(verdict);
+    peer.settle(&empty, 0, &"é".as_bytes()[1..]);
     check(&running, &peer.block().await, "tli");
 }

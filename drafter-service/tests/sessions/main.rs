@@ -3,6 +3,7 @@
 mod drafter;
 mod drawing;
 mod endings;
+mod lookups;
 mod observing;
 mod proposing;
 mod refusals;

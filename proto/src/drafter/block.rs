@@ -13,7 +13,7 @@ pub struct Block {
     pub base_length: u64,
     /// Hash of those bytes.
     pub base_hash: BaseHash,
-    /// The proposed bytes.
+    /// The proposed bytes. Empty without `ends_with`: there is nothing to propose.
     pub text: Vec<u8>,
     /// Byte end in `text` of each draft token; never decreasing, the last is the length of `text`.
     pub token_ends: Vec<u32>,
@@ -84,6 +84,13 @@ pub struct Verdict {
     pub next_block_tokens: u32,
 }
 
+impl Block {
+    /// Whether the drafter says that it has nothing to propose.
+    pub fn declines(&self) -> bool {
+        self.text.is_empty() && self.ends_with.is_none()
+    }
+}
+
 impl Verdict {
     /// Brings the drafter's `committed` up to date. `drafted` is what the drafter has proposed behind it.
     ///
@@ -129,20 +136,11 @@ impl TryFrom<wire::Block> for Block {
             wire::EndRole::EndOfSequence => Some(EndRole::EndOfSequence),
             wire::EndRole::EndOfTurn => Some(EndRole::EndOfTurn),
         };
-        let least = usize::from(ends_with.is_none());
-        check::size(
-            "text",
-            block.text.len(),
-            least..=limits::MAX_BLOCK_BYTES as usize,
-            "bytes",
-        )?;
+        let longest = limits::MAX_BLOCK_BYTES as usize;
+        check::size("text", block.text.len(), 0..=longest, "bytes")?;
         let tokens = block.token_ends.len();
-        check::size(
-            "token_ends",
-            tokens,
-            least..=limits::MAX_BLOCK_TOKENS as usize,
-            "entries",
-        )?;
+        let most = limits::MAX_BLOCK_TOKENS as usize;
+        check::size("token_ends", tokens, 0..=most, "entries")?;
         check_ends(&block.token_ends, block.text.len())?;
         check_parents(&block.parents, tokens, ends_with)?;
         Ok(Self {

@@ -8,6 +8,11 @@ use crate::{PROTOCOL_VERSION, ProtocolError, check, wire::model::v1 as wire};
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Fingerprint(pub [u8; 32]);
 
+impl Fingerprint {
+    /// Of a drafter without a vocabulary, which has no ids to exchange.
+    pub const NONE: Self = Self([0; 32]);
+}
+
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
@@ -116,7 +121,7 @@ impl TryFrom<wire::Model> for Model {
             kernels: model.kernels,
             parameters: model.parameters,
             context_length: check::within("context_length", model.context_length, 1..=u32::MAX)?,
-            vocabulary_size: check::within("vocabulary_size", model.vocabulary_size, 1..=u32::MAX)?,
+            vocabulary_size: model.vocabulary_size,
             tokenizer_family: model.tokenizer_family,
             tokenizer_fingerprint: fingerprint,
             device: model.device,

@@ -16,6 +16,7 @@ mod prompts;
 mod checks;
 mod command_line;
 mod drain;
+mod lookups;
 mod loss;
 mod lossless;
 mod methods;

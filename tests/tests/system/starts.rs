@@ -27,6 +27,27 @@ fn unknown_model_is_named_with_the_known_ones() {
 }
 
 #[test]
+fn drafter_without_a_model_is_told_apart_from_a_cascade_without_one() {
+    let ends = |model: &str| {
+        let mut command = process::command("drafter-service");
+        let output = command
+            .args(["--model", model, "--listen", "127.0.0.1:0"])
+            .output();
+        let output = output.expect("the service starts");
+        (
+            output.status.code(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    let (code, log) = ends("ngram+");
+    assert_eq!(code, Some(USAGE), "{log}");
+    assert!(log.contains("write ngram+MODEL"), "{log}");
+    let (code, log) = ends("ngrams");
+    assert_eq!(code, Some(1), "{log}");
+    assert!(log.contains("ngram drafts without a model"), "{log}");
+}
+
+#[test]
 fn file_that_is_not_there_is_named() {
     refused(
         &["--model", "./no-such-model.gguf"],

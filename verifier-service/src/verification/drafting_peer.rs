@@ -198,7 +198,12 @@ impl DraftingPeer {
         if let (State::Open(stream), Some(outcome)) = (&self.state, outcome) {
             stream.judged(outcome.drafted, outcome.stood);
         }
-        self.pace.learn(outcome, pass);
+        let was_asked = block.fallback == Some(FallbackReason::NothingUsable);
+        if was_asked && block.proposal.text.is_empty() {
+            self.pace.declined(pass);
+        } else {
+            self.pace.learn(outcome, pass);
+        }
     }
 
     /// Tells the drafter how the reply goes on: the first `kept` bytes of the last proposal, then `appended`.

@@ -32,6 +32,10 @@ pub(crate) enum Kind {
     RandomBytes,
     /// Text that never comes.
     Useless,
+    /// Has the answer for every other block, and nothing to propose for the rest.
+    Declines,
+    /// Has nothing to propose once, and never says anything again.
+    DeclinesForGood,
     /// The answer, said to follow another place.
     WrongBase,
     /// The answer, said to follow another text.
@@ -145,9 +149,11 @@ impl Law {
 
 impl Kind {
     /// Every one that is neither honest nor asleep for good.
-    pub(crate) const HOSTILE: [Self; 19] = [
+    pub(crate) const HOSTILE: [Self; 21] = [
         Self::RandomBytes,
         Self::Useless,
+        Self::Declines,
+        Self::DeclinesForGood,
         Self::WrongBase,
         Self::WrongHash,
         Self::NeverOpens,
@@ -399,6 +405,9 @@ impl Conversation {
         }
         loop {
             match kind {
+                Kind::DeclinesForGood if self.round == 1 => {
+                    return self.follow_until_the_end().await;
+                }
                 Kind::NeverAnswers => return self.follow_until_the_end().await,
                 Kind::Late => self.follow().await?,
                 Kind::Closes if self.round == 2 => return Err(Over),
@@ -442,7 +451,8 @@ impl Conversation {
             Kind::RandomBytes => (0..2 * tokens).map(|_| self.random()).collect(),
             Kind::Useless => b"~~~~~~~~".to_vec(),
             Kind::Huge => vec![b'a'; 2 * open.max_block_bytes as usize],
-            Kind::AlwaysEnds => Vec::new(),
+            Kind::AlwaysEnds | Kind::DeclinesForGood => Vec::new(),
+            Kind::Declines if self.round.is_multiple_of(2) => Vec::new(),
             Kind::SplitsCodePoints => b"\xe2\x82".to_vec(),
             _ => honest,
         };
@@ -450,6 +460,7 @@ impl Conversation {
         match self.script.kind {
             Kind::WrongBase => block.base_length += 3,
             Kind::WrongHash => block.base_hash = BaseHash(block.base_hash.0 ^ 1),
+            Kind::Declines | Kind::DeclinesForGood => block.ends_with = None,
             Kind::AlwaysEnds | Kind::EndsAfterText => block.ends_with = Some(EndRole::EndOfTurn),
             Kind::Draws(law) => {
                 block.token_ends = (1..=block.text.len() as u32).collect();

@@ -93,6 +93,42 @@ async fn reason_says_what_the_drafter_did() {
 }
 
 #[tokio::test]
+async fn having_nothing_to_propose_is_no_failure_and_hardly_waited_for() {
+    for kind in [Kind::Declines, Kind::DeclinesForGood] {
+        let drafter = Running::start(kind).await;
+        let mut serving = serving(&[&drafter.address]);
+        serving.deadline.floor = Duration::from_millis(2);
+        let process = Process::start(endless(), serving).await;
+        let request = request(0.0, 0);
+        let plain = process.plain(&request).await;
+        drafter.learn(&plain.text);
+        let reply = process.generate(&request).await;
+        assert_eq!(reply.text, plain.text);
+        let usage = &reply.finish.usage;
+        let nothing = usage.fallbacks[&FallbackReason::NothingUsable];
+        match kind {
+            Kind::Declines => assert!(usage.accepted_tokens > 20, "{usage:?}"),
+            // One wait of a moment a round, on a machine that may be busy, and no waiting for a deadline.
+            _ => assert!(
+                nothing > 50 && usage.draft_wait < Duration::from_secs(2),
+                "{usage:?}"
+            ),
+        }
+        assert!(
+            !usage.fallbacks.contains_key(&FallbackReason::Late),
+            "{usage:?}"
+        );
+        assert_eq!(usage.stale_blocks, 0);
+        let described = process.client.clone().describe(Request::new(())).await;
+        let known = &described.expect("a description").drafters[0];
+        assert_eq!(
+            (known.state, &known.last_error),
+            (DrafterState::Ready, &None)
+        );
+    }
+}
+
+#[tokio::test]
 async fn verifier_without_drafters_answers_at_once() {
     let process = Process::endless(&[]).await;
     let request = request(0.8, 5);

@@ -131,7 +131,6 @@ fn proposal_ends_on_a_whole_code_point_and_within_its_bounds() {
     assert_eq!(text(Bounds { bytes: 0, ..BOUNDS }), None);
     let proposal = context.proposal(1, BOUNDS).unwrap();
     assert_eq!(proposal.token_ends, [1, 2, 3, 4, 5, 6, 7]);
-    assert!(!proposal.is_all);
 }
 
 #[test]

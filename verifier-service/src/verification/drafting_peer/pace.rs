@@ -81,4 +81,13 @@ impl Pace {
             length.observe(outcome, pass.batch_rows - pass.rows, &costs);
         }
     }
+
+    /// The same where the drafter had nothing to propose.
+    pub(super) fn declined(&mut self, pass: Pass) {
+        let mut costs = self.costs.lock();
+        costs.observe(pass.batch_rows, pass.took);
+        if let By::Goodput(length) = &mut self.by {
+            length.declined(pass.batch_rows - pass.rows, &costs);
+        }
+    }
 }

@@ -53,6 +53,17 @@ pub(super) struct Stream {
     /// A round has waited for it in vain.
     is_overdue: bool,
     fruitless: u32,
+    /// The last block was empty: there may be nothing to wait for.
+    has_declined: bool,
+}
+
+/// What a block that has come is good for.
+enum Use {
+    Proposes(Proposal),
+    /// It says that there is nothing to propose.
+    Declines,
+    /// It does not continue the committed text, or has no more to say than is committed.
+    None(FallbackReason),
 }
 
 #[derive(Debug)]
@@ -187,6 +198,7 @@ impl Stream {
             due_since: Instant::now(),
             is_overdue: false,
             fruitless: 0,
+            has_declined: false,
         })
     }
 
@@ -222,8 +234,9 @@ impl Stream {
                     return Next::Nothing(FallbackReason::Failed);
                 };
                 match self.look_at(&block, at, committed) {
-                    Ok(proposal) => return Next::Block(proposal),
-                    Err(reason) => why = reason,
+                    Use::Proposes(proposal) => return Next::Block(proposal),
+                    Use::Declines => return Next::Nothing(FallbackReason::NothingUsable),
+                    Use::None(reason) => why = reason,
                 }
                 dropped += 1;
                 waste.drop_block(&block, at, why);
@@ -234,10 +247,19 @@ impl Stream {
             if self.is_overdue || dropped >= STALE_A_ROUND {
                 return self.go_without(why);
             }
-            let deadline = self.due_since + self.lease.patience(self.block_tokens);
+            let patience = if self.has_declined {
+                self.lease.brief_patience()
+            } else {
+                self.lease.patience(self.block_tokens)
+            };
+            let deadline = self.due_since + patience;
             match timeout_at(deadline.into(), self.receive()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(loss)) => return Next::Lost(loss),
+                // Nothing was promised, so nothing is late.
+                Err(_) if self.has_declined => {
+                    return Next::Nothing(FallbackReason::NothingUsable);
+                }
                 Err(_) => {
                     self.is_overdue = true;
                     self.fruitless += 1;
@@ -326,13 +348,9 @@ impl Stream {
     }
 
     /// What a block still proposes, or why it is of no use.
-    fn look_at(
-        &mut self,
-        block: &Block,
-        at: Instant,
-        committed: &CommittedText,
-    ) -> Result<Proposal, FallbackReason> {
+    fn look_at(&mut self, block: &Block, at: Instant, committed: &CommittedText) -> Use {
         self.looked_at = block.round;
+        self.has_declined = block.declines();
         let latency = at.saturating_duration_since(self.due_since);
         let rest = committed.continuation(block.base_length, block.base_hash, &block.text);
         let skipped = block.text.len() - rest.map_or(0, <[u8]>::len);
@@ -344,7 +362,9 @@ impl Stream {
             .map_or(0, |last| block.token_ends[last] as usize)
             != skipped;
         let unfit = match rest {
+            None if self.has_declined => Some(FallbackReason::NothingUsable),
             None => Some(FallbackReason::Stale),
+            Some([]) if self.has_declined => None,
             Some([]) if block.ends_with.is_none() => Some(FallbackReason::NothingUsable),
             // What is left of a token was not drawn from any law.
             Some(_) if is_torn && !block.draws.is_empty() => Some(FallbackReason::NothingUsable),
@@ -356,14 +376,17 @@ impl Stream {
                 self.lease.delivered_late(latency);
                 self.due_since = Instant::now();
             }
-            return Err(why);
+            return Use::None(why);
         }
         self.fruitless = 0;
         let (tokens, compute) = (block.token_ends.len(), block.timings.compute);
         self.lease.delivered(tokens, compute, latency);
+        if self.has_declined {
+            return Use::Declines;
+        }
         let text = rest.unwrap_or_default().to_vec();
         let ends = block.token_ends[first..].iter();
-        Ok(Proposal {
+        Use::Proposes(Proposal {
             token_ends: ends.map(|end| end - skipped as u32).collect(),
             draws: block.draws.get(first..).unwrap_or_default().to_vec(),
             lexicon: self.lexicon.clone(),

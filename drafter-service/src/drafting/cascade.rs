@@ -1,0 +1,92 @@
+//! A look-up and a model, one after the other: the model is asked only where the text has not said before what it says now.
+
+use inference::engine::EngineError;
+
+use super::{
+    Line,
+    draft_model::ModelProposer,
+    lookup::Lookup,
+    proposer::{Ask, Behind, Offer, Proposer},
+};
+use crate::error::DraftError;
+
+/// A look-up in front of a model. Both follow the reply; the model is shown it when it is asked, and in idle moments.
+pub(super) struct Cascade {
+    lookup: Lookup,
+    model: ModelProposer,
+    /// The model's context is full: it is asked no more.
+    is_model_full: bool,
+}
+
+impl Cascade {
+    /// Of these two.
+    pub(super) fn new(lookup: Lookup, model: ModelProposer) -> Self {
+        Self {
+            lookup,
+            model,
+            is_model_full: false,
+        }
+    }
+
+    /// What the model came to. That its context is full ends nothing here.
+    fn unless_full<T>(&mut self, came_to: Result<T, DraftError>, full: T) -> Result<T, DraftError> {
+        if let Err(DraftError::Engine(EngineError::ContextFull { .. })) = came_to {
+            self.is_model_full = true;
+            return Ok(full);
+        }
+        came_to
+    }
+}
+
+#[tonic::async_trait]
+impl Proposer for Cascade {
+    fn follow(&mut self, committed: &[u8], behind: Behind) -> bool {
+        // What was proposed may be the other one's: the model takes in what is presumed when it is asked.
+        self.model.follow(committed, behind);
+        self.lookup.follow(committed, behind)
+    }
+
+    async fn propose(&mut self, ask: Ask<'_>, line: &mut Line) -> Result<Offer, DraftError> {
+        let Ask {
+            reply,
+            aim,
+            bounds,
+            timings,
+        } = ask;
+        let first = Ask {
+            reply,
+            aim,
+            bounds,
+            timings: &mut *timings,
+        };
+        let offer = self.lookup.propose(first, line).await?;
+        if self.is_model_full || !matches!(offer, Offer::Nothing) {
+            return Ok(offer);
+        }
+        let then = Ask {
+            reply,
+            aim,
+            bounds,
+            timings,
+        };
+        let offer = self.model.propose(then, line).await;
+        self.unless_full(offer, Offer::Nothing)
+    }
+
+    async fn prepare(&mut self, line: &mut Line) -> Result<(), DraftError> {
+        self.lookup.prepare(line).await
+    }
+
+    fn lags(&self) -> bool {
+        !self.is_model_full && self.model.lags()
+    }
+
+    async fn catch_up(&mut self, line: &mut Line) -> Result<(), DraftError> {
+        let caught_up = self.model.catch_up(line).await;
+        self.unless_full(caught_up, ())
+    }
+
+    fn positions(&self) -> usize {
+        self.model.positions()
+    }
+}

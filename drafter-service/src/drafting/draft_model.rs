@@ -1,0 +1,221 @@
+//! A model as a proposer: drafts token by token and never shows the model twice what it has seen.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use inference::engine;
+use proto::drafter::{Draw, EndRole};
+
+use super::{
+    Line,
+    chooser::{Choice, Chooser, Chosen},
+    context::Context,
+    proposer::{Ask, Behind, Offer, Proposer, agreement},
+};
+use crate::{error::DraftError, metrics::Metrics};
+
+/// Tokens that may wait to be shown to the model while nothing is drafted.
+const LAG: usize = 16;
+/// Tokens that the model is shown at once while it catches up and a message may come.
+const CATCH_UP: usize = 64;
+
+/// Drafts with a model.
+pub(super) struct ModelProposer {
+    /// The positions in the model's cache; all of them are right, but there may be fewer than tokens in the context.
+    positions: engine::Session,
+    context: Context,
+    /// Used on the model's thread while a pass is read, here in between.
+    chooser: Arc<Mutex<Chooser>>,
+    /// How drafted tokens were drawn, by their place in the reply; empty where the method need not know.
+    draws: BTreeMap<usize, Draw>,
+    /// How tokens are drawn is told, so that only whole code points are.
+    draws_whole: bool,
+    /// The model would end the reply behind what is drafted.
+    ending: Option<EndRole>,
+    /// Tokens behind the committed text that others have proposed.
+    given: usize,
+    metrics: Metrics,
+}
+
+impl ModelProposer {
+    /// For a reply of which nothing is committed.
+    pub(super) fn new(
+        positions: engine::Session,
+        (context, chooser): (Context, Chooser),
+        draws_whole: bool,
+        metrics: Metrics,
+    ) -> Self {
+        Self {
+            positions,
+            context,
+            chooser: Arc::new(Mutex::new(chooser)),
+            draws: BTreeMap::new(),
+            draws_whole,
+            ending: None,
+            given: 0,
+            metrics,
+        }
+    }
+
+    /// Has the context spell `reply`, whoever proposed the end of it. What is drafted behind it stays.
+    fn presume(&mut self, reply: &[u8]) {
+        let agreed = agreement(self.context.text(), reply);
+        if agreed == reply.len() {
+            return;
+        }
+        if agreed < self.context.text().len() {
+            self.context.forget_behind(agreed);
+            self.forget_drafts();
+        }
+        let held = self.context.reply().len();
+        let added = self.context.presume(&reply[self.context.text().len()..]);
+        self.given += added;
+        self.ending = None;
+        lock(&self.chooser).follow(self.context.reply(), held);
+    }
+
+    /// Brings everything in line with a context that has become shorter.
+    fn forget_drafts(&mut self) {
+        let left = self.context.reply().len();
+        self.ending = None;
+        self.given = 0;
+        self.draws.retain(|at, _| *at < left);
+        self.positions.truncate(self.context.prompt_len() + left);
+    }
+
+    /// Whether there is a proposal behind the first `base` bytes that is as good as it will get.
+    fn has_enough(&self, base: usize, ask: &Ask<'_>) -> bool {
+        let aim = ask.aim.min(ask.bounds.tokens);
+        self.ending.is_some() || self.context.is_enough(base, aim, ask.bounds)
+    }
+
+    /// Drafts one token, in one pass with all tokens that the model has not seen.
+    async fn step(&mut self, ask: &mut Ask<'_>, line: &mut Line) -> Result<(), DraftError> {
+        let last = self.context.ids().len() - 1;
+        self.positions.truncate(last);
+        let unseen = self.context.ids()[self.positions.len()..].to_vec();
+        let offset = self.context.text().len() as u64;
+        let chooser = Arc::clone(&self.chooser);
+        let choose = move |logits: engine::Logits<'_>| lock(&chooser).choose(logits.row(0), offset);
+        let pass = self.positions.forward(unseen, 1, choose);
+        let passed = line.unless_over(pass).await??;
+        ask.timings.compute += passed.compute;
+        ask.timings.queue += passed.queued;
+        let waited = passed.queued.as_secs_f64();
+        self.metrics.queue_seconds.observe(waited);
+        let Chosen { choice, draw } = passed.value?;
+        match choice {
+            Choice::Token(id) => {
+                self.metrics.draft_tokens.inc();
+                if let Some(draw) = draw {
+                    self.draws.insert(self.context.reply().len(), draw);
+                }
+                self.context.push(id);
+            }
+            Choice::End(role) => self.ending = Some(role),
+        }
+        Ok(())
+    }
+
+    /// What is drafted behind the first `base` bytes.
+    fn proposal(&self, base: usize, ask: &Ask<'_>) -> Offer {
+        let mut proposal = self.context.proposal(base, ask.bounds).unwrap_or_default();
+        // The end goes with the last of what is drafted.
+        let is_all = base + proposal.text.len() == self.context.text().len();
+        proposal.ends_with = self.ending.filter(|_| is_all);
+        if proposal.text.is_empty() && proposal.ends_with.is_none() {
+            return Offer::Nothing;
+        }
+        let first = self.context.first_behind(base);
+        let sent = self.draws.range(first..first + proposal.token_ends.len());
+        proposal.draws = sent.map(|(_, draw)| draw.clone()).collect();
+        Offer::Proposal(proposal)
+    }
+
+    /// Shows the model `most` of the tokens that it has not seen, but never the last, which the first draft token needs anyway.
+    async fn show(&mut self, most: usize, line: &mut Line) -> Result<(), DraftError> {
+        let ids = self.context.ids();
+        let seen = self.positions.len();
+        let unseen = seen..(ids.len() - 1).min(seen.saturating_add(most));
+        if !unseen.is_empty() {
+            let pass = self.positions.forward(ids[unseen].to_vec(), 0, |_| ());
+            line.unless_over(pass).await??;
+        }
+        Ok(())
+    }
+}
+
+#[tonic::async_trait]
+impl Proposer for ModelProposer {
+    fn follow(&mut self, committed: &[u8], behind: Behind) -> bool {
+        let drafted = self.context.text().len();
+        let agreed = agreement(self.context.text(), committed);
+        lock(&self.chooser).learn(committed, agreed);
+        let mut followed = self.context.follow(committed);
+        if behind == Behind::Void {
+            self.context.forget_behind(committed.len());
+            followed.unchanged = followed.unchanged.min(self.context.reply().len());
+        }
+        let reply = self.context.reply();
+        let changed = followed.unchanged < reply.len() || self.context.text().len() < drafted;
+        // Others' tokens count where they were proposed.
+        let judged = (followed.kept + followed.dropped).saturating_sub(self.given);
+        let kept = followed.kept.saturating_sub(self.given);
+        self.metrics.kept_tokens.inc_by(kept as u64);
+        self.metrics.dropped_tokens.inc_by((judged - kept) as u64);
+        self.given = self.given.saturating_sub(followed.kept);
+        if changed {
+            self.ending = None;
+            self.given = 0;
+            self.draws.retain(|at, _| *at < followed.unchanged);
+            lock(&self.chooser).follow(reply, followed.unchanged);
+        }
+        let first = self.context.first_behind(committed.len());
+        self.draws = self.draws.split_off(&first);
+        let unchanged = self.context.prompt_len() + followed.unchanged;
+        self.positions.truncate(unchanged);
+        !changed
+    }
+
+    async fn propose(&mut self, mut ask: Ask<'_>, line: &mut Line) -> Result<Offer, DraftError> {
+        if self.context.is_complete() {
+            self.presume(ask.reply);
+        }
+        let base = ask.reply.len();
+        // The vocabulary may lack what has been committed or presumed.
+        let is_whole = self.context.is_complete() && self.context.text().len() >= base;
+        if !is_whole || self.draws_whole && self.context.unfinished(base) > 0 {
+            return Ok(Offer::Nothing);
+        }
+        while !self.has_enough(base, &ask) {
+            self.step(&mut ask, line).await?;
+            if line.has_message() {
+                return Ok(Offer::Interrupted);
+            }
+        }
+        Ok(self.proposal(base, &ask))
+    }
+
+    async fn prepare(&mut self, line: &mut Line) -> Result<(), DraftError> {
+        self.show(usize::MAX, line).await
+    }
+
+    fn lags(&self) -> bool {
+        self.context.ids().len() > self.positions.len() + LAG
+    }
+
+    async fn catch_up(&mut self, line: &mut Line) -> Result<(), DraftError> {
+        self.show(CATCH_UP, line).await
+    }
+
+    fn positions(&self) -> usize {
+        self.context.ids().len()
+    }
+}
+
+fn lock(chooser: &Mutex<Chooser>) -> MutexGuard<'_, Chooser> {
+    // Whoever panicked has taken the model's thread along.
+    chooser.lock().unwrap_or_else(PoisonError::into_inner)
+}

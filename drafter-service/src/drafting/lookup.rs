@@ -1,0 +1,145 @@
+//! Looking up, as a proposer: where the end of the text has been said before, what came behind it then is proposed.
+//!
+//! There is no model and no vocabulary. Text is bytes, the same for every target; what the protocol counts as draft tokens
+//! are words and signs. The prompt is taken as its content, without any template.
+
+mod history;
+mod pieces;
+
+use proto::model::Prompt;
+
+use self::history::History;
+use super::{
+    Line,
+    proposer::{Ask, Behind, Offer, Proposal, Proposer, agreement, unfinished},
+};
+use crate::{error::DraftError, metrics::Metrics};
+
+/// Bytes of the end of the text that must have been said before.
+const SHORTEST: usize = 8;
+/// Bytes that are proposed for each byte that agrees.
+const TRUST: usize = 4;
+/// Between messages, and between prompt and reply: a byte that no text has, so that nothing is proposed from across.
+const BORDER: u8 = 0xFF;
+
+/// Proposes what the text has said before.
+pub(super) struct Lookup {
+    /// The prompt, the reply as far as it is committed or presumed, and what was proposed behind it.
+    history: History,
+    /// Where the reply begins.
+    start: usize,
+    /// Bytes of the reply that are committed.
+    committed: usize,
+    /// Where pieces end that were proposed and not judged, in bytes of the reply.
+    offered: Vec<usize>,
+    metrics: Metrics,
+}
+
+impl Lookup {
+    /// For a reply of which nothing is committed.
+    pub(super) fn new(prompt: &Prompt, metrics: Metrics) -> Self {
+        let mut history = History::default();
+        match prompt {
+            Prompt::Text(text) => history.extend(text.as_bytes()),
+            Prompt::Conversation(messages) => {
+                for message in messages {
+                    history.extend(message.content.as_bytes());
+                    history.extend(&[BORDER]);
+                }
+            }
+        }
+        Self {
+            start: history.bytes().len(),
+            history,
+            committed: 0,
+            offered: Vec::new(),
+            metrics,
+        }
+    }
+
+    /// Has the history begin with this reply, which begins with what is committed. What is proposed behind it stays if it still
+    /// fits. Gives how much of the reply was there.
+    fn set(&mut self, reply: &[u8]) -> usize {
+        let held = &self.history.bytes()[self.start + self.committed..];
+        let agreed = self.committed + agreement(held, &reply[self.committed..]);
+        if agreed < reply.len() {
+            self.history.truncate(self.start + agreed);
+            self.history.extend(&reply[agreed..]);
+        }
+        agreed
+    }
+
+    /// What came behind the longest match, if there is one that is long enough.
+    fn find(&self, ask: &Ask<'_>) -> Option<Proposal> {
+        let found = self.history.find(SHORTEST)?;
+        let aim = ask.aim.min(ask.bounds.tokens);
+        let most = (aim * pieces::LONGEST)
+            .min(ask.bounds.bytes)
+            .min(TRUST * found.length);
+        let behind = self.history.behind(found.end, most);
+        // Text only, and whole code points.
+        let begun = unfinished(ask.reply);
+        let whole = [&ask.reply[ask.reply.len() - begun..], &behind].concat();
+        let valid = whole.utf8_chunks().next()?.valid().len();
+        let mut text = behind;
+        text.truncate(valid.checked_sub(begun)?);
+        let mut token_ends = pieces::ends(&text);
+        token_ends.truncate(aim);
+        text.truncate(*token_ends.last()? as usize);
+        Some(Proposal {
+            text,
+            token_ends,
+            ..Proposal::default()
+        })
+    }
+}
+
+#[tonic::async_trait]
+impl Proposer for Lookup {
+    fn follow(&mut self, committed: &[u8], behind: Behind) -> bool {
+        let agreed = self.set(committed);
+        self.committed = committed.len();
+        let kept = self
+            .offered
+            .partition_point(|end| *end <= agreed.min(committed.len()));
+        self.offered.drain(..kept);
+        self.metrics.kept_tokens.inc_by(kept as u64);
+        if agreed < committed.len() || behind != Behind::Presumed {
+            self.history.truncate(self.start + committed.len());
+            let dropped = std::mem::take(&mut self.offered).len();
+            self.metrics.dropped_tokens.inc_by(dropped as u64);
+        }
+        true
+    }
+
+    async fn propose(&mut self, ask: Ask<'_>, _: &mut Line) -> Result<Offer, DraftError> {
+        let base = ask.reply.len();
+        self.set(ask.reply);
+        self.history.truncate(self.start + base);
+        let Some(proposal) = self.find(&ask) else {
+            return Ok(Offer::Nothing);
+        };
+        self.history.extend(&proposal.text);
+        let ends = proposal.token_ends.iter().map(|end| base + *end as usize);
+        self.offered.extend(ends);
+        let pieces = proposal.token_ends.len();
+        self.metrics.draft_tokens.inc_by(pieces as u64);
+        Ok(Offer::Proposal(proposal))
+    }
+
+    async fn prepare(&mut self, _: &mut Line) -> Result<(), DraftError> {
+        Ok(())
+    }
+
+    fn lags(&self) -> bool {
+        false
+    }
+
+    async fn catch_up(&mut self, _: &mut Line) -> Result<(), DraftError> {
+        Ok(())
+    }
+
+    fn positions(&self) -> usize {
+        self.history.bytes().len()
+    }
+}

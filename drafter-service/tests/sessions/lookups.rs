@@ -1,0 +1,292 @@
+//! Drafters that look up what the text has said before: alone, and in front of a model.
+
+use drafter_service::source::Source;
+use proto::{
+    BaseHash, ClientError,
+    drafter::{Block, Open, Verdict},
+    model::{Fingerprint, Message, Prompt, Role},
+};
+use tests::tiny::Tiny;
+use tonic::{Code, Request};
+
+use crate::drafter::{Running, open, serve_source, serving};
+
+const SAID: &str = "let total = first + second;\nreturn total;\n\nAgain:\n";
+
+fn lookup() -> Open {
+    Open {
+        prompt: Prompt::Text(SAID.to_owned()),
+        ..open()
+    }
+}
+
+async fn serve_lookup() -> Running {
+    serve_source(|_| Source::Lookup, Tiny::default(), serving()).await
+}
+
+async fn serve_cascade() -> Running {
+    serve_source(Source::Cascade, Tiny::default(), serving()).await
+}
+
+fn text(block: &Block) -> &str {
+    std::str::from_utf8(&block.text).expect("whole code points")
+}
+
+#[tokio::test]
+async fn what_was_said_before_is_proposed_again_in_words_and_signs() {
+    let running = serve_lookup().await;
+    let mut peer = running.open(lookup()).await;
+    let empty = peer.block().await;
+    assert!(empty.declines(), "nothing is said twice yet: {empty:?}");
+    peer.settle(&empty, 0, b"let total");
+    let block = peer.block().await;
+    assert_eq!(
+        (text(&block), block.base_length),
+        (" = first + second;\n", 9)
+    );
+    assert_eq!(block.token_ends, [2, 8, 10, 17, 18, 19]);
+    assert_eq!(block.base_hash, BaseHash::of(b"let total"));
+    assert_eq!(block.ends_with, None);
+    // Half is kept; the rest is replaced by what was never said.
+    peer.settle(&block, 8, b" - third");
+    let empty = peer.block().await;
+    assert!(empty.declines(), "{empty:?}");
+    peer.settle(&empty, 0, b";\nreturn");
+    assert_eq!(text(&peer.block().await), " total;\n\nAgain:\n");
+}
+
+#[tokio::test]
+async fn messages_of_a_chat_are_looked_up_without_any_template() {
+    let running = serve_lookup().await;
+    let said = |role, content: &str| Message {
+        role,
+        content: content.to_owned(),
+    };
+    let messages = vec![said(Role::System, "Be brief."), said(Role::User, SAID)];
+    let open = Open {
+        prompt: Prompt::Conversation(messages),
+        committed: b"let total".to_vec(),
+        ..lookup()
+    };
+    let mut peer = running.open(open).await;
+    assert_eq!(text(&peer.block().await), " = first + second;\n");
+}
+
+#[tokio::test]
+async fn next_block_of_a_look_up_is_that_of_a_fresh_session() {
+    let running = serve_lookup().await;
+    let appended: [&[u8]; 5] = [
+        b"let total",
+        "é ".as_bytes(),
+        b"\nAgain:\n",
+        b"first + ",
+        b"x",
+    ];
+    for credit in [1, 3] {
+        let open = Open { credit, ..lookup() };
+        let mut peer = running.open(open.clone()).await;
+        let mut block = peer.block().await;
+        for round in 0..30 {
+            let length = block.text.len();
+            let kept = [length, length / 2, 0][round % 3];
+            peer.settle(&block, kept, appended[round % appended.len()]);
+            // Blocks that ran ahead of this verdict follow another text, unless they guessed right.
+            block = loop {
+                let block = peer.block().await;
+                if block.base_hash == peer.committed.hash() {
+                    break block;
+                }
+            };
+            let fresh = Open {
+                committed: peer.committed.bytes().to_vec(),
+                ..open.clone()
+            };
+            let fresh = running.open(fresh).await.block().await;
+            assert_eq!(
+                (&block.text, &block.token_ends),
+                (&fresh.text, &fresh.token_ends)
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn look_up_runs_ahead_of_the_verdict_behind_what_it_proposed() {
+    let running = serve_lookup().await;
+    let open = Open {
+        credit: 2,
+        committed: b"let total".to_vec(),
+        max_block_tokens: 3,
+        ..lookup()
+    };
+    let mut peer = running.open(open).await;
+    let (first, second) = (peer.block().await, peer.block().await);
+    assert_eq!((text(&first), text(&second)), (" = first +", " second;\n"));
+    let presumed = b"let total = first +";
+    assert_eq!(second.base_hash, BaseHash::of(presumed));
+    // Kept in full, and what is added is what the second begins with: that is still good, and is not sent again.
+    let verdict = Verdict {
+        next_block_tokens: 3,
+        ..peer.verdict(&first, first.text.len(), b" second")
+    };
+    peer.send(verdict);
+    let third = peer.block().await;
+    assert_eq!(
+        third.base_length as usize,
+        presumed.len() + second.text.len()
+    );
+    assert_eq!(text(&third), "return total;");
+}
+
+#[tokio::test]
+async fn proposal_finishes_a_code_point_that_is_committed_in_part_and_splits_none() {
+    let running = serve_lookup().await;
+    let prompt = Prompt::Text("Wetter: ☀️😀 und 😟.\n".to_owned());
+    let committed = "Wetter: ☀️😀";
+    for cut in 0..4 {
+        let open = Open {
+            prompt: prompt.clone(),
+            committed: committed.as_bytes()[..committed.len() - cut].to_vec(),
+            max_block_bytes: 8,
+            ..lookup()
+        };
+        let block = running.open(open).await.block().await;
+        let whole = [&committed.as_bytes()[..committed.len() - cut], &block.text].concat();
+        let whole = String::from_utf8(whole).expect("whole code points");
+        assert!("Wetter: ☀️😀 und 😟.\n".starts_with(&whole), "{whole}");
+        assert!(whole.len() > committed.len());
+    }
+}
+
+#[tokio::test]
+async fn look_up_says_that_it_has_no_model_and_refuses_what_needs_one() {
+    let running = serve_lookup().await;
+    let mut client = running.client.clone();
+    let described = client.describe(Request::new(())).await.unwrap();
+    let model = &described.model;
+    assert_eq!(
+        (model.architecture.as_str(), model.vocabulary_size),
+        ("ngram", 0)
+    );
+    assert_eq!(model.tokenizer_fingerprint, Fingerprint::NONE);
+    let methods = described.methods.iter().map(|method| method.name.as_str());
+    assert!(methods.eq(["greedy", "coupled", "point_mass"]));
+    let Err(ClientError::Status(status)) = client.vocabulary(Request::new(())).await else {
+        panic!("there is no vocabulary")
+    };
+    assert_eq!(status.code(), Code::FailedPrecondition);
+    for method in ["tli", "token_timing"] {
+        let method = method.to_owned();
+        let Err(ClientError::Status(status)) = running.try_open(Open { method, ..lookup() }).await
+        else {
+            panic!("there is no law")
+        };
+        assert_eq!(status.code(), Code::FailedPrecondition);
+        assert!(
+            status
+                .message()
+                .ends_with("one of greedy, coupled, point_mass"),
+            "{status}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn proposal_of_a_look_up_is_the_same_under_every_method_and_seed() {
+    let running = serve_lookup().await;
+    for (method, seed) in [
+        ("greedy", 0),
+        ("coupled", 1),
+        ("coupled", 2),
+        ("point_mass", 3),
+    ] {
+        let open = Open {
+            method: method.to_owned(),
+            seed,
+            committed: b"return".to_vec(),
+            prompt: Prompt::Text(format!("\n{SAID}")),
+            ..lookup()
+        };
+        let block = running
+            .open(Open {
+                committed: b";\nreturn".to_vec(),
+                ..open
+            })
+            .await
+            .block()
+            .await;
+        assert_eq!(text(&block), " total;\n\nAgain:\n", "{method}");
+        assert!(block.draws.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn cascade_asks_its_model_only_where_the_look_up_finds_nothing() {
+    let cascade = serve_cascade().await;
+    let alone = serve_source(Source::Model, Tiny::default(), serving()).await;
+    let mut peer = cascade.open(lookup()).await;
+    let appended: [&[u8]; 4] = [b"let total", b"then ", b" x\nreturn", b"\n"];
+    let mut looked_up = 0;
+    for round in 0..24 {
+        let block = peer.block().await;
+        let fresh = Open {
+            committed: peer.committed.bytes().to_vec(),
+            ..lookup()
+        };
+        let again = cascade.open(fresh.clone()).await.block().await;
+        assert_eq!(
+            (&block.text, &block.token_ends),
+            (&again.text, &again.token_ends)
+        );
+        let asked = alone.open(fresh).await.block().await;
+        let is_of_the_model = block.text == asked.text && block.token_ends == asked.token_ends;
+        if peer.committed.bytes().ends_with(b"let total") {
+            assert!(!is_of_the_model && !block.declines(), "{block:?}");
+            looked_up += 1;
+        }
+        let length = block.text.len();
+        let kept = [length, length / 2, 0][round % 3];
+        peer.settle(&block, kept, appended[round % appended.len()]);
+    }
+    assert_eq!(looked_up, 6);
+    let model = cascade
+        .client
+        .clone()
+        .describe(Request::new(()))
+        .await
+        .unwrap()
+        .model;
+    assert_eq!(model.architecture, "ngram + llama");
+}
+
+#[tokio::test]
+async fn cascade_drafts_ahead_what_a_fresh_session_would_propose() {
+    let running = serve_cascade().await;
+    // What was said before ends with the prompt, so that the model has to go on behind what was looked up.
+    for said in ["one two three; one tw", "let the other; let the o", "fn "] {
+        let open = Open {
+            prompt: Prompt::Text(said.to_owned()),
+            credit: 2,
+            max_block_tokens: 2,
+            ..open()
+        };
+        let mut peer = running.open(open.clone()).await;
+        let mut reply = Vec::new();
+        for _ in 0..6 {
+            let block = peer.block().await;
+            assert_eq!(block.base_hash, BaseHash::of(&reply));
+            let fresh = Open {
+                committed: reply.clone(),
+                ..open.clone()
+            };
+            let fresh = running.open(fresh).await.block().await;
+            assert_eq!(block.text, fresh.text, "{said:?}");
+            reply.extend_from_slice(&block.text);
+            let verdict = Verdict {
+                next_block_tokens: 2,
+                ..peer.verdict(&block, block.text.len(), b"")
+            };
+            peer.send(verdict);
+        }
+    }
+}
