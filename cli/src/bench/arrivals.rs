@@ -28,7 +28,7 @@ pub(super) async fn ask(
     let mut replies = vec![None; count];
     let mut waiting = requests.into_iter().enumerate();
     let mut asked = JoinSet::new();
-    let mut begin = |asked: &mut JoinSet<_>, after: Duration| {
+    let mut start = |asked: &mut JoinSet<_>, after: Duration| {
         let Some((index, request)) = waiting.next() else {
             return;
         };
@@ -44,16 +44,16 @@ pub(super) async fn ask(
         });
     };
     match load {
-        Load::AtOnce(most) => (0..most).for_each(|_| begin(&mut asked, Duration::ZERO)),
+        Load::AtOnce(most) => (0..most).for_each(|_| start(&mut asked, Duration::ZERO)),
         Load::Arriving(rate) => {
             let times = arrivals(count, rate, seed).into_iter();
-            times.for_each(|after| begin(&mut asked, after));
+            times.for_each(|after| start(&mut asked, after));
         }
     }
     while let Some(joined) = asked.join_next().await {
         let (index, reply) = joined?;
         replies[index] = Some(reply?);
-        begin(&mut asked, Duration::ZERO);
+        start(&mut asked, Duration::ZERO);
     }
     Ok(Batch {
         samples: replies.into_iter().flatten().collect(),
@@ -88,7 +88,7 @@ mod tests {
         // Exponential: a share of e^-1 of the gaps is longer than the mean.
         let gaps = times
             .windows(2)
-            .map(|pair| (pair[1] - pair[0]).as_secs_f64());
+            .map(|pair| pair[1].as_secs_f64() - pair[0].as_secs_f64());
         let long = gaps.filter(|gap| *gap > 0.25).count();
         assert!((3_500..3_860).contains(&long), "{long}");
     }

@@ -103,7 +103,9 @@ impl Chart {
         let one = scale.y(1.0);
         let dashed = "stroke=\"#444\" stroke-dasharray=\"6 4\"";
         svg.stroke((LEFT, one), (right, one), dashed);
-        let plain = "text-anchor=\"end\" font-size=\"11\" fill=\"#444\"";
+        // White around the letters keeps them legible where a line passes.
+        let plain = "text-anchor=\"end\" font-size=\"11\" fill=\"#444\" stroke=\"#fff\" stroke-width=\"3\" \
+                     paint-order=\"stroke\"";
         svg.text(right - 4.0, one - 5.0, plain, "plain decoding");
         let middle = f64::midpoint(LEFT, right);
         let centred = "text-anchor=\"middle\"";

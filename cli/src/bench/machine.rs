@@ -153,8 +153,8 @@ mod tests {
     fn load_is_the_first_three_numbers() {
         let parsed = parse_load("0.20 1.10 1.65 2/345 6789\n").unwrap();
         assert_eq!(
-            parsed.map(|mean| (mean * 100.0).round()),
-            [20.0, 110.0, 165.0]
+            parsed.map(|mean| (mean * 100.0).round() as u32),
+            [20, 110, 165]
         );
         assert_eq!(parse_load("0.20 none"), None);
     }

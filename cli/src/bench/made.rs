@@ -100,7 +100,7 @@ pub(super) fn random_words(count: usize) -> Vec<Task> {
 }
 
 fn sentence(dice: &mut Dice, number: usize) -> String {
-    let end = if number % 5 == 0 { "\n" } else { " " };
+    let end = if number.is_multiple_of(5) { "\n" } else { " " };
     format!(
         "On day {} {} {} the {} behind the {} while {} watched from the {}.{end}",
         dice.below(365) + 1,

@@ -79,7 +79,7 @@ fn chart(axis: Axis, rows: &[Row]) -> Option<Chart> {
         });
     }
     let ticks = places.iter();
-    let ticks = ticks.map(|&place| (axis.share(place, &places), axis.tick(place)));
+    let ticks = ticks.map(|&place| (axis.share(place, &places), tick(place)));
     Some(Chart {
         title: axis.title().to_owned(),
         subtitle: format!(
@@ -180,14 +180,6 @@ impl Axis {
         }
     }
 
-    fn tick(self, place: f64) -> String {
-        if place.is_finite() {
-            place.to_string()
-        } else {
-            "auto".to_owned()
-        }
-    }
-
     /// From 0 to 1: times are to scale, counts are evenly spaced, since they are mostly doubled.
     fn share(self, place: f64, places: &[f64]) -> f64 {
         let last = places.len() - 1;
@@ -198,6 +190,15 @@ impl Axis {
                 index.unwrap_or(last) as f64 / last as f64
             }
         }
+    }
+}
+
+/// What is written at a place.
+fn tick(place: f64) -> String {
+    if place.is_finite() {
+        place.to_string()
+    } else {
+        "auto".to_owned()
     }
 }
 

@@ -28,6 +28,9 @@ const COLUMNS: [(&str, usize); 12] = [
     ("identical", 10),
 ];
 
+/// A column of text: heading and cell.
+type Name = (&'static str, fn(&Row) -> &str);
+
 /// Everything measured.
 pub(super) struct Report<'a> {
     pub(super) machine: &'a Machine,
@@ -68,7 +71,7 @@ impl fmt::Display for Report<'_> {
             let widths = self.rows.iter().map(|row| cell(row).chars().count());
             widths.chain([heading.len()]).max().unwrap_or(0)
         };
-        let names: [(&str, fn(&Row) -> &str); 4] = [
+        let names: [Name; 4] = [
             ("workload", |row| &row.name),
             ("target", |row| &row.target),
             ("drafter", |row| &row.drafter),

@@ -196,18 +196,16 @@ impl Service {
                 .build()?;
             runtime.block_on(serve(stopping, listening))
         })?;
-        match address.await {
-            Ok(address) => Ok(Self {
-                name: name.to_owned(),
-                address,
-                stop,
-                thread,
-            }),
-            Err(_) => {
-                tokio::task::spawn_blocking(|| join(thread)).await??;
-                bail!("the service ended before it served")
-            }
-        }
+        let Ok(address) = address.await else {
+            tokio::task::spawn_blocking(|| join(thread)).await??;
+            bail!("the service ended before it served");
+        };
+        Ok(Self {
+            name: name.to_owned(),
+            address,
+            stop,
+            thread,
+        })
     }
 
     /// Stops it and waits for it.
