@@ -50,6 +50,8 @@ pub(super) struct Tested {
     pub(super) drafter: String,
     /// The delay in between; zero: none is added.
     pub(super) round_trip: Duration,
+    /// What the verifier made of it when it first asked its drafter; none where it has not measured yet.
+    pub(super) round_trip_seen: Option<Duration>,
     /// Tokens of the target that end a reply; empty where they are not known.
     pub(super) end_tokens: Vec<u32>,
     service: Option<Service>,
@@ -127,12 +129,13 @@ impl Target {
         });
         let service = service.await?;
         let address = format!("http://{}", service.address);
-        find_drafter(&address).await?;
+        let found = find_drafter(&address).await?;
         Ok(Tested {
             address,
             target: self.name.clone(),
             drafter: drafter.name.clone(),
             round_trip,
+            round_trip_seen: found.round_trip,
             end_tokens: self.engine.tokenizer().specials().end_tokens.clone(),
             service: Some(service),
             relay,
@@ -225,8 +228,9 @@ impl Tested {
         Ok(Self {
             address: address.to_owned(),
             target: description.model.name,
-            drafter: drafter.model.unwrap_or(drafter.address),
             round_trip: Duration::ZERO,
+            round_trip_seen: drafter.round_trip,
+            drafter: drafter.model.unwrap_or(drafter.address),
             end_tokens: Vec::new(),
             service: None,
             relay: None,
@@ -326,6 +330,7 @@ impl Tested {
             target: target.to_owned(),
             drafter: drafter.to_owned(),
             round_trip,
+            round_trip_seen: None,
             end_tokens: Vec::new(),
             service: None,
             relay: None,

@@ -38,6 +38,7 @@ pub(in super::super) struct Row {
     pub(in super::super) drafter: String,
     pub(in super::super) variant: Variant,
     pub(in super::super) round_trip: Duration,
+    round_trip_seen: Option<Duration>,
     pub(in super::super) load: Load,
     /// Methods that were used, by name.
     pub(in super::super) methods: String,
@@ -152,6 +153,7 @@ impl Row {
             drafter: tested.drafter.clone(),
             variant: outcome.variant,
             round_trip: tested.round_trip,
+            round_trip_seen: tested.round_trip_seen,
             load,
             methods: Vec::from_iter(methods).join(","),
             figures: Figures::of(outcome, load),
@@ -237,6 +239,7 @@ impl Row {
             Load::AtOnce(count) => (Some(count), None),
             Load::Arriving(rate) => (None, Some(rate)),
         };
+        let seen = self.round_trip_seen.map(|seen| seen.as_secs_f64());
         let mut fields = Map::new();
         for (name, value) in [
             ("name", json!(self.name)),
@@ -252,6 +255,7 @@ impl Row {
                     .map_or(json!("auto"), |tokens| json!(tokens)),
             ),
             ("rtt_milliseconds", json!(self.round_trip_milliseconds())),
+            ("rtt_seen_milliseconds", json!(seen.map(|seen| seen * 1e3))),
             ("concurrency", json!(at_once)),
             ("arrivals_per_second", json!(rate)),
             ("prompts", json!(self.prompts)),
