@@ -5,7 +5,7 @@
 //! seeds are two samples, and a test says whether they come from one law.
 
 mod law;
-mod prompts;
+
 mod replies;
 mod report;
 mod same_text;
@@ -19,9 +19,9 @@ use alignment::acceptance::{Losslessness, Method};
 use proto::model::Sampling;
 use proto::verifier::{Generate, Speculation};
 
-use self::prompts::Named;
 use self::replies::{Asker, Drafted};
 use crate::pair::{Options, Pair};
+use crate::prompts::{self, Named};
 use crate::request;
 use crate::runtime::Exit;
 

@@ -1,5 +1,6 @@
 //! The binary `duet`: reads the command line and hands over to a subcommand.
 
+mod bench;
 mod check_lossless;
 mod check_pair;
 mod demo;
@@ -7,6 +8,7 @@ mod generate;
 mod models;
 mod pair;
 mod progress;
+mod prompts;
 mod request;
 mod runtime;
 
@@ -24,6 +26,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Measure what speculation brings, in turn with plain decoding.
+    Bench(Box<bench::Args>),
     /// Hold an acceptance method against plain decoding on real models.
     CheckLossless(Box<check_lossless::Args>),
     /// Say whether two models, or two tokenizers, go together.
@@ -39,15 +43,11 @@ enum Command {
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            // Nothing is left to be done for a closed terminal.
-            let _ = error.print();
-            let is_wrong = error.use_stderr();
-            return ExitCode::from(if is_wrong { runtime::USAGE } else { 0 });
-        }
+        Err(error) => return runtime::not_parsed(&error),
     };
     runtime::exit_code(match cli.command {
         Command::Models(args) => models::run(args),
+        Command::Bench(args) => runtime::run(bench::run(*args)),
         Command::CheckLossless(args) => runtime::run(check_lossless::run(*args)),
         Command::CheckPair(args) => runtime::run(check_pair::run(args)),
         Command::Demo(args) => runtime::run(demo::run(*args)),

@@ -17,7 +17,7 @@ use crate::progress::Stderr;
 
 /// How long a round waits for its block where nobody waits for the answer: what is measured or checked shall not depend on
 /// how busy the machine is.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Which models, and how they run.
 #[derive(Clone, Debug)]

@@ -9,7 +9,7 @@ use chassis::lifecycle;
 use chassis::telemetry::Telemetry;
 
 /// What the shell is told when the command line, or a file that it names, is wrong: `EX_USAGE`.
-pub(crate) const USAGE: u8 = 64;
+const USAGE: u8 = 64;
 
 /// A failure with an exit code of its own. As the context of another error it gives that one its code.
 #[derive(Debug)]
@@ -45,6 +45,13 @@ impl fmt::Display for Exit {
 }
 
 impl std::error::Error for Exit {}
+
+/// Prints what is wrong with a command line, or what it asks for in place of a command, such as help.
+pub(crate) fn not_parsed(error: &clap::Error) -> ExitCode {
+    // Nothing is left to be done for a closed terminal.
+    let _ = error.print();
+    ExitCode::from(if error.use_stderr() { USAGE } else { 0 })
+}
 
 /// What the shell is told of how a command has ended; an error is printed, and calls for 1 unless it has a code of its own.
 pub(crate) fn exit_code(ended: anyhow::Result<()>) -> ExitCode {

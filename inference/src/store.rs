@@ -1,5 +1,6 @@
 //! Where models come from: a manifest of known models, a cache of files named by their SHA-256, and the references that
-//! users write. Tokenizers without a model are known too, under names that begin with `tokenizer:`.
+//! users write. Tokenizers without a model are known too, under names that begin with `tokenizer:`, and files of prompts, under
+//! names that begin with `prompts:`.
 //!
 //! A known model is a hash with several sources. Sources are tried in order, one that is out of reach or has another
 //! file is passed over, and only bytes with the right hash get into the cache.

@@ -15,6 +15,8 @@ const OWN: &str = include_str!("manifest.toml");
 
 /// What the name of a tokenizer without a model begins with.
 const TOKENIZER: &str = "tokenizer:";
+/// What the name of a file of prompts begins with.
+const PROMPTS: &str = "prompts:";
 
 /// Every model that can be asked for by name.
 #[derive(Debug, Deserialize)]
@@ -130,9 +132,9 @@ impl Manifest {
 
 impl Model {
     fn check(&self) -> Result<(), String> {
-        let name = self.name.strip_prefix(TOKENIZER).unwrap_or(&self.name);
+        let name = bare(&self.name);
         if !is_plain_name(name) {
-            let wanted = "a name is made of letters, digits, '.', '_' and '-', after 'tokenizer:' if it is one";
+            let wanted = "a name is made of letters, digits, '.', '_' and '-', after 'tokenizer:' or 'prompts:' if it is one";
             return Err(wanted.to_owned());
         }
         if self.bytes == 0 {
@@ -214,6 +216,13 @@ impl fmt::Display for Source {
     }
 }
 
+/// A name without its kind.
+fn bare(name: &str) -> &str {
+    let kinds = [TOKENIZER, PROMPTS].into_iter();
+    let mut bare = kinds.filter_map(|kind| name.strip_prefix(kind));
+    bare.next().unwrap_or(name)
+}
+
 /// Starts with a letter or digit, so that no program takes it for an option.
 fn is_plain_name(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphanumeric())
@@ -236,7 +245,7 @@ mod tests {
         let models: Vec<&Model> = manifest
             .models
             .iter()
-            .filter(|model| !model.name.starts_with(TOKENIZER))
+            .filter(|model| bare(&model.name) == model.name)
             .collect();
         let names: Vec<_> = models.iter().map(|model| model.name.as_str()).collect();
         assert_eq!(

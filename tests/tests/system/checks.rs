@@ -9,7 +9,7 @@ use std::{
 use crate::{command_line::json, pair, process, prompts};
 
 /// Two prompts: one that every model goes on with alike, and one that it does not.
-fn prompts_in(folder: &Path) -> PathBuf {
+pub(crate) fn prompts_in(folder: &Path) -> PathBuf {
     let path = folder.join("prompts.jsonl");
     let message = serde_json::json!({"role": "user", "content": "Name three colours."});
     let lines = [

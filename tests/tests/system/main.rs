@@ -13,6 +13,7 @@ mod pair;
 mod process;
 mod prompts;
 
+mod bench;
 mod checks;
 mod command_line;
 mod drain;

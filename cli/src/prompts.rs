@@ -15,13 +15,13 @@ const MAX_PROMPTS: usize = 10_000;
 
 /// A prompt with the name that its file gives it.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Named {
-    pub(super) id: String,
-    pub(super) prompt: Prompt,
+pub(crate) struct Named {
+    pub(crate) id: String,
+    pub(crate) prompt: Prompt,
 }
 
 /// Reads every prompt, or says which line and field is wrong.
-pub(super) fn read(path: &Path) -> Result<Vec<Named>, Exit> {
+pub(crate) fn read(path: &Path) -> Result<Vec<Named>, Exit> {
     let unread = |why: String| Exit::usage(format!("--prompts {}: {why}", path.display()));
     let size = std::fs::metadata(path).map_err(|error| unread(error.to_string()))?;
     if size.len() > MAX_FILE_BYTES {

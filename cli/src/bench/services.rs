@@ -1,0 +1,339 @@
+//! The services under test, in this process: a model and a runtime of its own for each, on processors of its own.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use clap::Parser as _;
+use inference::engine::{Engine, EngineOptions};
+use inference::store::{ModelReference, Store};
+use proto::limits::MAX_BLOCK_TOKENS;
+use proto::verifier::{Client, DrafterState, DrafterStatus};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use super::args::Plan;
+use super::processors::{self, Assignment};
+use super::relay::Relay;
+use crate::pair::PATIENCE;
+use crate::progress::Stderr;
+use crate::request;
+
+/// Sessions that a service takes at least.
+const SESSIONS: usize = 16;
+/// How long a verifier may take to find its drafter, and how often it is asked.
+const FINDING: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_millis(50);
+
+/// A target model that is loaded.
+pub(super) struct Target {
+    name: String,
+    engine: Engine,
+    processors: Option<Assignment>,
+}
+
+/// A service on a thread and a runtime of its own.
+pub(super) struct Service {
+    name: String,
+    address: SocketAddr,
+    stop: CancellationToken,
+    thread: JoinHandle<anyhow::Result<()>>,
+}
+
+/// A verifier to ask, with one drafter.
+pub(super) struct Tested {
+    pub(super) address: String,
+    pub(super) target: String,
+    pub(super) drafter: String,
+    /// The delay in between; zero: none is added.
+    pub(super) round_trip: Duration,
+    /// What the verifier made of it when it first asked its drafter; none where it has not measured yet.
+    pub(super) round_trip_seen: Option<Duration>,
+    /// Tokens of the target that end a reply; empty where they are not known.
+    pub(super) end_tokens: Vec<u32>,
+    service: Option<Service>,
+    relay: Option<Relay>,
+}
+
+impl Target {
+    /// Fetches and loads a target.
+    pub(super) async fn load(name: &str, plan: &Plan) -> anyhow::Result<Self> {
+        let processors = plan
+            .is_pinned
+            .then(|| processors::assign(plan.threads))
+            .flatten();
+        let pinned = processors
+            .as_ref()
+            .map(|assigned| assigned.verifier.clone());
+        let path = fetch(name, plan.cache.clone()).await?;
+        let options = EngineOptions {
+            threads: plan.threads,
+            max_sessions: plan.sessions().max(SESSIONS),
+            queue: queue(plan),
+            max_batch_rows: EngineOptions::default()
+                .max_batch_rows
+                .max(plan.longest_block() as usize + 1),
+            ..EngineOptions::default()
+        };
+        let loading = on_thread("load-target", pinned, move || {
+            Ok(Engine::load(&path, options)?)
+        })?;
+        let loaded = tokio::task::spawn_blocking(|| join(loading)).await?;
+        Ok(Self {
+            name: name.to_owned(),
+            engine: loaded.with_context(|| format!("cannot load {name}"))?,
+            processors,
+        })
+    }
+
+    /// What the target's products are computed with.
+    pub(super) fn kernels(&self) -> &str {
+        &self.engine.info().kernels
+    }
+
+    /// Where the services run.
+    pub(super) fn processors(&self) -> Option<&Assignment> {
+        self.processors.as_ref()
+    }
+
+    /// A fresh verifier over this model, which has learnt nothing of its drafter yet.
+    pub(super) async fn verify(
+        &self,
+        drafter: &Service,
+        round_trip: Duration,
+        plan: &Plan,
+    ) -> anyhow::Result<Tested> {
+        let relay = (!round_trip.is_zero())
+            .then(|| Relay::start(drafter.address, round_trip / 2))
+            .transpose()
+            .context("cannot start the relay that delays bytes")?;
+        let behind = relay.as_ref().map_or(drafter.address, Relay::address);
+        let mut serving = verifier_service::config::Serving::new(&self.name);
+        serving.drafters = vec![format!("http://{behind}")];
+        serving.max_sessions = plan.sessions().max(SESSIONS);
+        serving.block_length = serving.block_length.max(plan.longest_block());
+        if plan.is_patient {
+            serving.deadline.floor = PATIENCE;
+            serving.deadline.initial = PATIENCE;
+            serving.deadline.cap = PATIENCE;
+        }
+        let engine = self.engine.clone();
+        let pinned = self.processors.as_ref();
+        let pinned = pinned.map(|assigned| assigned.verifier.clone());
+        let service = Service::start("verifier", pinned, async |stop, listening| {
+            let app = verifier_service::app::App::with_engine(engine, serving).await?;
+            app.serve(listen(listening).await?, stop).await.map(|_| ())
+        });
+        let service = service.await?;
+        let address = format!("http://{}", service.address);
+        let found = find_drafter(&address).await?;
+        Ok(Tested {
+            address,
+            target: self.name.clone(),
+            drafter: drafter.name.clone(),
+            round_trip,
+            round_trip_seen: found.round_trip,
+            end_tokens: self.engine.tokenizer().specials().end_tokens.clone(),
+            service: Some(service),
+            relay,
+        })
+    }
+}
+
+/// Fetches a draft model, if it is one, and starts a drafter. What the name may be is the drafter's business.
+pub(super) async fn drafter(name: &str, plan: &Plan) -> anyhow::Result<Service> {
+    for part in name.split('+') {
+        fetch_known(part, plan.cache.clone()).await?;
+    }
+    let mut flags = vec![
+        "drafter-service".to_owned(),
+        format!("--model={name}"),
+        format!("--threads={}", plan.threads),
+        format!("--max-sessions={}", plan.sessions().max(SESSIONS)),
+        format!("--queue={}", queue(plan)),
+        format!("--max-block-tokens={MAX_BLOCK_TOKENS}"),
+    ];
+    if let Some(cache) = &plan.cache {
+        flags.push(format!("--cache={}", cache.display()));
+    }
+    let args = drafter_service::args::Args::try_parse_from(flags)?;
+    let config = drafter_service::config::Config::try_from(args)?;
+    let assigned = plan
+        .is_pinned
+        .then(|| processors::assign(plan.threads))
+        .flatten();
+    let pinned = assigned.map(|assigned| assigned.drafter);
+    let service = Service::start(name, pinned, async |stop, listening| {
+        let app = drafter_service::app::App::start(config).await?;
+        app.serve(listen(listening).await?, stop).await.map(|_| ())
+    });
+    service
+        .await
+        .with_context(|| format!("the drafter {name} does not start"))
+}
+
+impl Service {
+    /// Runs `serve` on a thread, a runtime and, where given, `processors` of its own, until it says where it listens.
+    async fn start<F>(
+        name: &str,
+        processors: Option<Vec<usize>>,
+        serve: impl FnOnce(
+            tokio_util::sync::WaitForCancellationFutureOwned,
+            oneshot::Sender<SocketAddr>,
+        ) -> F
+        + Send
+        + 'static,
+    ) -> anyhow::Result<Self>
+    where
+        F: Future<Output = anyhow::Result<()>>,
+    {
+        let stop = CancellationToken::new();
+        let (listening, address) = oneshot::channel();
+        let stopping = stop.clone().cancelled_owned();
+        let thread = on_thread(name, processors, move || {
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .enable_all()
+                .build()?;
+            runtime.block_on(serve(stopping, listening))
+        })?;
+        let Ok(address) = address.await else {
+            tokio::task::spawn_blocking(|| join(thread)).await??;
+            bail!("the service ended before it served");
+        };
+        Ok(Self {
+            name: name.to_owned(),
+            address,
+            stop,
+            thread,
+        })
+    }
+
+    /// Stops it and waits for it.
+    pub(super) async fn stop(self) -> anyhow::Result<()> {
+        self.stop.cancel();
+        tokio::task::spawn_blocking(|| join(self.thread)).await?
+    }
+}
+
+impl Tested {
+    /// A verifier that runs already, with the first drafter that it has in use.
+    pub(super) async fn running(address: &str) -> anyhow::Result<Self> {
+        let mut client = request::connect(address)?;
+        let asked = client.describe(chassis::trace::request(())).await;
+        let description = asked.with_context(|| format!("the verifier at {address}"))?;
+        let drafter = find_drafter(address).await?;
+        Ok(Self {
+            address: address.to_owned(),
+            target: description.model.name,
+            round_trip: Duration::ZERO,
+            round_trip_seen: drafter.round_trip,
+            drafter: drafter.model.unwrap_or(drafter.address),
+            end_tokens: Vec::new(),
+            service: None,
+            relay: None,
+        })
+    }
+
+    /// Stops what was started for it.
+    pub(super) async fn stop(self) -> anyhow::Result<()> {
+        if let Some(service) = self.service {
+            service.stop().await?;
+        }
+        tokio::task::spawn_blocking(move || drop(self.relay)).await?;
+        Ok(())
+    }
+}
+
+/// Waits until the verifier has a drafter in use.
+async fn find_drafter(address: &str) -> anyhow::Result<DrafterStatus> {
+    let mut client = request::connect(address)?;
+    let found = tokio::time::timeout(FINDING, async {
+        loop {
+            if let Some(drafter) = ready(&mut client).await? {
+                return anyhow::Ok(drafter);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    });
+    match found.await {
+        Ok(found) => found.with_context(|| format!("the verifier at {address}")),
+        Err(_) => bail!("the verifier at {address} has no drafter in use after {FINDING:?}"),
+    }
+}
+
+async fn ready(client: &mut Client) -> anyhow::Result<Option<DrafterStatus>> {
+    let description = client.describe(chassis::trace::request(())).await?;
+    let mut drafters = description.drafters.into_iter();
+    Ok(drafters.find(|drafter| drafter.state == DrafterState::Ready))
+}
+
+async fn listen(listening: oneshot::Sender<SocketAddr>) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await;
+    let listener = listener.context("no port is free")?;
+    // Whoever waits for it may have gone; the service is stopped then.
+    let _ = listening.send(listener.local_addr()?);
+    Ok(listener)
+}
+
+fn queue(plan: &Plan) -> usize {
+    EngineOptions::default()
+        .queue
+        .max(2 * plan.sessions().max(SESSIONS))
+}
+
+async fn fetch(name: &str, cache: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    let reference: ModelReference = name.parse()?;
+    let fetching = move || Store::open(cache)?.resolve(&reference, &mut Stderr::new("fetching"));
+    Ok(tokio::task::spawn_blocking(fetching).await??)
+}
+
+/// Fetches a model that is known by this name, so that its progress is seen; anything else is left to who is given the name.
+async fn fetch_known(name: &str, cache: Option<PathBuf>) -> anyhow::Result<()> {
+    let known = Store::open(cache.clone())?.list();
+    if known.iter().any(|model| model.name == name) {
+        fetch(name, cache).await?;
+    }
+    Ok(())
+}
+
+fn on_thread<T: Send + 'static>(
+    name: &str,
+    processors: Option<Vec<usize>>,
+    work: impl FnOnce() -> anyhow::Result<T> + Send + 'static,
+) -> anyhow::Result<JoinHandle<anyhow::Result<T>>> {
+    let started = thread::Builder::new().name(name.to_owned()).spawn(move || {
+        if let Some(processors) = processors {
+            let pinned = processors::pin(&processors);
+            pinned.with_context(|| format!("cannot keep to processors {processors:?}"))?;
+        }
+        work()
+    });
+    started.context("cannot start a thread")
+}
+
+fn join<T>(thread: JoinHandle<anyhow::Result<T>>) -> anyhow::Result<T> {
+    match thread.join() {
+        Ok(ended) => ended,
+        Err(_) => bail!("a thread panicked"),
+    }
+}
+
+#[cfg(test)]
+impl Tested {
+    /// A verifier that nobody asks.
+    pub(super) fn made(target: &str, drafter: &str, round_trip: Duration) -> Self {
+        Self {
+            address: String::new(),
+            target: target.to_owned(),
+            drafter: drafter.to_owned(),
+            round_trip,
+            round_trip_seen: None,
+            end_tokens: Vec::new(),
+            service: None,
+            relay: None,
+        }
+    }
+}

