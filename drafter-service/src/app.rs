@@ -24,7 +24,7 @@ use crate::{
     NAME, VERSION,
     config::{Config, Serving},
     drafting::Drafter,
-    metrics::Metrics,
+    metrics::{Gauges, Metrics},
     service::DrafterService,
     source::Source,
 };
@@ -90,6 +90,7 @@ impl App {
         }
         let mut registry = exposition::registry(NAME, VERSION);
         let metrics = Metrics::new(&mut registry);
+        registry.register_collector(Box::new(Gauges(engine.clone())));
         let lifecycle = Lifecycle::new(serving.grace_period);
         Self {
             drafter: Arc::new(Drafter::new(source, serving, metrics, lifecycle.clone())),

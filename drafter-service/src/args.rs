@@ -70,6 +70,15 @@ pub struct DraftArgs {
     )]
     pub batch_rows: usize,
 
+    /// Memory for keys and values of earlier prompts, so that what prompts have in common is computed once; 0: none
+    #[arg(
+        long,
+        env = "DUET_PREFIX_CACHE",
+        value_name = "MIB",
+        default_value_t = 256
+    )]
+    pub prefix_cache: u64,
+
     /// Passes that may wait for the model's thread; at least twice the sessions at once
     #[arg(long, env = "DUET_QUEUE", value_name = "COUNT", default_value_t = 64)]
     pub queue: usize,

@@ -150,6 +150,7 @@ fn engine(args: &DraftArgs, sessions: usize) -> Result<EngineOptions, ConfigErro
     within("--threads", threads, 1, 1024)?;
     within("--context", args.context, 2, 1 << 24)?;
     within("--batch-rows", args.batch_rows, 1, 1 << 16)?;
+    within("--prefix-cache", args.prefix_cache, 0, 1 << 24)?;
     within("--queue", args.queue, 2 * sessions, 1 << 20)?;
     Ok(EngineOptions {
         threads,
@@ -157,6 +158,7 @@ fn engine(args: &DraftArgs, sessions: usize) -> Result<EngineOptions, ConfigErro
         queue: args.queue,
         max_batch_rows: args.batch_rows,
         context: args.context,
+        prefix_cache: args.prefix_cache << 20,
         device: device(&args.device)?,
     })
 }
@@ -258,6 +260,7 @@ mod tests {
             ("--threads", "0"),
             ("--context", "1"),
             ("--batch-rows", "0"),
+            ("--prefix-cache", "16777217"),
             ("--queue", "63"),
             ("--device", "tpu"),
             ("--device", "cpu:1"),

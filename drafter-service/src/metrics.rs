@@ -1,5 +1,7 @@
 //! What the drafter counts. Each number has one place where it is counted; names are part of the interface.
 
+mod gauges;
+
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{
@@ -10,6 +12,8 @@ use prometheus_client::{
     },
     registry::{Registry, Unit},
 };
+
+pub(crate) use gauges::Gauges;
 
 /// All metrics. Cheap to clone; clones share their values.
 #[derive(Clone, Debug)]

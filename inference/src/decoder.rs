@@ -14,7 +14,7 @@ mod rotary;
 use candle_core::{Device, Result, Tensor};
 use candle_nn::ops::rms_norm;
 
-pub(crate) use cache::Cache;
+pub(crate) use cache::{Cache, Positions};
 use embedding::Embedding;
 use layer::Layer;
 use linear::Linear;

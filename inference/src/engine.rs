@@ -3,7 +3,13 @@
 //! The thread owns the decoder and every cache. It takes commands from a bounded queue, joins all that are ready in one
 //! forward pass, and runs each caller's reading of the logits before the next pass, so that no row of a vocabulary's size is
 //! ever copied to another thread. Its compute threads are a pool that only it uses and that never spins.
+//!
+//! Sessions join and leave between passes; `schedule` has the rules by which they share one. What prompts have in common is
+//! computed once, if memory is set aside for it (`prefixes`).
 
+mod prefixes;
+mod schedule;
+mod work;
 mod worker;
 
 use std::path::Path;
@@ -29,7 +35,7 @@ pub enum DeviceChoice {
     Metal(usize),
 }
 
-/// How an engine runs. Every limit is at least 1.
+/// How an engine runs. Every limit is at least 1, but for `prefix_cache`.
 #[derive(Clone, Debug)]
 pub struct EngineOptions {
     /// Compute threads, the model's own thread included.
@@ -42,6 +48,9 @@ pub struct EngineOptions {
     pub max_batch_rows: usize,
     /// Positions that a session may hold; the model's own context length where that is smaller.
     pub context: usize,
+    /// Bytes of keys and values that are kept of earlier prompts, for prompts that begin alike; 0 keeps none. How long a prompt
+    /// takes then tells its caller whether another caller's prompt began alike.
+    pub prefix_cache: u64,
     /// Where the model runs.
     pub device: DeviceChoice,
 }
@@ -54,6 +63,7 @@ impl Default for EngineOptions {
             queue: 64,
             max_batch_rows: 128,
             context: 8192,
+            prefix_cache: 0,
             device: DeviceChoice::Cpu,
         }
     }
@@ -174,6 +184,21 @@ pub struct Load {
     pub queued: usize,
     /// Memory of all sessions' caches.
     pub cache_bytes: u64,
+    /// What is kept of earlier prompts.
+    pub prefixes: PrefixLoad,
+}
+
+/// What is kept of earlier prompts, and how often it served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PrefixLoad {
+    /// Memory of keys and values, never above [`EngineOptions::prefix_cache`].
+    pub bytes: u64,
+    /// Commands that began as an earlier one did, since the start.
+    pub hits: u64,
+    /// Commands that could have and did not, since the start.
+    pub misses: u64,
+    /// Tokens that were not computed again, since the start.
+    pub tokens: u64,
 }
 
 /// A clonable handle to a model's thread, which stops when the last handle and session are gone.
@@ -192,8 +217,17 @@ struct Shared {
     max_sessions: usize,
     max_batch_rows: usize,
     next_session: AtomicU64,
-    /// Kept up to date by the thread.
-    cache_bytes: Arc<AtomicU64>,
+    counts: Arc<Counts>,
+}
+
+/// What the thread keeps up to date for [`Load`].
+#[derive(Default)]
+struct Counts {
+    cache_bytes: AtomicU64,
+    prefix_bytes: AtomicU64,
+    prefix_hits: AtomicU64,
+    prefix_misses: AtomicU64,
+    prefix_tokens: AtomicU64,
 }
 
 impl Engine {
@@ -216,7 +250,7 @@ impl Engine {
                 max_sessions,
                 max_batch_rows,
                 next_session: AtomicU64::new(0),
-                cache_bytes: started.cache_bytes,
+                counts: started.counts,
             }),
         })
     }
@@ -238,11 +272,17 @@ impl Engine {
 
     /// How busy the engine is at this moment.
     pub fn load_now(&self) -> Load {
-        let commands = &self.shared.commands;
+        let (commands, counts) = (&self.shared.commands, &self.shared.counts);
         Load {
             sessions: self.shared.sessions.load(Ordering::Relaxed),
             queued: commands.max_capacity() - commands.capacity(),
-            cache_bytes: self.shared.cache_bytes.load(Ordering::Relaxed),
+            cache_bytes: counts.cache_bytes.load(Ordering::Relaxed),
+            prefixes: PrefixLoad {
+                bytes: counts.prefix_bytes.load(Ordering::Relaxed),
+                hits: counts.prefix_hits.load(Ordering::Relaxed),
+                misses: counts.prefix_misses.load(Ordering::Relaxed),
+                tokens: counts.prefix_tokens.load(Ordering::Relaxed),
+            },
         }
     }
 
@@ -316,14 +356,42 @@ impl Logits<'_> {
 pub struct Passed<R> {
     /// What the reader made of the logits.
     pub value: R,
-    /// Time until the model's thread took the command up.
+    /// Time until the first pass with rows of this command began.
     pub queued: Duration,
-    /// Time in forward passes, the rows of other sessions included.
+    /// Time in passes with rows of it, those of other sessions included.
     pub compute: Duration,
+    /// Passes since the model's thread took the command up, those without rows of it included.
+    pub passes: u32,
+    /// Tokens that were taken over from earlier prompts instead of being computed.
+    pub reused: usize,
     /// Rows of the last pass, over all sessions.
     pub batch_rows: usize,
     /// Sessions in the last pass.
     pub batch_sessions: usize,
+}
+
+impl<R> Passed<R> {
+    /// The same with another value.
+    fn with<S>(self, value: S) -> Passed<S> {
+        let Self {
+            value: _,
+            queued,
+            compute,
+            passes,
+            reused,
+            batch_rows,
+            batch_sessions,
+        } = self;
+        Passed {
+            value,
+            queued,
+            compute,
+            passes,
+            reused,
+            batch_rows,
+            batch_sessions,
+        }
+    }
 }
 
 /// One sequence of positions in the model's cache. Dropping it frees them.
@@ -365,22 +433,19 @@ impl Session {
     ) -> Result<Passed<R>, EngineError> {
         self.check(&tokens, rows)?;
         let added = tokens.len();
-        let now = std::time::Instant::now();
         let (reply, answer) = oneshot::channel();
-        let work = worker::Work {
+        let work = work::Work {
             session: self.id,
             alive: Arc::downgrade(&self.alive),
             keep: self.len,
             tokens,
             rows,
-            reader: Box::new(worker::Reading {
+            reader: Box::new(work::Reading {
                 read: Some(read),
                 reply: Some(reply),
             }),
-            arrived: now,
-            taken: now,
-            compute: Duration::ZERO,
-            done: 0,
+            arrived: std::time::Instant::now(),
+            progress: work::Progress::default(),
         };
         self.shared
             .commands

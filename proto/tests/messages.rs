@@ -532,6 +532,14 @@ fn counts_that_do_not_add_up_are_refused() {
         ..usage().into()
     };
     assert_eq!(field(Usage::try_from(overflowing)), "proposed_tokens");
+    let more_than_all = verifier::Usage {
+        cached_prompt_tokens: 13,
+        ..usage().into()
+    };
+    assert_eq!(
+        field(Usage::try_from(more_than_all)),
+        "cached_prompt_tokens"
+    );
     let mut twice = verifier::Usage::from(usage());
     twice.fallbacks.push(twice.fallbacks[0]);
     assert_eq!(field(Usage::try_from(twice)), "fallbacks.reason");

@@ -159,6 +159,7 @@ fn engine(args: &TargetArgs, sessions: usize) -> Result<EngineOptions, ConfigErr
     within("--max-sessions", sessions, 1, 4096)?;
     within("--context", args.context, 2, 1 << 24)?;
     within("--batch-rows", args.batch_rows, 2, 1 << 16)?;
+    within("--prefix-cache", args.prefix_cache, 0, 1 << 24)?;
     within("--queue", args.queue, 2 * sessions, 1 << 20)?;
     Ok(EngineOptions {
         threads,
@@ -166,6 +167,7 @@ fn engine(args: &TargetArgs, sessions: usize) -> Result<EngineOptions, ConfigErr
         queue: args.queue,
         max_batch_rows: args.batch_rows,
         context: args.context,
+        prefix_cache: args.prefix_cache << 20,
         device: device(&args.device)?,
     })
 }
@@ -290,6 +292,7 @@ mod tests {
             ("--threads", "0"),
             ("--context", "1"),
             ("--batch-rows", "1"),
+            ("--prefix-cache", "16777217"),
             ("--queue", "31"),
             ("--device", "tpu"),
             ("--device", "cpu:1"),

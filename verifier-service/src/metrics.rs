@@ -20,6 +20,7 @@ pub(crate) use gauges::Gauges;
 pub(crate) struct Metrics {
     /// Counters by number alone.
     pub(crate) prompt_tokens: Counter,
+    pub(crate) cached_prompt_tokens: Counter,
     pub(crate) completion_tokens: Counter,
     pub(crate) committed_bytes: Counter,
     pub(crate) target_forwards: Counter,
@@ -82,6 +83,7 @@ impl Metrics {
         let counts = || Histogram::new(exponential_buckets(1.0, 2.0, 8));
         let metrics = Self {
             prompt_tokens: Counter::default(),
+            cached_prompt_tokens: Counter::default(),
             completion_tokens: Counter::default(),
             committed_bytes: Counter::default(),
             target_forwards: Counter::default(),
@@ -157,6 +159,11 @@ impl Metrics {
     fn enter_counters(&self, registry: &mut Registry) {
         for (name, about, counter) in [
             ("prompt_tokens", "Tokens of prompts", &self.prompt_tokens),
+            (
+                "cached_prompt_tokens",
+                "Tokens of prompts that were not computed, since an earlier text began alike",
+                &self.cached_prompt_tokens,
+            ),
             (
                 "completion_tokens",
                 "Tokens of replies",
@@ -287,6 +294,7 @@ mod tests {
         metrics.group(alignment::aligned::Shape::ManyToOne);
         let text = chassis::metrics::encode(&registry).unwrap();
         for line in [
+            "duet_verifier_cached_prompt_tokens_total 0",
             "duet_verifier_proposed_tokens_total 0",
             "duet_verifier_accepted_tokens_total 0",
             "duet_verifier_rejected_tokens_total 0",

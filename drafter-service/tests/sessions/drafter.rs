@@ -50,6 +50,7 @@ pub(crate) async fn serve_source(
 ) -> Running {
     let options = EngineOptions {
         max_sessions: 16,
+        prefix_cache: 1 << 24,
         ..EngineOptions::default()
     };
     let load = move || {

@@ -22,6 +22,13 @@ struct Layer {
     values: Tensor,
 }
 
+/// The keys and values of some positions, apart from any cache.
+pub(crate) struct Positions {
+    count: usize,
+    /// `(count, kv_heads, head_dim)` each.
+    layers: Vec<Layer>,
+}
+
 impl Cache {
     pub(crate) fn new(architecture: &Architecture) -> Self {
         Self {
@@ -66,6 +73,42 @@ impl Cache {
         held.values.slice_set(&values.contiguous()?, 0, self.len)?;
         let held = slot.insert(held);
         Ok((held.keys.narrow(0, 0, end)?, held.values.narrow(0, 0, end)?))
+    }
+
+    /// Memory that the keys and values of one position take, once every layer has some.
+    pub(crate) fn position_bytes(&self) -> u64 {
+        let elements = |layer: &Layer| layer.keys.stride()[0] + layer.values.stride()[0];
+        let elements: usize = self.layers.iter().flatten().map(elements).sum();
+        (elements * DType::F32.size_in_bytes()) as u64
+    }
+
+    /// A copy of the `count` positions from `start` on, which the cache holds.
+    pub(crate) fn copy(&self, start: usize, count: usize) -> Result<Positions> {
+        let part = |x: &Tensor| x.narrow(0, start, count)?.force_contiguous();
+        let copied = |layer: &Layer| {
+            Ok(Layer {
+                keys: part(&layer.keys)?,
+                values: part(&layer.values)?,
+            })
+        };
+        Ok(Positions {
+            count,
+            layers: self
+                .layers
+                .iter()
+                .flatten()
+                .map(copied)
+                .collect::<Result<_>>()?,
+        })
+    }
+
+    /// Appends positions that were computed before, for the same tokens in the same places.
+    pub(crate) fn restore(&mut self, positions: &Positions) -> Result<()> {
+        for (layer, Layer { keys, values }) in positions.layers.iter().enumerate() {
+            self.append(layer, keys, values)?;
+        }
+        self.advance(positions.count);
+        Ok(())
     }
 
     pub(super) fn advance(&mut self, rows: usize) {

@@ -2,14 +2,17 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use candle_core::{Device, Storage, Tensor};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
-use super::{DeviceChoice, EngineError, EngineOptions, LoadError, Logits, ModelInfo, Passed};
+use super::prefixes::{BLOCK, Prefixes};
+use super::schedule::{self, Room, Step, Waiting};
+use super::work::{Cost, Work};
+use super::{Counts, DeviceChoice, EngineError, EngineOptions, LoadError, Logits, ModelInfo};
 use crate::checkpoint::Checkpoint;
 use crate::decoder::{Cache, Decoder, Sequence};
 use crate::summary;
@@ -23,84 +26,13 @@ pub(super) enum Command {
     Sweep,
 }
 
-/// One session's tokens on their way through the model.
-pub(super) struct Work {
-    pub(super) session: u64,
-    pub(super) alive: Weak<()>,
-    /// Positions to keep before the tokens are appended.
-    pub(super) keep: usize,
-    pub(super) tokens: Vec<u32>,
-    pub(super) rows: usize,
-    pub(super) reader: Box<dyn Reader>,
-    pub(super) arrived: Instant,
-    /// When the thread took it up.
-    pub(super) taken: Instant,
-    pub(super) compute: Duration,
-    /// Tokens computed so far; long prompts take several passes.
-    pub(super) done: usize,
-}
-
-/// What a pass took.
-#[derive(Clone, Copy)]
-pub(super) struct Cost {
-    compute: Duration,
-    batch_rows: usize,
-    batch_sessions: usize,
-}
-
-/// Reads logits and answers the caller; one method for each way a command can end.
-pub(super) trait Reader: Send {
-    /// Whether nobody waits any more.
-    fn is_abandoned(&self) -> bool;
-    fn read(&mut self, logits: Logits<'_>, queued: Duration, cost: Cost);
-    fn fail(&mut self, error: EngineError);
-}
-
-/// A caller's closure with the channel for its result.
-pub(super) struct Reading<F, R> {
-    pub(super) read: Option<F>,
-    pub(super) reply: Option<oneshot::Sender<Result<Passed<R>, EngineError>>>,
-}
-
-impl<R: Send, F: FnOnce(Logits<'_>) -> R + Send> Reader for Reading<F, R> {
-    fn is_abandoned(&self) -> bool {
-        self.reply.as_ref().is_none_or(oneshot::Sender::is_closed)
-    }
-
-    fn read(&mut self, logits: Logits<'_>, queued: Duration, cost: Cost) {
-        let (Some(read), Some(reply)) = (self.read.take(), self.reply.take()) else {
-            return;
-        };
-        let Cost {
-            compute,
-            batch_rows,
-            batch_sessions,
-        } = cost;
-        let value = read(logits);
-        // A caller who left in the meantime needs no answer.
-        let _ = reply.send(Ok(Passed {
-            value,
-            queued,
-            compute,
-            batch_rows,
-            batch_sessions,
-        }));
-    }
-
-    fn fail(&mut self, error: EngineError) {
-        if let Some(reply) = self.reply.take() {
-            let _ = reply.send(Err(error));
-        }
-    }
-}
-
 /// A thread that runs and what it found out while loading.
 pub(super) struct Started {
     pub(super) commands: mpsc::Sender<Command>,
     pub(super) info: ModelInfo,
     pub(super) tokenizer: Arc<Tokenizer>,
     pub(super) template: Option<ChatTemplate>,
-    pub(super) cache_bytes: Arc<AtomicU64>,
+    pub(super) counts: Arc<Counts>,
 }
 
 /// Starts the thread and waits until the model is loaded and warm.
@@ -109,8 +41,8 @@ pub(super) fn start(path: &Path, options: EngineOptions) -> Result<Started, Load
     // Not tokio's channel: its blocking wait panics inside a runtime, where a caller may well be.
     let (loaded, wait) = std::sync::mpsc::sync_channel(1);
     let path: PathBuf = path.to_owned();
-    let cache_bytes = Arc::new(AtomicU64::new(0));
-    let counter = Arc::clone(&cache_bytes);
+    let counts = Arc::new(Counts::default());
+    let shared = Arc::clone(&counts);
     let body = move || {
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(options.threads)
@@ -126,7 +58,7 @@ pub(super) fn start(path: &Path, options: EngineOptions) -> Result<Started, Load
         };
         pool.install(|| match Worker::load(&path, &options) {
             Ok((mut worker, about)) => {
-                worker.cache_bytes = counter;
+                worker.counts = shared;
                 if loaded.send(Ok(about)).is_ok() {
                     worker.run(inbox);
                 }
@@ -144,7 +76,7 @@ pub(super) fn start(path: &Path, options: EngineOptions) -> Result<Started, Load
         info,
         tokenizer,
         template,
-        cache_bytes,
+        counts,
     })
 }
 
@@ -153,15 +85,28 @@ type About = (ModelInfo, Arc<Tokenizer>, Option<ChatTemplate>);
 struct Worker {
     decoder: Decoder,
     sessions: HashMap<u64, Held>,
+    prefixes: Prefixes,
     max_batch_rows: usize,
-    /// Memory of all caches, for whoever asks.
-    cache_bytes: Arc<AtomicU64>,
+    /// For whoever asks.
+    counts: Arc<Counts>,
 }
 
 /// A session's cache and the sign of life of its owner.
 struct Held {
     alive: Weak<()>,
     cache: Cache,
+    /// The tokens of the cache's positions.
+    tokens: Vec<u32>,
+    /// Whole blocks at the beginning that `prefixes` has seen.
+    kept: usize,
+}
+
+impl Held {
+    fn truncate(&mut self, len: usize) {
+        self.cache.truncate(len);
+        self.tokens.truncate(len);
+        self.kept = self.kept.min(len / BLOCK);
+    }
 }
 
 impl Worker {
@@ -173,8 +118,9 @@ impl Worker {
         let mut worker = Self {
             decoder,
             sessions: HashMap::new(),
+            prefixes: Prefixes::new(options.prefix_cache),
             max_batch_rows: options.max_batch_rows,
-            cache_bytes: Arc::default(),
+            counts: Arc::default(),
         };
         worker.warm()?;
         Ok((worker, (info, checkpoint.tokenizer, checkpoint.template)))
@@ -217,9 +163,13 @@ impl Worker {
             while let Ok(command) = inbox.try_recv() {
                 self.take(command, &mut waiting);
             }
-            waiting.retain(|work| !work.reader.is_abandoned());
             self.sessions
                 .retain(|_, held| held.alive.strong_count() > 0);
+            // A session that is gone has nobody who waits.
+            waiting.retain(|work| {
+                self.sessions.contains_key(&work.session) && !work.reader.is_abandoned()
+            });
+            self.reuse(&mut waiting);
             self.count_bytes();
             self.pass(&mut waiting);
         }
@@ -227,111 +177,204 @@ impl Worker {
 
     fn count_bytes(&self) {
         let bytes = self.sessions.values().map(|held| held.cache.bytes()).sum();
-        self.cache_bytes.store(bytes, Ordering::Relaxed);
+        self.counts.cache_bytes.store(bytes, Ordering::Relaxed);
     }
 
     fn take(&mut self, command: Command, waiting: &mut Vec<Work>) {
-        let Command::Forward(mut work) = command else {
+        let Command::Forward(work) = command else {
             return;
         };
-        work.taken = Instant::now();
         // The session's last command may have been abandoned in the middle: its positions do not count.
         waiting.retain(|old| old.session != work.session);
         let architecture = self.decoder.architecture();
         let held = self.sessions.entry(work.session).or_insert_with(|| Held {
             alive: work.alive.clone(),
             cache: Cache::new(architecture),
+            tokens: Vec::new(),
+            kept: 0,
         });
-        held.cache.truncate(work.keep);
+        held.truncate(work.keep);
         waiting.push(*work);
+    }
+
+    /// Takes over what is known of the tokens that wait. Before each pass anew: a prompt that waits behind one that begins alike
+    /// follows it block by block.
+    fn reuse(&mut self, waiting: &mut Vec<Work>) {
+        if self.prefixes.is_off() {
+            return;
+        }
+        waiting.retain_mut(|work| {
+            if let Err(error) = self.reuse_for(work) {
+                tracing::error!(%error, "copying from the prefix cache failed");
+                work.reader.fail(EngineError::Compute(error.to_string()));
+                return false;
+            }
+            if work.left() > 0 {
+                return true;
+            }
+            let vocab_size = self.decoder.architecture().vocab_size;
+            self.count_prefix(work);
+            work.begin();
+            work.answer(
+                Logits {
+                    values: &[],
+                    vocab_size,
+                },
+                Cost::default(),
+            );
+            false
+        });
+    }
+
+    fn reuse_for(&mut self, work: &mut Work) -> candle_core::Result<()> {
+        let Some(held) = self.sessions.get_mut(&work.session) else {
+            return Ok(());
+        };
+        let known = &work.tokens[..work.tokens.len() - work.rows];
+        let next = &known[work.progress.done.min(known.len())..];
+        if next.len() < BLOCK {
+            return Ok(());
+        }
+        held.tokens.extend(next);
+        let reused = self.prefixes.extend(&held.tokens, &mut held.cache);
+        held.tokens.truncate(held.cache.len());
+        let reused = reused?;
+        work.progress.done += reused;
+        work.progress.reused += reused;
+        Ok(())
+    }
+
+    /// Counts a finished command that could have begun as an earlier one.
+    fn count_prefix(&self, work: &Work) {
+        let could = work.keep.is_multiple_of(BLOCK) && work.tokens.len() - work.rows >= BLOCK;
+        if self.prefixes.is_off() || !could {
+            return;
+        }
+        let reused = work.progress.reused as u64;
+        let counts = &self.counts;
+        let which = if reused > 0 {
+            &counts.prefix_hits
+        } else {
+            &counts.prefix_misses
+        };
+        which.fetch_add(1, Ordering::Relaxed);
+        counts.prefix_tokens.fetch_add(reused, Ordering::Relaxed);
     }
 
     /// One forward pass over what waits, up to the limit of rows; what is not finished stays.
     fn pass(&mut self, waiting: &mut Vec<Work>) {
-        // Those with few tokens left first: a long prompt does not hold up others' next token.
-        waiting.sort_by_key(|work| work.tokens.len() - work.done);
-        let plan = plan(waiting, self.max_batch_rows);
-        if plan.is_empty() {
+        if waiting.is_empty() {
             return;
         }
+        let steps = self.plan(waiting);
         let began = Instant::now();
-        let mut taken: Vec<Held> = waiting
-            .iter()
-            .filter_map(|work| self.sessions.remove(&work.session))
-            .collect();
-        let steps = waiting.iter().zip(&mut taken).zip(&plan);
-        let mut sequences: Vec<Sequence> = steps
-            .map(|((work, held), step)| Sequence {
-                cache: &mut held.cache,
-                tokens: &work.tokens[work.done..work.done + step.tokens],
-                rows: step.rows,
+        let mut batch: Vec<(&mut Work, &Step, Held)> = waiting
+            .iter_mut()
+            .zip(&steps)
+            .filter(|(_, step)| step.tokens > 0)
+            .filter_map(|(work, step)| {
+                let held = self.sessions.remove(&work.session)?;
+                Some((work, step, held))
             })
             .collect();
+        let sequence = |(work, step, held)| {
+            let (work, step, held): (&mut Work, &Step, &mut Held) = (work, step, held);
+            work.begin();
+            Sequence {
+                cache: &mut held.cache,
+                tokens: &work.tokens[work.progress.done..][..step.tokens],
+                rows: step.rows,
+            }
+        };
+        let mut sequences: Vec<Sequence> = batch
+            .iter_mut()
+            .map(|(work, step, held)| sequence((work, step, held)))
+            .collect();
         let logits = self.decoder.forward(&mut sequences);
-        for (work, held) in waiting.iter().zip(taken) {
+        let cost = Cost {
+            compute: began.elapsed(),
+            batch_rows: steps.iter().map(|step| step.tokens).sum(),
+            batch_sessions: batch.len(),
+        };
+        for (work, _, held) in batch {
             self.sessions.insert(work.session, held);
         }
         self.count_bytes();
-        let cost = Cost {
-            compute: began.elapsed(),
-            batch_rows: plan.iter().map(|step| step.tokens).sum(),
-            batch_sessions: plan.len(),
-        };
-        let vocab_size = self.decoder.architecture().vocab_size;
-        match logits.and_then(|logits| {
+        let answered = logits.and_then(|logits| {
             with_values(logits.as_ref(), |values| {
-                answer(
-                    waiting,
-                    &plan,
-                    &Answers {
-                        values,
-                        vocab_size,
-                        cost,
-                    },
-                );
+                self.answer(waiting, &steps, (values, cost));
             })
-        }) {
-            Ok(()) => {}
-            Err(error) => {
-                tracing::error!(%error, "forward pass failed");
-                for mut work in waiting.drain(..plan.len()) {
+        });
+        if let Err(error) = answered {
+            tracing::error!(%error, "forward pass failed");
+            let mut steps = steps.iter();
+            waiting.retain_mut(|work| {
+                let stays = steps.next().is_none_or(|step| step.tokens == 0);
+                if !stays {
                     work.reader.fail(EngineError::Compute(error.to_string()));
                 }
-            }
+                stays
+            });
         }
     }
-}
 
-/// What a pass computes of one work.
-struct Step {
-    tokens: usize,
-    rows: usize,
-}
-
-/// How much of each waiting work, in order, fits into one pass. The rows that are wanted are never split.
-fn plan(waiting: &[Work], max_rows: usize) -> Vec<Step> {
-    let mut left = max_rows;
-    let mut steps = Vec::new();
-    for work in waiting {
-        let remaining = work.tokens.len() - work.done;
-        let step = if remaining <= left {
-            Step {
-                tokens: remaining,
+    fn plan(&self, waiting: &[Work]) -> Vec<Step> {
+        let list: Vec<Waiting> = waiting
+            .iter()
+            .map(|work| Waiting {
+                left: work.left(),
                 rows: work.rows,
-            }
-        } else {
-            Step {
-                tokens: left.min(remaining - work.rows),
-                rows: 0,
-            }
+                passed_over: work.progress.passed_over,
+            })
+            .collect();
+        let room = Room {
+            rows: self.max_batch_rows,
+            sessions: self.sessions.len(),
         };
-        if step.tokens == 0 {
-            break;
-        }
-        left -= step.tokens;
-        steps.push(step);
+        schedule::plan(&list, room)
     }
-    steps
+
+    /// Answers the works that a pass has finished and keeps the others.
+    fn answer(&mut self, waiting: &mut Vec<Work>, steps: &[Step], (values, cost): (&[f32], Cost)) {
+        let vocab_size = self.decoder.architecture().vocab_size;
+        let mut steps = steps.iter();
+        let mut rest = values;
+        waiting.retain_mut(|work| {
+            let step = steps.next().copied().unwrap_or_default();
+            work.advance(step, cost);
+            let (values, behind) = rest.split_at(step.rows * vocab_size);
+            rest = behind;
+            self.remember(work, step);
+            if work.left() > 0 {
+                return true;
+            }
+            self.count_prefix(work);
+            work.answer(Logits { values, vocab_size }, cost);
+            false
+        });
+    }
+
+    /// Notes what a session's cache holds now, and keeps it for prompts that begin alike.
+    fn remember(&mut self, work: &Work, step: Step) {
+        let Some(held) = self.sessions.get_mut(&work.session) else {
+            return;
+        };
+        if self.prefixes.is_off() {
+            return;
+        }
+        let end = work.progress.done;
+        held.tokens.extend(&work.tokens[end - step.tokens..end]);
+        let certain = &held.tokens[..work.certain()];
+        if certain.len() / BLOCK == held.kept {
+            return;
+        }
+        held.kept = certain.len() / BLOCK;
+        if let Err(error) = self.prefixes.keep(certain, &held.cache) {
+            tracing::warn!(%error, "copying to the prefix cache failed");
+        }
+        let bytes = self.prefixes.bytes();
+        self.counts.prefix_bytes.store(bytes, Ordering::Relaxed);
+    }
 }
 
 /// The logits of a pass as a slice, without a copy where they are in this memory.
@@ -346,47 +389,6 @@ fn with_values(logits: Option<&Tensor>, read: impl FnOnce(&[f32])) -> candle_cor
         _ => read(&logits.flatten_all()?.to_vec1::<f32>()?),
     }
     Ok(())
-}
-
-/// What a pass gave all of its works.
-struct Answers<'a> {
-    values: &'a [f32],
-    vocab_size: usize,
-    cost: Cost,
-}
-
-/// Answers the works that are finished and keeps the others.
-fn answer(waiting: &mut Vec<Work>, plan: &[Step], answers: &Answers) {
-    let mut start = 0;
-    let mut index = 0;
-    waiting.retain_mut(|work| {
-        let Some(step) = plan.get(index) else {
-            return true;
-        };
-        index += 1;
-        work.done += step.tokens;
-        work.compute += answers.cost.compute;
-        let end = start + step.rows * answers.vocab_size;
-        let values = &answers.values[start..end];
-        start = end;
-        if work.done < work.tokens.len() {
-            return true;
-        }
-        let queued = work.taken - work.arrived;
-        let cost = Cost {
-            compute: work.compute,
-            ..answers.cost
-        };
-        work.reader.read(
-            Logits {
-                values,
-                vocab_size: answers.vocab_size,
-            },
-            queued,
-            cost,
-        );
-        false
-    });
 }
 
 fn device(choice: DeviceChoice) -> Result<Device, LoadError> {

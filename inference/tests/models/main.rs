@@ -10,6 +10,8 @@ mod engines;
 mod files;
 mod model;
 mod passes;
+mod prefixes;
 mod prompts;
 mod reference;
 mod sessions;
+mod turns;

@@ -14,7 +14,7 @@ use crate::model::Model;
 const LONG: usize = 53;
 
 /// Files of models that exercise every kernel: float and quantised products, windows, head norms, biases.
-fn files(folder: &TempDir) -> Vec<std::path::PathBuf> {
+pub(crate) fn files(folder: &TempDir) -> Vec<std::path::PathBuf> {
     let mut files: Vec<_> = ["mistral", "qwen2", "gemma3"]
         .map(|kind| Model::of(kind).write_folder(folder.path()))
         .into();

@@ -9,6 +9,8 @@ use crate::{ProtocolError, check, wire::verifier::v1 as wire};
 pub struct Usage {
     /// Tokens of the prompt, template included.
     pub prompt_tokens: u32,
+    /// Of those, the ones that were not computed, since an earlier text began alike.
+    pub cached_prompt_tokens: u32,
     /// Tokens of the reply, the ending control token not counted.
     pub completion_tokens: u32,
     /// Bytes of the reply as sent.
@@ -162,6 +164,11 @@ impl TryFrom<wire::Usage> for Usage {
         }
         Ok(Self {
             prompt_tokens: usage.prompt_tokens,
+            cached_prompt_tokens: check::within(
+                "cached_prompt_tokens",
+                usage.cached_prompt_tokens,
+                0..=usage.prompt_tokens,
+            )?,
             completion_tokens: usage.completion_tokens,
             committed_bytes: usage.committed_bytes,
             target_forwards: usage.target_forwards,
@@ -208,6 +215,7 @@ impl From<Usage> for wire::Usage {
             .filter(|&(_, rounds)| rounds > 0);
         Self {
             prompt_tokens: usage.prompt_tokens,
+            cached_prompt_tokens: usage.cached_prompt_tokens,
             completion_tokens: usage.completion_tokens,
             committed_bytes: usage.committed_bytes,
             target_forwards: usage.target_forwards,

@@ -90,6 +90,7 @@ pub(crate) fn verdict() -> Verdict {
 pub(crate) fn usage() -> Usage {
     Usage {
         prompt_tokens: 12,
+        cached_prompt_tokens: 11,
         completion_tokens: 9,
         committed_bytes: 31,
         target_forwards: 4,

@@ -34,6 +34,7 @@ fn probes_of_both_services_pass() {
 fn verifier_counts(usage: &Usage, grown: impl Fn(&str) -> f64) {
     for (name, expected) in [
         ("prompt_tokens", u64::from(usage.prompt_tokens)),
+        ("cached_prompt_tokens", usage.cached_prompt_tokens.into()),
         ("completion_tokens", usage.completion_tokens.into()),
         ("committed_bytes", usage.committed_bytes),
         ("target_forwards", usage.target_forwards.into()),

@@ -2,10 +2,11 @@
 
 use std::{fmt, sync::Arc};
 
+use inference::engine::PrefixLoad;
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric},
-    metrics::{MetricType, gauge::ConstGauge},
+    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
 };
 use proto::verifier::DrafterState;
 
@@ -37,6 +38,7 @@ impl Collector for Gauges {
             let gauge = ConstGauge::new(value as i64);
             gauge.encode(encoder.encode_descriptor(name, about, None, MetricType::Gauge)?)?;
         }
+        encode_prefixes(&load.engine.prefixes, &mut encoder)?;
         let drafters = self.0.drafters();
         let name = "verifier_drafter_ready";
         let about = "Whether a drafter is in use";
@@ -64,6 +66,34 @@ impl Collector for Gauges {
         }
         Ok(())
     }
+}
+
+fn encode_prefixes(prefixes: &PrefixLoad, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let name = "verifier_prefix_cache_bytes";
+    let about = "Memory of what is kept of earlier texts";
+    let descriptor = encoder.encode_descriptor(name, about, None, MetricType::Gauge)?;
+    ConstGauge::new(prefixes.bytes as i64).encode(descriptor)?;
+    for (name, about, count) in [
+        (
+            "verifier_prefix_cache_hits",
+            "Passes that began as an earlier text did",
+            prefixes.hits,
+        ),
+        (
+            "verifier_prefix_cache_misses",
+            "Passes that could have begun as an earlier text and did not",
+            prefixes.misses,
+        ),
+        (
+            "verifier_prefix_cache_tokens",
+            "Tokens that were not computed again",
+            prefixes.tokens,
+        ),
+    ] {
+        let descriptor = encoder.encode_descriptor(name, about, None, MetricType::Counter)?;
+        ConstCounter::new(count).encode(descriptor)?;
+    }
+    Ok(())
 }
 
 impl fmt::Debug for Gauges {

@@ -61,8 +61,10 @@ impl Ledger {
         moment.saturating_duration_since(self.admitted)
     }
 
-    /// The prompt has gone through the model.
-    pub(crate) fn prefilled(&mut self) {
+    /// The prompt is in the model's cache; `cached` of its tokens were not computed for that.
+    pub(crate) fn prefilled(&mut self, cached: usize) {
+        self.usage.cached_prompt_tokens = cached as u32;
+        self.metrics.cached_prompt_tokens.inc_by(cached as u64);
         self.usage.prefill = self.admitted.elapsed();
         self.prefilled = Some(Instant::now());
         self.metrics

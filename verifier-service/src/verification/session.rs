@@ -198,8 +198,8 @@ impl Session {
     }
 
     async fn generate(&mut self, outbox: &Outbox) -> Result<End, GenerateError> {
-        self.prefill().instrument(info_span!("prefill")).await?;
-        self.ledger.prefilled();
+        let cached = self.prefill().instrument(info_span!("prefill")).await?;
+        self.ledger.prefilled(cached);
         loop {
             let number = self.ledger.rounds() + 1;
             let span = info_span!(
@@ -221,21 +221,21 @@ impl Session {
     }
 
     /// Takes the prompt into the cache, all but its last token: that goes with the first round, which can thus verify a block
-    /// already. Meanwhile the drafter's stream is opened.
-    async fn prefill(&mut self) -> Result<(), GenerateError> {
+    /// already. Meanwhile the drafter's stream is opened. Returns how many tokens were not computed, being in the prefix cache.
+    async fn prefill(&mut self) -> Result<usize, GenerateError> {
         let prompt = std::mem::take(&mut self.prompt);
         let began = Instant::now();
         while !prompt.is_empty() {
             let pass = self.model.forward(prompt.clone(), 0, |_| ());
             match self.peer.during(pass).await {
-                Ok(_) => break,
+                Ok(passed) => return Ok(passed.reused),
                 Err(EngineError::Full { .. }) if began.elapsed() < FULL_PATIENCE => {
                     tokio::time::sleep(FULL_PAUSE).await;
                 }
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(())
+        Ok(0)
     }
 
     /// Brings the drafter's side of the account up to date.

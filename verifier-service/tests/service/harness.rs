@@ -56,6 +56,7 @@ pub(crate) fn load(tiny: &Tiny) -> Engine {
     let path = tiny.write_into(folder.path()).expect("a file");
     let options = EngineOptions {
         context: CONTEXT,
+        prefix_cache: 1 << 24,
         ..EngineOptions::default()
     };
     Engine::load(&path, options).expect("a model")

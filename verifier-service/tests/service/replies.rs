@@ -179,8 +179,11 @@ async fn usage_and_metrics_agree() {
         usages.push(process.plain(&request).await.finish.usage);
         usages.push(process.generate(&request).await.finish.usage);
     }
-    let parts: [(&str, Count); 11] = [
+    let parts: [(&str, Count); 12] = [
         ("prompt_tokens_total", |u| u.prompt_tokens.into()),
+        ("cached_prompt_tokens_total", |u| {
+            u.cached_prompt_tokens.into()
+        }),
         ("completion_tokens_total", |u| u.completion_tokens.into()),
         ("committed_bytes_total", |u| u.committed_bytes),
         ("target_forwards_total", |u| u.target_forwards.into()),

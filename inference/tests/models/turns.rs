@@ -1,0 +1,125 @@
+//! How sessions share passes: nobody's next token waits for another's prompt, and every prompt ends.
+
+use std::pin::{Pin, pin};
+use std::sync::mpsc;
+
+use inference::engine::{Engine, EngineError, EngineOptions, Passed, Session};
+
+use crate::engines::{Rows, append, begin, copied, engine, options, same, stop};
+use crate::model::Model;
+
+const ROWS: usize = 16;
+
+fn tiny() -> Engine {
+    let folder = tempfile::tempdir().unwrap();
+    let file = Model::of("gemma3").write_folder(folder.path());
+    let options = EngineOptions {
+        max_batch_rows: ROWS,
+        ..options()
+    };
+    engine(&file, options)
+}
+
+type Pass<'a> = Pin<Box<dyn Future<Output = Result<Passed<Rows>, EngineError>> + 'a>>;
+
+/// Lets the thread take up all commands at once: it is stopped while they enter its queue.
+async fn together(engine: &Engine, commands: Vec<Pass<'_>>) -> Vec<Passed<Rows>> {
+    let mut gate_keeper = engine.open().unwrap();
+    let ((entered, inside), (open, gate)) = (mpsc::channel(), mpsc::channel());
+    let mut blocker = pin!(gate_keeper.forward(vec![1], 1, stop(entered, gate)));
+    begin(&mut blocker).await;
+    inside.recv().unwrap();
+    let mut begun = Vec::new();
+    for mut command in commands {
+        begin(&mut command).await;
+        begun.push(command);
+    }
+    open.send(()).unwrap();
+    blocker.await.unwrap();
+    let mut passed = Vec::new();
+    for command in begun {
+        passed.push(command.await.unwrap());
+    }
+    passed
+}
+
+fn command<'a>(session: &'a mut Session, tokens: &[u32], rows: usize) -> Pass<'a> {
+    Box::pin(session.forward(tokens.to_vec(), rows, copied))
+}
+
+#[tokio::test]
+async fn each_token_takes_one_pass_while_a_long_prompt_is_taken_in() {
+    let engine = tiny();
+    let (mut long, mut decoding) = (engine.open().unwrap(), engine.open().unwrap());
+    let prompt = Model::tokens(61, 240);
+    let mut text = Model::tokens(62, 3);
+    append(&mut decoding, &text).await;
+    let prefill = long.forward(prompt.clone(), 1, copied);
+    let decode = async {
+        let mut shared = 0;
+        for token in 0..60 {
+            let passed = decoding.forward(vec![token], 1, copied).await.unwrap();
+            assert_eq!(passed.passes, 1);
+            // A quarter of the pass is the prompt's.
+            assert!(passed.batch_rows <= 1 + ROWS / 4);
+            shared += usize::from(passed.batch_sessions == 2);
+            text.push(token);
+            assert!(same(&passed.value, &fresh_in_parts(&engine, &text).await));
+        }
+        shared
+    };
+    let (passed, shared) = tokio::join!(prefill, decode);
+    let passed = passed.unwrap();
+    assert!(shared > 0, "the two never met");
+    assert!(passed.passes >= 240 / ROWS as u32);
+    let whole = fresh_in_parts(&engine, &prompt).await;
+    assert!(same(&passed.value, &whole));
+}
+
+/// The last row of a text, in passes of a session that is alone.
+async fn fresh_in_parts(engine: &Engine, prompt: &[u32]) -> Rows {
+    let mut session = engine.open().unwrap();
+    let mut rows = Rows::new();
+    for part in prompt.chunks(ROWS) {
+        rows = append(&mut session, part).await;
+    }
+    rows.split_off(rows.len() - 1)
+}
+
+#[tokio::test]
+async fn a_short_prompt_overtakes_long_ones_and_a_token_waits_for_none() {
+    let engine = tiny();
+    let mut sessions: Vec<_> = (0..8).map(|_| engine.open().unwrap()).collect();
+    let prompts: Vec<_> = (0..6).map(|seed| Model::tokens(70 + seed, 200)).collect();
+    let [short, token] = [Model::tokens(80, 20), vec![5]];
+    let mut all = prompts.clone();
+    all.extend([short, token]);
+    let commands = sessions.iter_mut().zip(&all);
+    let commands = commands.map(|(session, tokens)| command(session, tokens, 1));
+    let passed = together(&engine, commands.collect()).await;
+    let passes: Vec<u32> = passed.iter().map(|passed| passed.passes).collect();
+    assert_eq!(passes[7], 1, "{passes:?}");
+    // Half of a quarter of each pass, or more.
+    assert!(passes[6] <= 20 / 2, "{passes:?}");
+    // The first of the long ones has at least the other half.
+    assert!(passes[0] <= 200 / 2, "{passes:?}");
+    // As many passes as there are rows, and no more: none of them ran half empty.
+    let last = passes.iter().max().unwrap();
+    assert!(*last <= 1221_u32.div_ceil(4) + 8, "{passes:?}");
+    for (passed, prompt) in passed.iter().zip(&all) {
+        assert!(same(&passed.value, &fresh_in_parts(&engine, prompt).await));
+    }
+}
+
+#[tokio::test]
+async fn a_block_of_a_whole_pass_does_not_shut_out_tokens_nor_they_it() {
+    let engine = tiny();
+    let mut sessions: Vec<_> = (0..5).map(|_| engine.open().unwrap()).collect();
+    let block = Model::tokens(81, ROWS);
+    let sizes = [ROWS, 1, ROWS, 1, ROWS];
+    let commands = sessions.iter_mut().zip(sizes);
+    let commands = commands.map(|(session, size)| command(session, &block[..size], size));
+    let passed = together(&engine, commands.collect()).await;
+    let passes: Vec<u32> = passed.iter().map(|passed| passed.passes).collect();
+    assert_eq!(passes, [1, 2, 3, 2, 4]);
+}
