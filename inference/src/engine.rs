@@ -371,18 +371,9 @@ pub struct Passed<R> {
 }
 
 impl<R> Passed<R> {
-    /// The same with another value.
-    fn with<S>(self, value: S) -> Passed<S> {
+    /// The value apart from what the pass took.
+    pub fn split(self) -> (R, Passed<()>) {
         let Self {
-            value: _,
-            queued,
-            compute,
-            passes,
-            reused,
-            batch_rows,
-            batch_sessions,
-        } = self;
-        Passed {
             value,
             queued,
             compute,
@@ -390,6 +381,31 @@ impl<R> Passed<R> {
             reused,
             batch_rows,
             batch_sessions,
+        } = self;
+        let passed = Passed {
+            value: (),
+            queued,
+            compute,
+            passes,
+            reused,
+            batch_rows,
+            batch_sessions,
+        };
+        (value, passed)
+    }
+}
+
+impl Passed<()> {
+    /// The same with a value.
+    pub fn with<R>(self, value: R) -> Passed<R> {
+        Passed {
+            value,
+            queued: self.queued,
+            compute: self.compute,
+            passes: self.passes,
+            reused: self.reused,
+            batch_rows: self.batch_rows,
+            batch_sessions: self.batch_sessions,
         }
     }
 }

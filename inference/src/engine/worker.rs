@@ -268,27 +268,23 @@ impl Worker {
         }
         let steps = self.plan(waiting);
         let began = Instant::now();
-        let mut batch: Vec<(&mut Work, &Step, Held)> = waiting
+        let mut batch: Vec<(&Work, Step, Held)> = waiting
             .iter_mut()
             .zip(&steps)
             .filter(|(_, step)| step.tokens > 0)
             .filter_map(|(work, step)| {
+                work.begin();
                 let held = self.sessions.remove(&work.session)?;
-                Some((work, step, held))
+                Some((&*work, *step, held))
             })
             .collect();
-        let sequence = |(work, step, held)| {
-            let (work, step, held): (&mut Work, &Step, &mut Held) = (work, step, held);
-            work.begin();
-            Sequence {
+        let mut sequences: Vec<Sequence> = batch
+            .iter_mut()
+            .map(|(work, step, held)| Sequence {
                 cache: &mut held.cache,
                 tokens: &work.tokens[work.progress.done..][..step.tokens],
                 rows: step.rows,
-            }
-        };
-        let mut sequences: Vec<Sequence> = batch
-            .iter_mut()
-            .map(|(work, step, held)| sequence((work, step, held)))
+            })
             .collect();
         let logits = self.decoder.forward(&mut sequences);
         let cost = Cost {

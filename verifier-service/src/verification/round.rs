@@ -151,22 +151,9 @@ impl Session {
                 }
                 Err(error) => return Err(error.into()),
                 Ok(passed) => {
-                    let Passed {
-                        value,
-                        queued,
-                        compute,
-                        batch_rows,
-                        batch_sessions,
-                    } = passed;
-                    let passed = Passed {
-                        value: value?,
-                        queued,
-                        compute,
-                        batch_rows,
-                        batch_sessions,
-                    };
+                    let (value, passed) = passed.split();
                     return Ok(Verified {
-                        passed,
+                        passed: passed.with(value?),
                         alignment,
                         align,
                         submitted,
