@@ -24,6 +24,7 @@ mod float;
 mod gated;
 mod matrix;
 mod pack;
+mod pages;
 mod portable;
 mod tiles;
 

@@ -28,13 +28,20 @@ impl Scheme {
 /// Most rows that one pass of a kernel serves; there are not registers for more.
 pub(crate) const ROWS: usize = 12;
 
-/// Sums of the quants of one row over a block of 32 inputs; whole numbers, as floats.
+/// Sums of the quants of one row over a block of 32 inputs, in the multiples that kernels start their sums from: a product with
+/// `q - 32` is the product with `q` less 32 times the sum.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct BlockSums {
-    /// Over its first and its second half.
-    pub(crate) halves: [f32; 2],
+    /// Over its first and its second half, times -32.
+    pub(crate) halves_by_32: [i32; 2],
+    /// Over all of it, times -128.
+    pub(crate) by_128: i32,
+    /// Over all of it; a whole number.
     pub(crate) whole: f32,
 }
+
+/// Sums over the eight blocks of a super-block, two in a word, the first in the lower half.
+pub(crate) type PairSums = [i32; SUPER / BLOCK / 2];
 
 /// Quantised rows, `value = scale * quant`, in groups of up to [`ROWS`].
 ///
@@ -46,6 +53,8 @@ pub(crate) struct Activations {
     /// One for each group of inputs of the scheme.
     scales: Vec<f32>,
     sums: Vec<BlockSums>,
+    /// One for each super-block; none where the scheme has no super-blocks.
+    pairs: Vec<PairSums>,
     /// Inputs of a row.
     pub(crate) k: usize,
     rows: usize,
@@ -60,6 +69,8 @@ pub(crate) struct Group<'a, const R: usize> {
     pub(crate) scales: &'a [[f32; R]],
     /// By block of 32 inputs.
     pub(crate) sums: &'a [[BlockSums; R]],
+    /// By super-block.
+    pub(crate) pairs: &'a [[PairSums; R]],
 }
 
 /// One row, wherever its group has it.
@@ -79,6 +90,10 @@ impl Activations {
             words: vec![[0; 8]; rows.len() / BLOCK],
             scales: vec![0.0; rows.len() / scheme.group()],
             sums: vec![BlockSums::default(); rows.len() / BLOCK],
+            pairs: match scheme {
+                Scheme::Super => vec![PairSums::default(); rows.len() / SUPER],
+                Scheme::Block => Vec::new(),
+            },
             k,
             rows: count,
             scheme,
@@ -101,7 +116,17 @@ impl Activations {
             self.scales[first * (self.k / self.scheme.group()) + group * size + index] = scale;
             for (block, values) in values.as_chunks::<BLOCK>().0.iter().enumerate() {
                 let at = first * (self.k / BLOCK) + (group * blocks + block) * size + index;
-                self.sums[at] = quantise_block(values, inverse, &mut self.words[at]);
+                let sum = quantise_block(values, inverse, &mut self.words[at]);
+                self.sums[at] = BlockSums {
+                    halves_by_32: sum.map(|half| -32 * half),
+                    by_128: -128 * (sum[0] + sum[1]),
+                    whole: (sum[0] + sum[1]) as f32,
+                };
+                if self.scheme == Scheme::Super {
+                    let pairs = &mut self.pairs[first * (self.k / SUPER) + group * size + index];
+                    // Of at most 32 * 127, so that it is a half word.
+                    pairs[block / 2] |= ((sum[0] + sum[1]) & 0xffff) << (block % 2 * 16);
+                }
             }
         }
     }
@@ -121,6 +146,10 @@ impl Activations {
             words: self.words[first * blocks..][..R * blocks].as_chunks().0,
             scales: self.scales[first * groups..][..R * groups].as_chunks().0,
             sums: self.sums[first * blocks..][..R * blocks].as_chunks().0,
+            pairs: match self.scheme {
+                Scheme::Super => self.pairs[first * groups..][..R * groups].as_chunks().0,
+                Scheme::Block => &[],
+            },
         }
     }
 
@@ -211,8 +240,9 @@ fn inverse_scale(values: &[f32], scheme: Scheme) -> f32 {
     }
 }
 
+/// Returns the sums of the quants over both halves.
 #[inline(always)]
-fn quantise_block(values: &[f32; BLOCK], inverse: f32, words: &mut [i32; 8]) -> BlockSums {
+fn quantise_block(values: &[f32; BLOCK], inverse: f32, words: &mut [i32; 8]) -> [i32; 2] {
     let mut quants = [0i32; BLOCK];
     for i in 0..BLOCK {
         // In -127..=127, so the cast is exact.
@@ -227,10 +257,7 @@ fn quantise_block(values: &[f32; BLOCK], inverse: f32, words: &mut [i32; 8]) -> 
         let byte = |j: usize| (quants[4 * i + j] & 0xff) << (8 * j);
         words[i] = byte(0) | byte(1) | byte(2) | byte(3);
     }
-    BlockSums {
-        halves: [first as f32, second as f32],
-        whole: (first + second) as f32,
-    }
+    [first, second]
 }
 
 #[cfg(test)]
@@ -256,10 +283,11 @@ mod tests {
             let quants = row.words(3).iter().flat_map(|word| word.to_le_bytes());
             let sum: i32 = quants.map(|byte| i32::from(byte.cast_signed())).sum();
             let sums = row.sums(3);
-            assert_eq!(
-                (sums.whole, sums.halves[0] + sums.halves[1]),
-                (sum as f32, sum as f32)
-            );
+            assert_eq!((sums.whole, sums.by_128), (sum as f32, -128 * sum));
+            assert_eq!(sums.halves_by_32.iter().sum::<i32>(), -32 * sum);
+            let group = acts.pairs.get(8 * 2);
+            let pair = group.map_or(sum, |pairs| pairs[1] >> 16);
+            assert_eq!(pair, sum, "{scheme:?}");
         }
     }
 

@@ -11,16 +11,16 @@
 
 use core::arch::x86_64::{
     __m512, __m512i, _MM_HINT_T0, _mm_loadu_si128, _mm_prefetch, _mm256_loadu_si256,
-    _mm512_and_si512, _mm512_cvtepi8_epi32, _mm512_cvtepi32_ps, _mm512_cvtepu8_epi32,
-    _mm512_cvtph_ps, _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_fnmadd_ps, _mm512_loadu_si512,
-    _mm512_mul_ps, _mm512_or_si512, _mm512_set1_epi8, _mm512_set1_epi32, _mm512_set1_ps,
-    _mm512_setzero_ps, _mm512_setzero_si512, _mm512_slli_epi16, _mm512_srli_epi16,
-    _mm512_storeu_ps,
+    _mm512_and_si512, _mm512_cvtepi8_epi32, _mm512_cvtepi32_ps, _mm512_cvtepu8_epi16,
+    _mm512_cvtepu8_epi32, _mm512_cvtph_ps, _mm512_dpbusd_epi32, _mm512_dpwssd_epi32,
+    _mm512_fmadd_ps, _mm512_fnmadd_ps, _mm512_loadu_si512, _mm512_mul_ps, _mm512_or_si512,
+    _mm512_set1_epi8, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512,
+    _mm512_slli_epi16, _mm512_srli_epi16, _mm512_storeu_ps,
 };
 
 use half::f16;
 
-use super::activations::Activations;
+use super::activations::{Activations, PairSums};
 use super::tiles::{COLUMNS, SixBits, TileQ4K, TileQ6K, TileQ41, TileQ80};
 
 /// Sums of one tile column for `R` rows.
@@ -80,7 +80,7 @@ pub(crate) fn q80<const R: usize>(
 }
 
 /// Bytes between what is multiplied and what is fetched for later.
-const AHEAD: usize = 2048;
+const AHEAD: usize = 4096;
 
 /// Asks for the cache lines of as many bytes as `part` has, [`AHEAD`] bytes later.
 ///
@@ -112,6 +112,14 @@ fn load64(bytes: &[u8; 64]) -> __m512i {
 fn load_f16(values: &[f16; COLUMNS]) -> __m512 {
     // SAFETY: 16 half floats are the 32 bytes that an unaligned load reads.
     _mm512_cvtph_ps(unsafe { _mm256_loadu_si256(values.as_ptr().cast()) })
+}
+
+/// Bytes as 16-bit words.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn load_u16(values: &[u8; 2 * COLUMNS]) -> __m512i {
+    // SAFETY: 32 bytes are what an unaligned load reads.
+    _mm512_cvtepu8_epi16(unsafe { _mm256_loadu_si256(values.as_ptr().cast()) })
 }
 
 #[inline]
@@ -161,15 +169,40 @@ fn nibble_sums<const R: usize>(quants: &[u8; 256], words: &[[i32; 8]; R]) -> [__
     sums
 }
 
+/// Sums of minimum times sum of quants over a super-block: whole numbers below 2^21, which integers hold as exactly as floats,
+/// two products at a time.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn offsets<const R: usize>(
+    mins: &[[u8; 2 * COLUMNS]; 4],
+    row_sums: &[PairSums; R],
+) -> [__m512i; R] {
+    let mut offsets = [_mm512_setzero_si512(); R];
+    for (pair, mins) in mins.iter().enumerate() {
+        let mins = load_u16(mins);
+        for r in 0..R {
+            let sums = _mm512_set1_epi32(row_sums[r][pair]);
+            offsets[r] = _mm512_dpwssd_epi32(offsets[r], mins, sums);
+        }
+    }
+    offsets
+}
+
+/// The same as a call. One row waits for memory; inlined, the compiler mixes its loads with the others' of the tile, the stream
+/// is out of order, and one row takes three times as long.
+#[inline(never)]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn offsets_apart<const R: usize>(
+    mins: &[[u8; 2 * COLUMNS]; 4],
+    row_sums: &[PairSums; R],
+) -> [__m512i; R] {
+    offsets(mins, row_sums)
+}
+
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 fn q4k_sums<const R: usize>(tiles: &[TileQ4K], acts: &Activations, row: usize) -> Sums<R> {
     let rows = acts.group::<R>(row);
-    let blocks = rows
-        .words
-        .as_chunks::<8>()
-        .0
-        .iter()
-        .zip(rows.sums.as_chunks::<8>().0);
+    let blocks = rows.words.as_chunks::<8>().0.iter().zip(rows.pairs);
     let mut totals = [_mm512_setzero_ps(); R];
     for ((tile, scales), (words, row_sums)) in tiles.iter().zip(rows.scales).zip(blocks) {
         // Two loops, so that the sums of only one kind occupy registers at a time.
@@ -182,19 +215,17 @@ fn q4k_sums<const R: usize>(tiles: &[TileQ4K], acts: &Activations, row: usize) -
                 products[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[r]), scale, products[r]);
             }
         }
-        let mut offsets = [_mm512_setzero_ps(); R];
-        for sub in 0..8 {
-            let min = load_u8(&tile.mins[sub]);
-            for r in 0..R {
-                let sum = _mm512_set1_ps(row_sums[sub][r].whole);
-                offsets[r] = _mm512_fmadd_ps(min, sum, offsets[r]);
-            }
-        }
+        let offsets = if R == 1 {
+            offsets_apart(&tile.mins, row_sums)
+        } else {
+            offsets(&tile.mins, row_sums)
+        };
         let (d, dmin) = (load_f16(&tile.d), load_f16(&tile.dmin));
         for r in 0..R {
             let scale = _mm512_set1_ps(scales[r]);
             totals[r] = _mm512_fmadd_ps(products[r], _mm512_mul_ps(d, scale), totals[r]);
-            totals[r] = _mm512_fnmadd_ps(offsets[r], _mm512_mul_ps(dmin, scale), totals[r]);
+            let offset = _mm512_cvtepi32_ps(offsets[r]);
+            totals[r] = _mm512_fnmadd_ps(offset, _mm512_mul_ps(dmin, scale), totals[r]);
         }
     }
     store(totals)
@@ -209,7 +240,6 @@ fn q6k_sums<const R: usize>(tiles: &[TileQ6K], acts: &Activations, row: usize) -
         .0
         .iter()
         .zip(rows.sums.as_chunks::<8>().0);
-    let middle = _mm512_set1_ps(32.0);
     let mut totals = [_mm512_setzero_ps(); R];
     for ((tile, scales), (words, row_sums)) in tiles.iter().zip(rows.scales).zip(blocks) {
         let mut products = [_mm512_setzero_ps(); R];
@@ -218,14 +248,12 @@ fn q6k_sums<const R: usize>(tiles: &[TileQ6K], acts: &Activations, row: usize) -
             let values = six_bits(&tile.quants[sub]);
             let scale = load_i8(&tile.scales[sub]);
             for r in 0..R {
-                let mut sum = _mm512_setzero_si512();
+                let mut sum = _mm512_set1_epi32(row_sums[sub / 2][r].halves_by_32[sub % 2]);
                 for (group, values) in values.iter().enumerate() {
                     let word = _mm512_set1_epi32(words[sub / 2][r][sub % 2 * 4 + group]);
                     sum = _mm512_dpbusd_epi32(sum, *values, word);
                 }
-                let row_sum = _mm512_set1_ps(row_sums[sub / 2][r].halves[sub % 2]);
-                let sum = _mm512_fnmadd_ps(middle, row_sum, _mm512_cvtepi32_ps(sum));
-                products[r] = _mm512_fmadd_ps(sum, scale, products[r]);
+                products[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), scale, products[r]);
             }
         }
         let d = load_f16(&tile.d);
@@ -278,11 +306,13 @@ fn q41_sums<const R: usize>(tiles: &[TileQ41], acts: &Activations, row: usize) -
 fn q80_sums<const R: usize>(tiles: &[TileQ80], acts: &Activations, row: usize) -> Sums<R> {
     let rows = acts.group::<R>(row);
     let blocks = rows.words.iter().zip(rows.sums).zip(rows.scales);
-    let middle = _mm512_set1_ps(128.0);
     let mut totals = [_mm512_setzero_ps(); R];
     for (tile, ((words, row_sums), scales)) in tiles.iter().zip(blocks) {
         fetch_ahead::<R, _>(tile);
         let mut sums = [_mm512_setzero_si512(); R];
+        for r in 0..R {
+            sums[r] = _mm512_set1_epi32(row_sums[r].by_128);
+        }
         for (group, bytes) in tile.quants.as_chunks::<64>().0.iter().enumerate() {
             let bytes = load64(bytes);
             for r in 0..R {
@@ -292,10 +322,8 @@ fn q80_sums<const R: usize>(tiles: &[TileQ80], acts: &Activations, row: usize) -
         }
         let d = load_f16(&tile.d);
         for r in 0..R {
-            let row_sum = _mm512_set1_ps(row_sums[r].whole);
-            let sum = _mm512_fnmadd_ps(middle, row_sum, _mm512_cvtepi32_ps(sums[r]));
             let d = _mm512_mul_ps(d, _mm512_set1_ps(scales[r]));
-            totals[r] = _mm512_fmadd_ps(sum, d, totals[r]);
+            totals[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[r]), d, totals[r]);
         }
     }
     store(totals)

@@ -3,13 +3,14 @@
 //! Ours rather than a general matrix library's because a row must get the same bits whatever the number of rows, which
 //! libraries that pick a blocking by shape do not promise.
 
+use bytemuck::Pod;
 use half::{bf16, f16};
 use pulp::{Arch, Simd, WithSimd};
 
 use super::tiles::COLUMNS;
 
 /// A weight that widens to `f32` exactly.
-pub(crate) trait Weight: Copy + Send + Sync {
+pub(crate) trait Weight: Pod + Send + Sync {
     const ZERO: Self;
     fn widen(self) -> f32;
 }

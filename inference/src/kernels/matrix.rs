@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use super::activations::{Activations, ROWS, Row, Scheme};
 #[cfg(target_arch = "x86_64")]
 use super::avx512::{self, Vnni};
+use super::pages::Pages;
 use super::tiles::{BLOCK, COLUMNS, SUPER, TileQ4K, TileQ6K, TileQ41, TileQ80};
 use super::{float, portable};
 
@@ -21,13 +22,13 @@ pub(crate) struct Matrix {
 
 /// The tiles of a matrix, column tile by column tile, along `k` within each.
 pub(crate) enum Tiles {
-    Q4K(Vec<TileQ4K>),
-    Q6K(Vec<TileQ6K>),
-    Q41(Vec<TileQ41>),
-    Q80(Vec<TileQ80>),
-    F32(Vec<f32>),
-    F16(Vec<f16>),
-    Bf16(Vec<bf16>),
+    Q4K(Pages<TileQ4K>),
+    Q6K(Pages<TileQ6K>),
+    Q41(Pages<TileQ41>),
+    Q80(Pages<TileQ80>),
+    F32(Pages<f32>),
+    F16(Pages<f16>),
+    Bf16(Pages<bf16>),
 }
 
 /// Sums of `R` rows for one tile.

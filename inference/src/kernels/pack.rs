@@ -2,11 +2,13 @@
 
 use std::borrow::Cow;
 
+use bytemuck::Pod;
 use candle_core::quantized::{GgmlDType, QStorage, QTensor};
 use candle_core::{CpuStorage, CustomOp1, Device, Layout, Shape, WithDType};
 use half::{bf16, f16};
 
 use super::matrix::{Matrix, Tiles};
+use super::pages::Pages;
 use super::tiles::{
     BLOCK, COLUMNS, Q4K_BYTES, Q6K_BYTES, Q40_BYTES, Q41_BYTES, Q50_BYTES, Q80_BYTES, SUPER,
     TileQ4K, TileQ6K, TileQ41, TileQ80,
@@ -21,6 +23,9 @@ pub(crate) enum WeightFormatError {
     /// The bytes do not match shape and format.
     #[error("{found} bytes where {expected} were expected")]
     Bytes { found: usize, expected: usize },
+    /// There is no memory for it.
+    #[error("there is no memory for the weights")]
+    Memory(#[from] std::io::Error),
     /// candle could not dequantise it.
     #[error("the format cannot be read")]
     Candle(#[from] candle_core::Error),
@@ -82,29 +87,31 @@ impl Matrix {
         };
         let tiles = match format {
             GgmlDType::Q4K => {
-                Tiles::Q4K(blocks(Q4K_BYTES, SUPER).tiles(n, &TileQ4K::ZERO, TileQ4K::place))
+                Tiles::Q4K(blocks(Q4K_BYTES, SUPER).tiles(n, &TileQ4K::ZERO, TileQ4K::place)?)
             }
             GgmlDType::Q6K => {
-                Tiles::Q6K(blocks(Q6K_BYTES, SUPER).tiles(n, &TileQ6K::ZERO, TileQ6K::place))
+                Tiles::Q6K(blocks(Q6K_BYTES, SUPER).tiles(n, &TileQ6K::ZERO, TileQ6K::place)?)
             }
             GgmlDType::Q4_1 => {
-                Tiles::Q41(blocks(Q41_BYTES, BLOCK).tiles(n, &TileQ41::ZERO, TileQ41::place))
+                Tiles::Q41(blocks(Q41_BYTES, BLOCK).tiles(n, &TileQ41::ZERO, TileQ41::place)?)
             }
             GgmlDType::Q4_0 => {
-                Tiles::Q41(blocks(Q40_BYTES, BLOCK).tiles(n, &TileQ41::ZERO, TileQ41::place_q40))
+                Tiles::Q41(blocks(Q40_BYTES, BLOCK).tiles(n, &TileQ41::ZERO, TileQ41::place_q40)?)
             }
             GgmlDType::Q8_0 => {
-                Tiles::Q80(blocks(Q80_BYTES, BLOCK).tiles(n, &TileQ80::ZERO, TileQ80::place))
+                Tiles::Q80(blocks(Q80_BYTES, BLOCK).tiles(n, &TileQ80::ZERO, TileQ80::place)?)
             }
             GgmlDType::Q5_0 => {
-                Tiles::Q80(blocks(Q50_BYTES, BLOCK).tiles(n, &TileQ80::ZERO, TileQ80::place_q50))
+                Tiles::Q80(blocks(Q50_BYTES, BLOCK).tiles(n, &TileQ80::ZERO, TileQ80::place_q50)?)
             }
             GgmlDType::F32 => {
-                Tiles::F32(interleave((n, k), |i| f32::from_le_bytes(four(bytes, i))))
+                Tiles::F32(interleave((n, k), |i| f32::from_le_bytes(four(bytes, i)))?)
             }
-            GgmlDType::F16 => Tiles::F16(interleave((n, k), |i| f16::from_le_bytes(two(bytes, i)))),
+            GgmlDType::F16 => {
+                Tiles::F16(interleave((n, k), |i| f16::from_le_bytes(two(bytes, i)))?)
+            }
             GgmlDType::BF16 => {
-                Tiles::Bf16(interleave((n, k), |i| bf16::from_le_bytes(two(bytes, i))))
+                Tiles::Bf16(interleave((n, k), |i| bf16::from_le_bytes(two(bytes, i)))?)
             }
             _ => Tiles::Q80(round_to_q80(bytes, format, (n, k))?),
         };
@@ -120,8 +127,19 @@ struct Blocks<'a> {
 }
 
 impl Blocks<'_> {
-    fn tiles<T: Clone>(&self, n: usize, zero: &T, place: fn(&mut T, usize, &[u8])) -> Vec<T> {
-        let mut tiles = vec![zero.clone(); n.div_ceil(COLUMNS) * self.per_row];
+    fn tiles<T: Pod>(
+        &self,
+        n: usize,
+        zero: &T,
+        place: fn(&mut T, usize, &[u8]),
+    ) -> std::io::Result<Pages<T>> {
+        let mut tiles = Pages::filled(n.div_ceil(COLUMNS) * self.per_row, *zero)?;
+        self.place_in(&mut tiles, place);
+        Ok(tiles)
+    }
+
+    /// `tiles` begin with the first row of the blocks.
+    fn place_in<T>(&self, tiles: &mut [T], place: fn(&mut T, usize, &[u8])) {
         for (row, blocks) in self
             .bytes
             .chunks_exact(self.size * self.per_row)
@@ -132,7 +150,6 @@ impl Blocks<'_> {
                 place(tile, row % COLUMNS, block);
             }
         }
-        tiles
     }
 }
 
@@ -152,23 +169,26 @@ fn four(bytes: &[u8], i: usize) -> [u8; 4] {
 fn interleave<W: super::float::Weight>(
     (n, k): (usize, usize),
     weight: impl Fn(usize) -> W,
-) -> Vec<W> {
-    let mut tiles = vec![W::ZERO; n.next_multiple_of(COLUMNS) * k];
+) -> std::io::Result<Pages<W>> {
+    let mut tiles = Pages::filled(n.next_multiple_of(COLUMNS) * k, W::ZERO)?;
     for row in 0..n {
         let tile = &mut tiles[row / COLUMNS * COLUMNS * k..][..COLUMNS * k];
         for i in 0..k {
             tile[i * COLUMNS + row % COLUMNS] = weight(row * k + i);
         }
     }
-    tiles
+    Ok(tiles)
 }
 
-/// Quantises weights of a format without a kernel anew, to eight bits, 256 rows at a time.
+/// Rows that are quantised anew at a time.
+const ROUNDED_ROWS: usize = 256;
+
+/// Quantises weights of a format without a kernel anew, to eight bits.
 fn round_to_q80(
     bytes: &[u8],
     format: GgmlDType,
     (n, k): (usize, usize),
-) -> Result<Vec<TileQ80>, WeightFormatError> {
+) -> Result<Pages<TileQ80>, WeightFormatError> {
     if !k.is_multiple_of(BLOCK) {
         return Err(WeightFormatError::Inputs {
             inputs: k,
@@ -176,8 +196,9 @@ fn round_to_q80(
         });
     }
     let row_bytes = k / format.block_size() * format.type_size();
-    let mut tiles = Vec::with_capacity(n.div_ceil(COLUMNS) * (k / BLOCK));
-    for rows in bytes.chunks(row_bytes * 256) {
+    let mut tiles = Pages::filled(n.div_ceil(COLUMNS) * (k / BLOCK), TileQ80::ZERO)?;
+    let parts = tiles.chunks_mut(ROUNDED_ROWS / COLUMNS * (k / BLOCK));
+    for (tiles, rows) in parts.zip(bytes.chunks(row_bytes * ROUNDED_ROWS)) {
         let n = rows.len() / row_bytes;
         let storage = QStorage::from_data(Cow::Borrowed(rows), &Device::Cpu, format)?;
         let floats = QTensor::new(storage, (n, k))?.dequantize(&Device::Cpu)?;
@@ -188,7 +209,7 @@ fn round_to_q80(
             size: Q80_BYTES,
             per_row: k / BLOCK,
         };
-        tiles.extend(blocks.tiles(n, &TileQ80::ZERO, TileQ80::place));
+        blocks.place_in(tiles, TileQ80::place);
     }
     Ok(tiles)
 }

@@ -38,7 +38,7 @@ pub(crate) fn q4k(tiles: &[TileQ4K], row: Row) -> Sums {
             let sums = nibble_sums(&tile.quants[sub], row.words(at));
             let row_sum = row.sums(at).whole;
             for c in 0..COLUMNS {
-                let (scale, min) = (tile.scales[sub][c], tile.mins[sub][c]);
+                let (scale, min) = (tile.scales[sub][c], tile.mins[sub / 2][2 * c + sub % 2]);
                 products[c] = (sums[c] as f32).mul_add(f32::from(scale), products[c]);
                 offsets[c] = f32::from(min).mul_add(row_sum, offsets[c]);
             }
@@ -61,7 +61,7 @@ pub(crate) fn q6k(tiles: &[TileQ6K], row: Row) -> Sums {
         for sub in 0..16 {
             let (at, half) = (block * (SUPER / BLOCK) + sub / 2, sub % 2);
             let SixBits { low, high } = &tile.quants[sub];
-            let mut sums = [0; COLUMNS];
+            let mut sums = [row.sums(at).halves_by_32[half]; COLUMNS];
             for group in 0..4 {
                 let value = |i: usize| {
                     let nibble = (low[(group % 2) * 64 + i] >> ((group / 2) * 4)) & 15;
@@ -69,10 +69,8 @@ pub(crate) fn q6k(tiles: &[TileQ6K], row: Row) -> Sums {
                 };
                 dot4(&mut sums, value, row.words(at)[half * 4 + group]);
             }
-            let row_sum = row.sums(at).halves[half];
             for c in 0..COLUMNS {
-                let sum = (-32f32).mul_add(row_sum, sums[c] as f32);
-                products[c] = sum.mul_add(f32::from(tile.scales[sub][c]), products[c]);
+                products[c] = (sums[c] as f32).mul_add(f32::from(tile.scales[sub][c]), products[c]);
             }
         }
         for c in 0..COLUMNS {
@@ -101,14 +99,13 @@ pub(crate) fn q41(tiles: &[TileQ41], row: Row) -> Sums {
 pub(crate) fn q80(tiles: &[TileQ80], row: Row) -> Sums {
     let mut totals = [0f32; COLUMNS];
     for (block, tile) in tiles.iter().enumerate() {
-        let mut sums = [0; COLUMNS];
+        let mut sums = [row.sums(block).by_128; COLUMNS];
         for (group, bytes) in tile.quants.as_chunks::<64>().0.iter().enumerate() {
             dot4(&mut sums, |i| bytes[i], row.words(block)[group]);
         }
-        let (scale, row_sum) = (row.scale(block), row.sums(block).whole);
+        let scale = row.scale(block);
         for c in 0..COLUMNS {
-            let sum = (-128f32).mul_add(row_sum, sums[c] as f32);
-            totals[c] = sum.mul_add(tile.d[c].to_f32() * scale, totals[c]);
+            totals[c] = (sums[c] as f32).mul_add(tile.d[c].to_f32() * scale, totals[c]);
         }
     }
     totals

@@ -5,6 +5,7 @@
 //! stays bound by the same memory traffic. Within a tile, bytes are grouped in fours along `k`, the unit of one
 //! byte-dot-product instruction: `[group][column][4]`.
 
+use bytemuck::{Pod, Zeroable};
 use half::f16;
 
 /// Output columns of one tile.
@@ -15,19 +16,20 @@ pub(crate) const SUPER: usize = 256;
 pub(crate) const BLOCK: usize = 32;
 
 /// Q4_K: 256 inputs of 16 columns; weight = `d * scale * q - dmin * min`, one scale and min for 32 inputs.
-#[derive(Clone)]
+#[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C, align(64))]
 pub(crate) struct TileQ4K {
     pub(crate) d: [f16; COLUMNS],
     pub(crate) dmin: [f16; COLUMNS],
     pub(crate) scales: [[u8; COLUMNS]; 8],
-    pub(crate) mins: [[u8; COLUMNS]; 8],
+    /// `[pair of sub-blocks][column][2]`.
+    pub(crate) mins: [[u8; 2 * COLUMNS]; 4],
     /// `[sub-block][group of 4 bytes, low nibbles 0..16, high nibbles 16..32]`.
     pub(crate) quants: [[u8; 256]; 8],
 }
 
 /// Q6_K: 256 inputs of 16 columns; weight = `d * scale * (q - 32)`, one scale for 16 inputs.
-#[derive(Clone)]
+#[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
 pub(crate) struct TileQ6K {
     pub(crate) d: [f16; COLUMNS],
@@ -37,7 +39,7 @@ pub(crate) struct TileQ6K {
 
 /// 16 inputs of 16 columns, six bits each. The parts lie side by side: kernels wait for memory first of all, and a
 /// processor fetches one stream ahead better than two.
-#[derive(Clone)]
+#[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
 pub(crate) struct SixBits {
     /// Low four bits: `[half][column][4]`, low nibbles are groups 0 and 1, high nibbles groups 2 and 3.
@@ -47,7 +49,7 @@ pub(crate) struct SixBits {
 }
 
 /// Q4_1 (and Q4_0, whose minimum is `-8 d`): 32 inputs of 16 columns; weight = `d * q + m`.
-#[derive(Clone)]
+#[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C, align(64))]
 pub(crate) struct TileQ41 {
     pub(crate) d: [f16; COLUMNS],
@@ -56,7 +58,7 @@ pub(crate) struct TileQ41 {
 }
 
 /// Q8_0 (and Q5_0, whose integers fit): 32 inputs of 16 columns; weight = `d * (q - 128)`.
-#[derive(Clone)]
+#[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
 pub(crate) struct TileQ80 {
     pub(crate) d: [f16; COLUMNS],
@@ -102,7 +104,7 @@ impl TileQ4K {
         d: [f16::ZERO; COLUMNS],
         dmin: [f16::ZERO; COLUMNS],
         scales: [[0; COLUMNS]; 8],
-        mins: [[0; COLUMNS]; 8],
+        mins: [[0; 2 * COLUMNS]; 4],
         quants: [[0; 256]; 8],
     };
 
@@ -113,7 +115,7 @@ impl TileQ4K {
         for sub in 0..8 {
             let (scale, min) = scale_min(sub, &block[4..16]);
             self.scales[sub][column] = scale;
-            self.mins[sub][column] = min;
+            self.mins[sub / 2][2 * column + sub % 2] = min;
             // The file keeps sub-blocks 2c and 2c+1 in the low and high nibbles of 32 bytes.
             let bytes = &block[16 + (sub / 2) * 32..][..32];
             let shift = (sub % 2) * 4;
