@@ -97,15 +97,15 @@ async fn a_short_prompt_overtakes_long_ones_and_a_token_waits_for_none() {
     let commands = sessions.iter_mut().zip(&all);
     let commands = commands.map(|(session, tokens)| command(session, tokens, 1));
     let passed = together(&engine, commands.collect()).await;
-    let passes: Vec<u32> = passed.iter().map(|passed| passed.passes).collect();
-    assert_eq!(passes[7], 1, "{passes:?}");
+    let turns: Vec<u32> = passed.iter().map(|passed| passed.passes).collect();
+    assert_eq!(turns[7], 1, "{turns:?}");
     // Half of a quarter of each pass, or more.
-    assert!(passes[6] <= 20 / 2, "{passes:?}");
+    assert!(turns[6] <= 20 / 2, "{turns:?}");
     // The first of the long ones has at least the other half.
-    assert!(passes[0] <= 200 / 2, "{passes:?}");
+    assert!(turns[0] <= 200 / 2, "{turns:?}");
     // As many passes as there are rows, and no more: none of them ran half empty.
-    let last = passes.iter().max().unwrap();
-    assert!(*last <= 1221_u32.div_ceil(4) + 8, "{passes:?}");
+    let last = turns.iter().max().unwrap();
+    assert!(*last <= 1221_u32.div_ceil(4) + 8, "{turns:?}");
     for (passed, prompt) in passed.iter().zip(&all) {
         assert!(same(&passed.value, &fresh_in_parts(&engine, prompt).await));
     }
@@ -120,6 +120,6 @@ async fn a_block_of_a_whole_pass_does_not_shut_out_tokens_nor_they_it() {
     let commands = sessions.iter_mut().zip(sizes);
     let commands = commands.map(|(session, size)| command(session, &block[..size], size));
     let passed = together(&engine, commands.collect()).await;
-    let passes: Vec<u32> = passed.iter().map(|passed| passed.passes).collect();
-    assert_eq!(passes, [1, 2, 3, 2, 4]);
+    let turns: Vec<u32> = passed.iter().map(|passed| passed.passes).collect();
+    assert_eq!(turns, [1, 2, 3, 2, 4]);
 }
