@@ -90,7 +90,9 @@ impl App {
         }
         let mut registry = exposition::registry(NAME, VERSION);
         let metrics = Metrics::new(&mut registry);
-        registry.register_collector(Box::new(Gauges(engine.clone())));
+        if let Some(engine) = source.model() {
+            registry.register_collector(Box::new(Gauges(engine.clone())));
+        }
         let lifecycle = Lifecycle::new(serving.grace_period);
         Self {
             drafter: Arc::new(Drafter::new(source, serving, metrics, lifecycle.clone())),
