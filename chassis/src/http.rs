@@ -86,6 +86,8 @@ impl Http {
                 accepted = accept(&listener, &room) => accepted,
                 Some(_) = connections.join_next() => continue,
             };
+            // Those that have ended while there was always another to accept.
+            while connections.try_join_next().is_some() {}
             match accepted {
                 Ok((stream, permit)) => {
                     let (router, stopping) = (router.clone(), stopping.clone());

@@ -163,12 +163,7 @@ impl Worker {
             while let Ok(command) = inbox.try_recv() {
                 self.take(command, &mut waiting);
             }
-            self.sessions
-                .retain(|_, held| held.alive.strong_count() > 0);
-            // A session that is gone has nobody who waits.
-            waiting.retain(|work| {
-                self.sessions.contains_key(&work.session) && !work.reader.is_abandoned()
-            });
+            sweep(&mut self.sessions, &mut waiting);
             self.reuse(&mut waiting);
             self.count_bytes();
             self.pass(&mut waiting);
@@ -373,6 +368,13 @@ impl Worker {
     }
 }
 
+/// Forgets sessions that are gone, then work that nobody waits for. In this order: a session may go between the two, and what
+/// is left waiting must have a cache.
+fn sweep(sessions: &mut HashMap<u64, Held>, waiting: &mut Vec<Work>) {
+    sessions.retain(|_, held| held.alive.strong_count() > 0);
+    waiting.retain(|work| sessions.contains_key(&work.session) && !work.reader.is_abandoned());
+}
+
 /// The logits of a pass as a slice, without a copy where they are in this memory.
 fn with_values(logits: Option<&Tensor>, read: impl FnOnce(&[f32])) -> candle_core::Result<()> {
     let Some(logits) = logits else {
@@ -394,4 +396,40 @@ fn device(choice: DeviceChoice) -> Result<Device, LoadError> {
         DeviceChoice::Metal(ordinal) => Device::new_metal(ordinal),
     };
     device.map_err(|error| LoadError::Device(format!("{choice:?} cannot be opened: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::work::{Progress, Reader};
+    use super::super::{EngineError, Passed};
+    use super::*;
+
+    /// Its caller is still there, or has only just gone.
+    struct Waits;
+
+    impl Reader for Waits {
+        fn is_abandoned(&self) -> bool {
+            false
+        }
+
+        fn read(&mut self, _: Logits<'_>, _: Passed<()>) {}
+
+        fn fail(&mut self, _: EngineError) {}
+    }
+
+    #[test]
+    fn work_of_a_session_that_goes_meanwhile_does_not_go_on_without_a_cache() {
+        let mut waiting = vec![Work {
+            session: 7,
+            alive: Weak::new(),
+            keep: 0,
+            tokens: vec![1],
+            rows: 1,
+            reader: Box::new(Waits),
+            arrived: Instant::now(),
+            progress: Progress::default(),
+        }];
+        sweep(&mut HashMap::new(), &mut waiting);
+        assert!(waiting.is_empty());
+    }
 }

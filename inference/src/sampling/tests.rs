@@ -356,7 +356,9 @@ fn every_field_out_of_range_is_refused_by_name() {
 #[test]
 fn scores_are_the_untruncated_law_at_temperature_one_whatever_is_drawn_by() {
     let mut history = History::new(&[3, 5]);
-    [5, 7, 7].into_iter().for_each(|id| history.push(id));
+    for id in [5, 7, 7] {
+        history.push(id);
+    }
     let asked = |temperature| Sampling {
         top_k: 2,
         top_p: 0.5,
@@ -399,7 +401,7 @@ fn impossible_tokens_score_minus_infinity_and_are_no_alternatives() {
     let scores = evaluator
         .score(&logits, &History::default(), (1, 3))
         .unwrap();
-    assert_eq!(scores.chosen, f32::NEG_INFINITY);
+    assert!(scores.chosen.is_infinite() && scores.chosen < 0.0);
     let half = -std::f32::consts::LN_2;
     assert!(
         scores
