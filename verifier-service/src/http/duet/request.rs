@@ -220,7 +220,7 @@ mod tests {
             ),
             (
                 format!("{{{prompt}, \"sampling\": {{\"temperature\": 3}}}}"),
-                "sampling.temperature is 3",
+                "temperature is 3: it must be 0 to 2",
             ),
             (
                 format!("{{{prompt}, \"speculation\": {{\"mode\": \"on\"}}}}"),
