@@ -97,14 +97,14 @@ impl Args {
         if let Some(address) = &self.verifier {
             return Ok((Server::verifier(address)?, None));
         }
-        let pair = Pair::start(&Options {
+        let options = Options {
             target: self.target.clone(),
             drafter: self.drafter.clone(),
             threads: self.threads,
             cache: self.cache.clone(),
             is_patient: false,
-        });
-        let pair = pair.await?;
+        };
+        let pair = Pair::start(&options).await?;
         Ok((Server::verifier(pair.address())?, Some(pair)))
     }
 }
