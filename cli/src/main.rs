@@ -1,10 +1,7 @@
 //! The binary `duet`: reads the command line and hands over to a subcommand.
 
-<<<<<<< HEAD
 mod bench;
-=======
 mod chat;
->>>>>>> dd6e6a1 (Talk with a model in the terminal: duet chat, by gRPC, over HTTP, or with a pair of its own)
 mod check_lossless;
 mod check_pair;
 mod demo;
@@ -30,13 +27,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-<<<<<<< HEAD
     /// Measure what speculation brings, in turn with plain decoding.
     Bench(Box<bench::Args>),
-=======
     /// Talk with a model; both services run here unless a server is named.
     Chat(Box<chat::Args>),
->>>>>>> dd6e6a1 (Talk with a model in the terminal: duet chat, by gRPC, over HTTP, or with a pair of its own)
     /// Hold an acceptance method against plain decoding on real models.
     CheckLossless(Box<check_lossless::Args>),
     /// Say whether two models, or two tokenizers, go together.
@@ -56,11 +50,8 @@ fn main() -> ExitCode {
     };
     runtime::exit_code(match cli.command {
         Command::Models(args) => models::run(args),
-<<<<<<< HEAD
         Command::Bench(args) => runtime::run(bench::run(*args)),
-=======
         Command::Chat(args) => runtime::run_uninterrupted(chat::run(*args)),
->>>>>>> dd6e6a1 (Talk with a model in the terminal: duet chat, by gRPC, over HTTP, or with a pair of its own)
         Command::CheckLossless(args) => runtime::run(check_lossless::run(*args)),
         Command::CheckPair(args) => runtime::run(check_pair::run(args)),
         Command::Demo(args) => runtime::run(demo::run(*args)),

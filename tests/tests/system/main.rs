@@ -13,11 +13,8 @@ mod pair;
 mod process;
 mod prompts;
 
-<<<<<<< HEAD
 mod bench;
-=======
 mod chat;
->>>>>>> dd6e6a1 (Talk with a model in the terminal: duet chat, by gRPC, over HTTP, or with a pair of its own)
 mod checks;
 mod command_line;
 mod drain;
