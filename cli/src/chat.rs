@@ -34,7 +34,7 @@ pub(crate) struct Args {
     )]
     verifier: Option<String>,
 
-    /// Base address of an OpenAI-compatible API, such as http://127.0.0.1:8080/v1
+    /// Base address of an OpenAI-compatible API, up to and including its /v1
     #[arg(long, env = "DUET_API", value_name = "URL")]
     api: Option<String>,
 
@@ -171,7 +171,7 @@ impl Chat {
             ended = answer => ended.map(Some),
             interrupted = ctrl_c() => interrupted.map(|()| None).map_err(anyhow::Error::from),
         };
-        self.screen.end_of_answer(&said)?;
+        Screen::end_of_answer(&said)?;
         self.conversation.answered(said);
         match ended? {
             Some(spent) => self.conversation.spent(spent),

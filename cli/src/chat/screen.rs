@@ -29,7 +29,7 @@ impl Screen {
         out.flush()
     }
 
-    pub(super) fn end_of_answer(self, said: &str) -> io::Result<()> {
+    pub(super) fn end_of_answer(said: &str) -> io::Result<()> {
         if !said.ends_with('\n') {
             writeln!(io::stdout().lock())?;
         }

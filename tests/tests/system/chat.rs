@@ -68,7 +68,9 @@ async fn every_turn_is_answered_with_those_before_in_mind_until_they_are_forgott
     let alone = answer(&url, &[SECOND]).await;
     assert_ne!(second, alone, "the test needs turns that matter");
 
-    let input = format!("{FIRST}\n\n{SECOND}\n/reset\n{SECOND}\n/speculation off\n/reset\n{SECOND}\n/stats\n/quit\n{FIRST}\n");
+    let input = format!(
+        "{FIRST}\n\n{SECOND}\n/reset\n{SECOND}\n/speculation off\n/reset\n{SECOND}\n/stats\n/quit\n{FIRST}\n"
+    );
     let output = tokio::task::spawn_blocking(move || chat(["--verifier", &url], &input));
     let output = output.await.unwrap();
     assert!(output.status.success(), "{output:?}");
@@ -99,7 +101,10 @@ async fn chat_over_http_gives_the_same_answers() {
 #[test]
 fn wrong_command_is_told_and_a_server_that_is_not_there_is_named() {
     let pair = pair::shared().blocking_read();
-    let output = chat(["--verifier", &pair.verifier.url()], "/stat\n/speculation\n");
+    let output = chat(
+        ["--verifier", &pair.verifier.url()],
+        "/stat\n/speculation\n",
+    );
     assert!(output.status.success(), "{output:?}");
     assert!(output.stdout.is_empty(), "{output:?}");
     let notes = String::from_utf8(output.stderr).unwrap();
@@ -107,7 +112,10 @@ fn wrong_command_is_told_and_a_server_that_is_not_there_is_named() {
     assert!(notes.contains("needs on or off"), "{notes}");
 
     // Nobody listens on port 1 of the loopback interface.
-    for server in [["--verifier", "http://127.0.0.1:1"], ["--api", "http://127.0.0.1:1/v1"]] {
+    for server in [
+        ["--verifier", "http://127.0.0.1:1"],
+        ["--api", "http://127.0.0.1:1/v1"],
+    ] {
         let output = chat(server, "Hello\n");
         assert_eq!(output.status.code(), Some(1), "{output:?}");
         let error = String::from_utf8(output.stderr).unwrap();
