@@ -1,8 +1,8 @@
 //! `duet chat` as a script has it: lines in, answers out, notes on standard error. Greedy answers are known from asking directly.
 
 use std::{
-    io::Write as _,
-    process::{Output, Stdio},
+    io::{Read as _, Write as _},
+    process::{Child, Command, Output, Stdio},
 };
 
 use proto::{
@@ -18,21 +18,25 @@ const SECOND: &str = "Say it again.";
 
 /// Runs `duet chat` with this on its standard input.
 fn chat(server: [&str; 2], input: &str) -> Output {
-    let tokens = TOKENS.to_string();
-    let mut child = process::command("duet")
-        .arg("chat")
-        .args(server)
-        .args(["--max-tokens", &tokens])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("duet starts");
+    let mut child = begin(server, TOKENS);
     let mut stdin = child.stdin.take().expect("a pipe");
     // One that has found an error may have ended without reading.
     let _ = stdin.write_all(input.as_bytes());
     drop(stdin);
     child.wait_with_output().expect("duet ends")
+}
+
+/// A chat that waits for more.
+fn begin(server: [&str; 2], tokens: u32) -> Child {
+    let child = process::command("duet")
+        .arg("chat")
+        .args(server)
+        .args(["--max-tokens", &tokens.to_string()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    child.expect("duet starts")
 }
 
 /// The answer to the last of these turns, which begin with the user's.
@@ -52,10 +56,7 @@ async fn answer(verifier: &str, turns: &[&str]) -> String {
 
 /// Answers as the chat prints them, each with its last line ended.
 fn printed(answers: &[&str]) -> String {
-    let line = |answer: &&str| match answer.ends_with('\n') {
-        true => (*answer).to_owned(),
-        false => format!("{answer}\n"),
-    };
+    let line = |answer: &&str| format!("{}\n", answer.strip_suffix('\n').unwrap_or(answer));
     answers.iter().map(line).collect()
 }
 
@@ -121,4 +122,28 @@ fn wrong_command_is_told_and_a_server_that_is_not_there_is_named() {
         let error = String::from_utf8(output.stderr).unwrap();
         assert!(error.contains("cannot be reached"), "{error}");
     }
+}
+
+#[test]
+fn interrupt_stops_the_answer_and_the_chat_goes_on() {
+    let pair = pair::shared().blocking_read();
+    let mut child = begin(["--verifier", &pair.verifier.url()], 2000);
+    let mut stdin = child.stdin.take().unwrap();
+    stdin
+        .write_all(b"Count from one to a thousand in words.\n")
+        .unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    stdout.read_exact(&mut [0; 10]).unwrap();
+    let sent = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
+    assert!(sent.unwrap().success());
+    // Read only once the answer has been stopped.
+    stdin.write_all(b"/stats\n/quit\n").unwrap();
+    let mut rest = String::new();
+    stdout.read_to_string(&mut rest).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let notes = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(notes, "(stopped)\nNothing has been answered yet.\n");
 }
