@@ -1,6 +1,7 @@
 //! The binary `duet`: reads the command line and hands over to a subcommand.
 
 mod bench;
+mod chat;
 mod check_lossless;
 mod check_pair;
 mod demo;
@@ -28,6 +29,8 @@ struct Cli {
 enum Command {
     /// Measure what speculation brings, in turn with plain decoding.
     Bench(Box<bench::Args>),
+    /// Talk with a model; both services run here unless a server is named.
+    Chat(Box<chat::Args>),
     /// Hold an acceptance method against plain decoding on real models.
     CheckLossless(Box<check_lossless::Args>),
     /// Say whether two models, or two tokenizers, go together.
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
     runtime::exit_code(match cli.command {
         Command::Models(args) => models::run(args),
         Command::Bench(args) => runtime::run(bench::run(*args)),
+        Command::Chat(args) => runtime::run_uninterrupted(chat::run(*args)),
         Command::CheckLossless(args) => runtime::run(check_lossless::run(*args)),
         Command::CheckPair(args) => runtime::run(check_pair::run(args)),
         Command::Demo(args) => runtime::run(demo::run(*args)),

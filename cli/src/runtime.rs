@@ -68,12 +68,7 @@ pub(crate) fn exit_code(ended: anyhow::Result<()>) -> ExitCode {
 
 /// Runs a client to its end, or until Ctrl-C.
 pub(crate) fn run(client: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
-    let log = LogArgs {
-        log_format: LogFormat::Text,
-        log_level: "warn".parse()?,
-    };
-    tokio::runtime::Runtime::new()?.block_on(async {
-        let _telemetry = Telemetry::start("duet", env!("CARGO_PKG_VERSION"), &log)?;
+    run_uninterrupted(async {
         tokio::select! {
             ended = client => ended,
             signal = lifecycle::signal() => {
@@ -81,6 +76,20 @@ pub(crate) fn run(client: impl Future<Output = anyhow::Result<()>>) -> anyhow::R
                 anyhow::bail!("stopped by {signal}")
             }
         }
+    })
+}
+
+/// Runs a client to its end. Ctrl-C is its own affair.
+pub(crate) fn run_uninterrupted(
+    client: impl Future<Output = anyhow::Result<()>>,
+) -> anyhow::Result<()> {
+    let log = LogArgs {
+        log_format: LogFormat::Text,
+        log_level: "warn".parse()?,
+    };
+    tokio::runtime::Runtime::new()?.block_on(async {
+        let _telemetry = Telemetry::start("duet", env!("CARGO_PKG_VERSION"), &log)?;
+        client.await
     })
 }
 

@@ -43,7 +43,7 @@ afterEach(async () => {
 });
 
 async function settings(values) {
-  if (!(await page.locator(".settings").getAttribute("open"))) await page.locator(".settings > summary").click();
+  if ((await page.locator(".settings").getAttribute("open")) === null) await page.locator(".settings > summary").click();
   for (const [id, value] of Object.entries(values)) await page.locator(`#${id}`).fill(`${value}`);
 }
 
@@ -163,7 +163,7 @@ test("error names the setting and says what to do", async () => {
   await page.locator("#generate").click();
   const problem = page.getByRole("alert");
   await problem.waitFor();
-  assert.match(await problem.textContent(), /sampling\.temperature is 3: it must be 0 to 2.*Change the setting/);
+  assert.match(await problem.textContent(), /temperature is 3: it must be 0 to 2.*Change the setting/);
   await settings({ temperature: 0 });
   await page.locator("#generate").click();
   await ended();

@@ -14,6 +14,7 @@ mod process;
 mod prompts;
 
 mod bench;
+mod chat;
 mod checks;
 mod command_line;
 mod drain;

@@ -5,7 +5,7 @@ mod events;
 mod request;
 mod state;
 
-use std::{convert::Infallible, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Json, Router,
@@ -22,6 +22,7 @@ use proto::verifier::Part;
 use serde_json::Value;
 use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
 
+use self::events::{ChunkEvent, FinishEvent};
 use super::{Api, error::ApiError};
 use crate::error::GenerateError;
 
@@ -39,34 +40,22 @@ async fn generate(
     State(api): State<Arc<Api>>,
     headers: HeaderMap,
     body: Body,
-) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
+) -> Result<Sse<impl Stream<Item = Result<Event, axum::Error>>>, ApiError> {
     let fields = api.budget.read(&headers, body).await?;
     let request = request::read(Value::Object(fields))?;
     let parts = api.verifier.admit(request).await?.start();
-    let events = ReceiverStream::new(parts).map(|part| Ok(event(part)));
+    let events = ReceiverStream::new(parts).map(event);
     Ok(Sse::new(events).keep_alive(KeepAlive::default()))
 }
 
-fn event(part: Result<Part, GenerateError>) -> Event {
-    let json = |name: &str, data: Result<String, serde_json::Error>| {
-        let event = Event::default().event(name);
-        match data {
-            Ok(data) => event.data(data),
-            Err(error) => event.data(error.to_string()),
-        }
-    };
+/// An error of its own ends the connection; none of the three can fail.
+fn event(part: Result<Part, GenerateError>) -> Result<Event, axum::Error> {
+    let event = Event::default();
     match part {
-        Ok(Part::Chunk(chunk)) => json(
-            "chunk",
-            serde_json::to_string(&events::ChunkEvent::from(chunk)),
-        ),
-        Ok(Part::Finish(finish)) => json(
-            "finish",
-            serde_json::to_string(&events::FinishEvent::from(*finish)),
-        ),
-        Err(error) => json(
-            "error",
-            serde_json::to_string(&ApiError::from(error).into_body()),
-        ),
+        Ok(Part::Chunk(chunk)) => event.event("chunk").json_data(ChunkEvent::from(chunk)),
+        Ok(Part::Finish(finish)) => event.event("finish").json_data(FinishEvent::from(*finish)),
+        Err(error) => event
+            .event("error")
+            .json_data(ApiError::from(error).into_body()),
     }
 }

@@ -98,8 +98,7 @@ impl Session {
             took: began.elapsed(),
         };
         self.ledger.enter(&entry);
-        let moments = Moments::new(began, submitted, &passed);
-        let round = self.tell(entry.info, &block, decision, moments);
+        let round = self.tell(entry.info, &block, &passed, (began, submitted));
         let chunk = Chunk {
             pieces,
             round,
@@ -113,11 +112,12 @@ impl Session {
         &mut self,
         mut info: RoundInfo,
         block: &Block,
-        decision: &Decision,
-        moments: Moments,
+        passed: &Passed<Decision>,
+        (began, submitted): (Instant, Instant),
     ) -> Option<RoundInfo> {
         if self.plan.telling == Telling::Details {
-            info.detail = Some(Box::new(self.detail(block, decision, moments)));
+            let moments = Moments::new(began, submitted, passed);
+            info.detail = Some(Box::new(self.detail(block, &passed.value, moments)));
         }
         (self.plan.telling != Telling::Nothing).then_some(info)
     }

@@ -178,6 +178,9 @@ async fn what_is_wrong_with_a_request_is_said_in_the_shape_of_errors() {
     let good = json!({"prompt": prompt, "max_tokens": 1}).to_string();
     let (status, answer) = post(&process, "content-type: text/plain\r\n", good.as_bytes()).await;
     assert_eq!(status, 415, "{answer}");
+    let required = json!({"prompt": prompt, "speculation": {"mode": "required"}}).to_string();
+    let (status, answer) = post(&process, JSON, required.as_bytes()).await;
+    assert_eq!(status, 503, "{answer}");
     let (status, answer) = post(&process, JSON, &vec![b' '; 5 << 20]).await;
     assert_eq!(status, 413, "{answer}");
     assert_eq!(process.sessions().await, 0);

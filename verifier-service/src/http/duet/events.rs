@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use proto::verifier::{
-    Chunk, DroppedBlock, Finish, FinishReason, Origin, RoundClock, RoundDetail, RoundInfo,
-    RoundTimings, TargetToken, Usage,
+    Chunk, DroppedBlock, FallbackReason, Finish, FinishReason, Origin, RoundClock, RoundDetail,
+    RoundInfo, RoundTimings, TargetToken, Usage,
 };
 use serde::Serialize;
 
@@ -34,6 +34,10 @@ struct RoundJson {
 }
 
 #[derive(Serialize)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "JSON has no types to name the unit"
+)]
 struct TimingsJson {
     draft_wait_micros: u64,
     re_encode_micros: u64,
@@ -57,6 +61,10 @@ struct DetailJson {
 }
 
 #[derive(Serialize)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "JSON has no types to name the unit"
+)]
 struct ClockJson {
     began_micros: u64,
     block_arrived_micros: Option<u64>,
@@ -157,7 +165,7 @@ impl From<RoundInfo> for RoundJson {
             proposed_bytes: info.proposed_bytes,
             accepted_tokens: info.accepted_tokens,
             accepted_bytes: info.accepted_bytes,
-            fallback: info.fallback.map(|reason| reason.name()),
+            fallback: info.fallback.map(FallbackReason::name),
             timings: info.timings.into(),
             detail: info.detail.map(|detail| (*detail).into()),
         }

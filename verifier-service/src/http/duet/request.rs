@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::super::error::ApiError;
 
-/// `GenerateRequest`, but for the two fields that say what chunks tell: here they tell everything.
+/// `GenerateRequest`, but for what says what chunks tell: here they tell of rounds, with all details.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Body {
@@ -87,6 +87,7 @@ enum Mode {
     Off,
     #[default]
     Auto,
+    Required,
 }
 
 /// The request of a body.
@@ -106,6 +107,7 @@ impl From<Body> for Generate {
             logit_bias: body.logit_bias.into_iter().collect(),
             seed: body.seed,
             stop: body.stop,
+            requires_drafter: matches!(body.speculation.mode, Mode::Required),
             speculation: body.speculation.into(),
             request_id: body.request_id,
             include_rounds: true,
@@ -154,7 +156,7 @@ impl From<BodySpeculation> for Speculation {
     fn from(body: BodySpeculation) -> Self {
         match body.mode {
             Mode::Off => Self::Off,
-            Mode::Auto => Self::Auto {
+            Mode::Auto | Mode::Required => Self::Auto {
                 method: body.method,
                 block_tokens: body.block_tokens,
                 allow_lossy: body.allow_lossy,
@@ -220,7 +222,7 @@ mod tests {
             ),
             (
                 format!("{{{prompt}, \"sampling\": {{\"temperature\": 3}}}}"),
-                "sampling.temperature is 3",
+                "temperature is 3: it must be 0 to 2",
             ),
             (
                 format!("{{{prompt}, \"speculation\": {{\"mode\": \"on\"}}}}"),

@@ -60,7 +60,8 @@ function widthOf(token) {
 
 // Lays both rows out group by group, so that what belongs together stands together.
 function layout(detail) {
-  const draft = detail.draft_tokens.map((token) => ({ token, width: widthOf(token) }));
+  const drafts = detail.draft_ends ? [...detail.draft_tokens, { text: "" }] : detail.draft_tokens;
+  const draft = drafts.map((token) => ({ token, width: widthOf(token) }));
   const proxies = detail.proxies.map((token) => ({ token, width: widthOf(token) }));
   const links = [];
   let x = LEFT;
@@ -119,10 +120,11 @@ function picture(round) {
   const names = [["draft", "drafter"], ["proxies", "as target"], ["chosen", "target"]];
   const bonusOnly = proxies.length > 0 && isBonus(round);
   for (const [row, name] of names) {
-    if ((row === "chosen" && bonusOnly) || (row !== "chosen" && detail.draft_tokens.length === 0)) continue;
+    const isEmpty = { draft: draft.length === 0, proxies: proxies.length === 0, chosen: !detail.chosen || bonusOnly };
+    if (isEmpty[row]) continue;
     parts.push(svg("text", { class: "row-name", x: 12, y: ROWS[row] + TOKEN / 2 + 4 }, name));
   }
-  const top = detail.draft_tokens.length === 0 ? ROWS.chosen - 18 : 0;
+  const top = draft.length + proxies.length === 0 ? ROWS.chosen - 18 : 0;
   const bottom = bonusOnly || !detail.chosen ? ROWS.proxies + TOKEN + 30 : ROWS.chosen + TOKEN + 28;
   return svg("svg", {
     width: width + 12, height: bottom - top, viewBox: `0 ${top} ${width + 12} ${bottom - top}`, role: "img", "aria-label": summary(round),

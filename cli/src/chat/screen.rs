@@ -1,0 +1,46 @@
+//! What the chat writes: answers as they come, coloured by origin in a terminal, and notes of its own on standard error where
+//! standard output is for answers only.
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use proto::verifier::{Origin, Piece};
+
+/// Standard output.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Screen {
+    is_terminal: bool,
+}
+
+impl Screen {
+    pub(super) fn new() -> Self {
+        Self {
+            is_terminal: io::stdout().is_terminal(),
+        }
+    }
+
+    /// Text as it arrives; what the drafter contributed is green.
+    pub(super) fn show(self, piece: &Piece) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        if self.is_terminal && piece.origin == Origin::Accepted {
+            write!(out, "\x1b[32m{}\x1b[0m", piece.text)?;
+        } else {
+            write!(out, "{}", piece.text)?;
+        }
+        out.flush()
+    }
+
+    pub(super) fn end_of_answer(said: &str) -> io::Result<()> {
+        if !said.ends_with('\n') {
+            writeln!(io::stdout().lock())?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn note(self, text: &str) -> io::Result<()> {
+        if self.is_terminal {
+            writeln!(io::stdout().lock(), "\x1b[2m{text}\x1b[0m")
+        } else {
+            writeln!(io::stderr().lock(), "{text}")
+        }
+    }
+}
