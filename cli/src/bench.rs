@@ -23,6 +23,8 @@ pub(crate) use self::args::Args;
 
 use std::io::{self, Write as _};
 
+use anyhow::Context as _;
+
 use self::args::Plan;
 use self::machine::Machine;
 use self::report::{Report, Row};
@@ -31,10 +33,16 @@ use self::session::Session;
 use self::workloads::Workload;
 use crate::runtime::Exit;
 
+/// Prompts that an error names; the report has all.
+const LISTED: usize = 20;
+
 /// Measures and prints. Exit codes: 0 every text that should be equal was, 1 one was not, 64 a wrong command line or file, 70 no
 /// measurement.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let plan = args.plan()?;
+    if let Some(folder) = &plan.plots {
+        plots::prepare(folder)?;
+    }
     let mut machine = Machine::here();
     let measured = measure(&plan, &mut machine).await;
     let rows = measured.map_err(|error| {
@@ -56,12 +64,13 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         writeln!(out, "{report}")?;
     }
     if let Some(folder) = &plan.plots {
-        plots::write(folder, &rows)?;
+        plots::write(folder, &rows).context(Exit::unable("the plots are not written"))?;
     }
-    let broken: Vec<&str> = rows.iter().flat_map(Row::broken_promises).collect();
+    let mut broken: Vec<&str> = rows.iter().flat_map(Row::broken_promises).collect();
     if broken.is_empty() {
         return Ok(());
     }
+    broken.truncate(LISTED);
     Err(Exit::found(format!(
         "texts that should be equal differ: {}",
         broken.join(", ")

@@ -27,6 +27,7 @@ def main():
     args = arguments()
     torch.set_num_threads(args.threads)
     transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
     lines = args.prompts.read_text("utf-8").split("\n")
     prompts = [json.loads(line) for line in lines if line][: args.count]
     load = os.getloadavg()[0]

@@ -44,14 +44,24 @@ class Engine:
         """What llama.cpp says of the processor features it uses."""
         return self._library.reference_system().decode().strip()
 
-    def tokenize(self, text):
-        """Ids of plain text: BOS where the model wants it, specials not parsed."""
+    def tokenize(self, text, specials=False):
+        """Ids of a text: BOS where the model wants it, specials parsed on request."""
         content = text.encode()
         ids = (ctypes.c_int32 * (len(content) + 8))()
-        count = self._library.reference_tokenize(self._handle, content, len(content), ids, len(ids))
+        count = self._library.reference_tokenize(
+            self._handle, content, len(content), ids, len(ids), int(specials)
+        )
         if count < 0:
             raise RuntimeError("more tokens than bytes")
         return list(ids[:count])
+
+    def piece(self, token):
+        """The bytes that an id spells."""
+        content = ctypes.create_string_buffer(512)
+        count = self._library.reference_piece(self._handle, token, content, len(content))
+        if count < 0:
+            raise RuntimeError(f"id {token} spells more than {len(content)} bytes")
+        return content.raw[:count]
 
     def forward(self, ids, position, rows=1):
         """One pass over `ids` from `position` on, with logits for the last `rows`."""
@@ -60,11 +70,11 @@ class Engine:
         if status != 0:
             raise RuntimeError(f"llama.cpp refuses {len(ids)} ids at {position}: {status}")
 
-    def best(self):
-        """((id, logit), (id, logit)) of the best two of the last row, best first."""
+    def best(self, row=-1):
+        """((id, logit), (id, logit)) of the best two of a row, by default the last, best first."""
         ids = (ctypes.c_int32 * 2)()
         logits = (ctypes.c_float * 2)()
-        if self._library.reference_best(self._handle, ids, logits) != 0:
+        if self._library.reference_best(self._handle, row, ids, logits) != 0:
             raise RuntimeError("there are no logits before a pass")
         return (ids[0], logits[0]), (ids[1], logits[1])
 
@@ -92,9 +102,10 @@ def loaded(prepared):
     signatures = {
         "reference_open": (handle, [text, text, ctypes.POINTER(Options)]),
         "reference_close": (None, [handle]),
-        "reference_tokenize": (number, [handle, text, number, numbers, number]),
+        "reference_tokenize": (number, [handle, text, number, numbers, number, number]),
+        "reference_piece": (number, [handle, number, text, number]),
         "reference_forward": (number, [handle, numbers, number, number, number]),
-        "reference_best": (number, [handle, numbers, ctypes.POINTER(ctypes.c_float)]),
+        "reference_best": (number, [handle, number, numbers, ctypes.POINTER(ctypes.c_float)]),
         "reference_truncate": (number, [handle, number]),
         "reference_is_end": (number, [handle, number]),
         "reference_widen": (number, [text, text]),

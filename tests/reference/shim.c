@@ -87,11 +87,16 @@ reference *reference_open(const char *backends, const char *model,
     return engine;
 }
 
-/* Ids of plain text, with BOS where the model wants it and specials not parsed; the negated
- * number needed when `capacity` is too small. */
+/* Ids of a text, with BOS where the model wants it; the negated number needed when `capacity` is
+ * too small. */
 int32_t reference_tokenize(const reference *engine, const char *text, int32_t bytes, int32_t *ids,
-                           int32_t capacity) {
-    return llama_tokenize(engine->vocab, text, bytes, ids, capacity, true, false);
+                           int32_t capacity, int32_t parse_specials) {
+    return llama_tokenize(engine->vocab, text, bytes, ids, capacity, true, parse_specials != 0);
+}
+
+/* Bytes that an id spells; the negated number needed when `capacity` is too small. */
+int32_t reference_piece(const reference *engine, int32_t id, char *bytes, int32_t capacity) {
+    return llama_token_to_piece(engine->vocab, id, bytes, capacity, 0, true);
 }
 
 int32_t reference_is_end(const reference *engine, int32_t id) {
@@ -123,9 +128,9 @@ int32_t reference_forward(reference *engine, const int32_t *ids, int32_t count, 
     return status;
 }
 
-/* The two best ids of the last row and their logits; the lower id wins a tie. */
-int32_t reference_best(reference *engine, int32_t ids[2], float logits[2]) {
-    const float *row = llama_get_logits_ith(engine->context, -1);
+/* The two best ids of a row and their logits; the lower id wins a tie. Row -1 is the last one. */
+int32_t reference_best(reference *engine, int32_t place, int32_t ids[2], float logits[2]) {
+    const float *row = llama_get_logits_ith(engine->context, place);
     const int32_t size = llama_vocab_n_tokens(engine->vocab);
     if (row == NULL || size < 2) {
         return -1;

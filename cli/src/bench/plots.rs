@@ -9,6 +9,7 @@ use super::args::Load;
 use super::chart::{Chart, Point, Series};
 use super::report::Row;
 use super::statistics::Spread;
+use crate::runtime::Exit;
 
 /// What a plot's horizontal axis is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -40,14 +41,19 @@ const TRAITS: [Trait; 7] = [
     }),
 ];
 
+/// Makes the folder, before hours are spent on what goes into it.
+pub(super) fn prepare(folder: &Path) -> Result<(), Exit> {
+    let unusable = |error| Exit::usage(format!("--plots {}: {error}", folder.display()));
+    fs::create_dir_all(folder).map_err(unusable)
+}
+
 /// Writes a plot for every axis on which the rows have several places.
 pub(super) fn write(folder: &Path, rows: &[Row]) -> anyhow::Result<()> {
-    let about = || format!("--plots {}", folder.display());
-    fs::create_dir_all(folder).with_context(about)?;
     for axis in AXES {
         if let Some(chart) = chart(axis, rows) {
             let path = folder.join(axis.file());
-            fs::write(&path, chart.svg()).with_context(about)?;
+            fs::write(&path, chart.svg())
+                .with_context(|| format!("cannot write {}", path.display()))?;
         }
     }
     Ok(())

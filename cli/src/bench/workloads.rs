@@ -42,15 +42,15 @@ pub(super) struct Task {
 /// The workloads that have names.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(super) enum Kind {
-    /// `HumanEval`: asks for the whole function, so that the reply repeats the prompt's code
+    /// HumanEval: asks for the whole function, so that the reply repeats the prompt's code
     HumanevalChat,
-    /// `HumanEval`: the reply begins with the signature, so that only the body is written
+    /// HumanEval: the reply begins with the signature, so that only the body is written
     HumanevalBodies,
     /// First turns of MT-bench, spread over its eight kinds
     MtBench,
     /// Asks to repeat a text of about 3,000 bytes word for word
     LongRepeat,
-    /// Goes on with random words, always for the full number of tokens
+    /// Goes on with random words for the full number of tokens; with --verifier only until the model ends it
     Synthetic,
 }
 

@@ -97,10 +97,11 @@ fn bench_asks_a_running_verifier_for_several_replies_at_once() {
 
 #[test]
 fn wrong_usage_of_the_benchmark_exits_with_64_and_names_what_is_wrong() {
-    let cases: [(&[&str], &str); 4] = [
+    let cases: [(&[&str], &str); 5] = [
         (&["--workloads", "humaneval"], "--workloads"),
         (&["--prompts", "/none.jsonl"], "--prompts /none.jsonl"),
         (&["--rtt=-5"], "--rtt"),
+        (&["--plots", "/dev/null/plots"], "--plots /dev/null/plots"),
         (&["--verifier", "http://127.0.0.1:1", "--rtt", "5"], "--rtt"),
     ];
     for (args, said) in cases {

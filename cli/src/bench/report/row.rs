@@ -54,6 +54,7 @@ pub(in super::super) struct Row {
     replies: Vec<Value>,
     latency: Option<[f64; 2]>,
     fallbacks: BTreeMap<&'static str, u32>,
+    proposed: f64,
     wire_bytes_per_token: f64,
     draft_wait_share: f64,
 }
@@ -169,6 +170,7 @@ impl Row {
             latency: (!outcome.batches.is_empty())
                 .then(|| [0, 1].map(|i| median(outcome.batches.iter().map(|b| b.latency[i])))),
             fallbacks: fallbacks(pairs),
+            proposed: total.accepted + total.rejected,
             wire_bytes_per_token: total.wire / total.tokens.max(1.0),
             draft_wait_share: ratio(total.wait, total.decode).unwrap_or(0.0),
         }
@@ -223,7 +225,11 @@ impl Row {
             spread(|spread| format!("{:.2}..{:.2}", spread.lower_quartile, spread.upper_quartile)),
             spread(|spread| format!("{:.2}..{:.2}", spread.minimum, spread.maximum)),
             format!("{:.2}", figures.accepted_per_forward),
-            format!("{:.2}", figures.acceptance),
+            if self.proposed > 0.0 {
+                format!("{:.2}", figures.acceptance)
+            } else {
+                "-".to_owned()
+            },
             format!("{:.2}", figures.bytes_per_forward),
             match (self.is_identical(), self.promises_text) {
                 (true, _) => "yes".to_owned(),
@@ -269,6 +275,7 @@ impl Row {
                 "speculative_seconds",
                 json!(self.latency.map(|both| both[1])),
             ),
+            ("proposed_tokens", json!(self.proposed)),
             ("rounds_without_proposal", json!(self.fallbacks)),
             ("wire_bytes_per_token", json!(self.wire_bytes_per_token)),
             ("draft_wait_share", json!(self.draft_wait_share)),
