@@ -18,7 +18,7 @@ use crate::{error::DraftError, metrics::Metrics};
 /// Bytes of the end of the text that must have been said before.
 const SHORTEST: usize = 8;
 /// Bytes that are proposed for each byte that agrees.
-const TRUST: usize = 4;
+const TRUST: usize = 2;
 /// Between messages, and between prompt and reply: a byte that no text has, so that nothing is proposed from across.
 const BORDER: u8 = 0xFF;
 
