@@ -22,5 +22,6 @@ mod loss;
 mod lossless;
 mod methods;
 mod metrics;
+mod scale;
 mod starts;
 mod traces;
