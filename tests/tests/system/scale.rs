@@ -61,6 +61,13 @@ async fn thousand_sessions_on_one_verifier_end_without_an_error() {
     verifier.wait_for("drafter is there", 1);
     let loaded = verifier.wait_for("model is loaded", 1);
     assert_eq!(loaded["architecture"], "simulated");
+    let channel = chassis::channel::lazy(&drafter.url()).unwrap();
+    let described = proto::drafter::Client::new(channel)
+        .describe(Request::new(()))
+        .await;
+    let model = described.unwrap().model;
+    assert!(model.name.starts_with("simulated:"), "{}", model.name);
+    assert_eq!(model.architecture, "simulated");
 
     let url = verifier.url();
     let channel = chassis::channel::lazy(&url).unwrap();
