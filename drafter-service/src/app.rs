@@ -74,8 +74,8 @@ impl App {
 
     /// A drafter over what is loaded.
     pub async fn with_source(source: Source<Engine>, serving: Serving) -> Self {
-        match source.model().map(Engine::info) {
-            Some(info) => tracing::info!(
+        if let Some(info) = source.model().map(Engine::info) {
+            tracing::info!(
                 model = serving.model_name,
                 architecture = info.architecture,
                 parameters = info.parameters,
@@ -85,8 +85,9 @@ impl App {
                 context = info.context_length,
                 threads = info.threads,
                 "model is loaded"
-            ),
-            None => tracing::info!(model = serving.model_name, "drafts without a model"),
+            );
+        } else {
+            tracing::info!(model = serving.model_name, "drafts without a model");
         }
         let mut registry = exposition::registry(NAME, VERSION);
         let metrics = Metrics::new(&mut registry);

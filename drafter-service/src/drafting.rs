@@ -86,7 +86,7 @@ impl Drafter {
 
     /// What drafts, as `Describe` says it.
     fn model(&self) -> model::Model {
-        let mut said = model::Model {
+        let looked_up = model::Model {
             name: self.serving.model_name.clone(),
             architecture: "ngram".to_owned(),
             quantisation: "none".to_owned(),
@@ -95,27 +95,30 @@ impl Drafter {
             parameters: 0,
             context_length: self.context_length() as u32,
             vocabulary_size: 0,
-            tokenizer_family: "none: words and signs (no model)".to_owned(),
+            tokenizer_family: "ngram (no model)".to_owned(),
             tokenizer_fingerprint: self.fingerprint(),
             device: "cpu".to_owned(),
             threads: 0,
         };
-        if let Some(model) = self.source.model() {
-            let info = model.engine.info();
-            said.architecture = info.architecture.clone();
-            said.quantisation = info.quantisation.clone();
-            said.requantised = info.requantised.clone();
-            said.kernels = info.kernels.clone();
-            said.parameters = info.parameters;
-            said.vocabulary_size = model.vocabulary.size() as u32;
-            said.tokenizer_family = model.engine.tokenizer().family().to_owned();
-            said.device = self.serving.device.clone();
-            said.threads = info.threads as u32;
+        let Some(model) = self.source.model() else {
+            return looked_up;
+        };
+        let info = model.engine.info();
+        model::Model {
+            architecture: match &self.source {
+                Source::Cascade(_) => format!("ngram + {}", info.architecture),
+                _ => info.architecture.clone(),
+            },
+            quantisation: info.quantisation.clone(),
+            requantised: info.requantised.clone(),
+            kernels: info.kernels.clone(),
+            parameters: info.parameters,
+            vocabulary_size: model.vocabulary.size() as u32,
+            tokenizer_family: model.engine.tokenizer().family().to_owned(),
+            device: self.serving.device.clone(),
+            threads: info.threads as u32,
+            ..looked_up
         }
-        if let Source::Cascade(model) = &self.source {
-            said.architecture = format!("ngram + {}", model.engine.info().architecture);
-        }
-        said
     }
 
     /// Methods that can be drafted for: where text is looked up there are no draws to tell.

@@ -10,6 +10,7 @@ mod layer;
 mod linear;
 mod loader;
 mod rotary;
+mod simulated;
 
 use candle_core::{Device, Result, Tensor};
 use candle_nn::ops::rms_norm;
@@ -20,6 +21,8 @@ use layer::Layer;
 use linear::Linear;
 use loader::Loader;
 use rotary::Frequencies;
+pub use simulated::ProfileError;
+pub(crate) use simulated::{Profile, Simulation};
 
 use crate::architecture::{Architecture, Rotary, RotaryScaling};
 use crate::checkpoint::{Checkpoint, CheckpointError, Part};

@@ -7,12 +7,13 @@
 //! Sessions join and leave between passes; `schedule` has the rules by which they share one. What prompts have in common is
 //! computed once, if memory is set aside for it (`prefixes`).
 
+mod model;
 mod prefixes;
 mod schedule;
 mod work;
 mod worker;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -20,6 +21,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::checkpoint::CheckpointError;
+pub use crate::decoder::ProfileError;
 use crate::template::ChatTemplate;
 use crate::tokenizer::Tokenizer;
 
@@ -103,6 +105,14 @@ pub enum LoadError {
     /// The checkpoint is unusable.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// The profile of a simulated model is unusable.
+    #[error("the profile {} of a simulated model cannot be used: {source}", path.display())]
+    Profile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: ProfileError,
+    },
     /// An option is out of its range.
     #[error("{field} is {value}; it must be {range}")]
     Option {

@@ -127,6 +127,8 @@ impl Store {
         match &reference.0 {
             Kind::Known(name) => self.resolve_known(self.manifest.find(name)?, progress),
             Kind::Path(path) => check_path(path).map(|()| path.clone()),
+            // Read by whoever loads it; a plain path to one is refused, so that nobody takes it for a model.
+            Kind::Simulated(path) => Ok(path.clone()),
             Kind::Hub(file) => self.cache.fetch_from_hub(file, progress),
         }
     }
@@ -214,6 +216,12 @@ fn check_path(path: &Path) -> Result<(), StoreError> {
     if !metadata.is_dir() {
         return match metadata.len() {
             0 => Err(unfit("the file is empty")),
+            _ if ends_in(path, "toml") => {
+                let path = path.display();
+                Err(unfit(&format!(
+                    "for a simulated one write simulated:{path}"
+                )))
+            }
             _ if ends_in(path, "safetensors") => Err(unfit(
                 "name the folder that holds it together with config.json and tokenizer.json",
             )),

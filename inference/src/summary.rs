@@ -3,6 +3,7 @@
 use candle_core::Device;
 
 use crate::checkpoint::Checkpoint;
+use crate::decoder::Profile;
 use crate::engine::{EngineOptions, ModelInfo};
 use crate::kernels::{Conversion, kernels};
 
@@ -47,6 +48,27 @@ pub(crate) fn describe(
         },
         batch_invariant: on_cpu,
         file_bytes: checkpoint.file_bytes,
+        threads: options.threads,
+    }
+}
+
+/// The same for a model that only waits, so that nobody takes it for anything else.
+pub(crate) fn simulated(
+    profile: &Profile,
+    options: &EngineOptions,
+    vocab_size: usize,
+) -> ModelInfo {
+    ModelInfo {
+        name: format!("simulated: {}", profile.name),
+        architecture: "simulated".to_owned(),
+        parameters: 0,
+        context_length: profile.context.min(options.context),
+        vocab_size,
+        quantisation: "none: simulated".to_owned(),
+        requantised: Vec::new(),
+        kernels: "none: simulated, waits".to_owned(),
+        batch_invariant: true,
+        file_bytes: 0,
         threads: options.threads,
     }
 }

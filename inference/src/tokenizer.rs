@@ -9,6 +9,7 @@
 //! memory.
 
 mod alphabet;
+mod bytes;
 mod error;
 mod fingerprint;
 mod gguf;
@@ -60,6 +61,11 @@ impl Tokenizer {
     /// Normalisers that change text (NFC and the like) and dummy prefix spaces are left out.
     pub fn from_file(tokenizer_json: &Path) -> Result<Self, TokenizerError> {
         Self::build(json::read(tokenizer_json)?)
+    }
+
+    /// A token for each byte, as simulated models have it.
+    pub(crate) fn of_bytes() -> Result<Self, TokenizerError> {
+        Self::build(bytes::recipe()?)
     }
 
     fn build(recipe: Recipe) -> Result<Self, TokenizerError> {

@@ -15,10 +15,13 @@ use super::{
 };
 use crate::{error::DraftError, metrics::Metrics};
 
-/// Bytes of the end of the text that must have been said before.
-const SHORTEST: usize = 8;
+/// Bytes of the end of the text that must have been said before, where there is nothing else to go by.
+pub(super) const SHORTEST: usize = 8;
+/// The same where a model would be asked instead. Measured on code, where short matches mislead most: a model's blocks are worth more
+/// than those of matches under 16 bytes, and where replies repeat, matches are longer.
+pub(super) const SHORTEST_BEFORE_MODEL: usize = 16;
 /// Bytes that are proposed for each byte that agrees.
-const TRUST: usize = 4;
+const TRUST: usize = 2;
 /// Between messages, and between prompt and reply: a byte that no text has, so that nothing is proposed from across.
 const BORDER: u8 = 0xFF;
 
@@ -26,6 +29,8 @@ const BORDER: u8 = 0xFF;
 pub(super) struct Lookup {
     /// The prompt, the reply as far as it is committed or presumed, and what was proposed behind it.
     history: History,
+    /// Bytes that must agree.
+    shortest: usize,
     /// Where the reply begins.
     start: usize,
     /// Bytes of the reply that are committed.
@@ -36,8 +41,8 @@ pub(super) struct Lookup {
 }
 
 impl Lookup {
-    /// For a reply of which nothing is committed.
-    pub(super) fn new(prompt: &Prompt, metrics: Metrics) -> Self {
+    /// For a reply of which nothing is committed. Proposes where so many bytes agree.
+    pub(super) fn new(prompt: &Prompt, shortest: usize, metrics: Metrics) -> Self {
         let mut history = History::default();
         match prompt {
             Prompt::Text(text) => history.extend(text.as_bytes()),
@@ -51,6 +56,7 @@ impl Lookup {
         Self {
             start: history.bytes().len(),
             history,
+            shortest,
             committed: 0,
             offered: Vec::new(),
             metrics,
@@ -71,7 +77,7 @@ impl Lookup {
 
     /// What came behind the longest match, if there is one that is long enough.
     fn find(&self, ask: &Ask<'_>) -> Option<Proposal> {
-        let found = self.history.find(SHORTEST)?;
+        let found = self.history.find(self.shortest)?;
         let aim = ask.aim.min(ask.bounds.tokens);
         let most = (aim * pieces::LONGEST)
             .min(ask.bounds.bytes)

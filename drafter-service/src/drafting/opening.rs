@@ -23,7 +23,7 @@ use super::{
     chooser::{Chooser, Plan},
     context::Context,
     draft_model::ModelProposer,
-    lookup::Lookup,
+    lookup::{Lookup, SHORTEST, SHORTEST_BEFORE_MODEL},
     proposer::{Bounds, Proposer},
     session::{Session, Terms},
     vocabulary::LONGEST_DRAWN,
@@ -88,12 +88,12 @@ impl Drafter {
         plan: Plan,
         line: &mut Line,
     ) -> Result<Box<dyn Proposer>, DraftError> {
-        let lookup = |prompt: &model::Prompt| Lookup::new(prompt, self.metrics.clone());
         Ok(match &self.source {
-            Source::Lookup => Box::new(lookup(&prompt)),
+            Source::Lookup => Box::new(Lookup::new(&prompt, SHORTEST, self.metrics.clone())),
             Source::Model(model) => Box::new(self.with_model(model, prompt, plan, line).await?),
             Source::Cascade(model) => {
-                let lookup = lookup(&prompt);
+                let metrics = self.metrics.clone();
+                let lookup = Lookup::new(&prompt, SHORTEST_BEFORE_MODEL, metrics);
                 Box::new(Cascade::new(
                     lookup,
                     self.with_model(model, prompt, plan, line).await?,

@@ -1,4 +1,4 @@
-//! One session: follows the committed text, drafts while it has credit, and never shows the model twice what it has seen.
+//! One session: follows the committed text, has blocks proposed while it has credit, and keeps to the order of messages.
 
 use std::time::{Duration, Instant};
 

@@ -6,16 +6,15 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use candle_core::{Device, Storage, Tensor};
+use candle_core::{Storage, Tensor};
 use tokio::sync::mpsc;
 
+use super::model::{About, Model};
 use super::prefixes::{BLOCK, Prefixes};
 use super::schedule::{self, Room, Step, Waiting};
 use super::work::{Cost, Work};
-use super::{Counts, DeviceChoice, EngineError, EngineOptions, LoadError, Logits, ModelInfo};
-use crate::checkpoint::Checkpoint;
-use crate::decoder::{Cache, Decoder, Sequence};
-use crate::summary;
+use super::{Counts, EngineError, EngineOptions, LoadError, Logits, ModelInfo};
+use crate::decoder::{Cache, Sequence};
 use crate::template::ChatTemplate;
 use crate::tokenizer::Tokenizer;
 
@@ -80,10 +79,8 @@ pub(super) fn start(path: &Path, options: EngineOptions) -> Result<Started, Load
     })
 }
 
-type About = (ModelInfo, Arc<Tokenizer>, Option<ChatTemplate>);
-
 struct Worker {
-    decoder: Decoder,
+    decoder: Model,
     sessions: HashMap<u64, Held>,
     prefixes: Prefixes,
     max_batch_rows: usize,
@@ -111,10 +108,7 @@ impl Held {
 
 impl Worker {
     fn load(path: &Path, options: &EngineOptions) -> Result<(Self, About), LoadError> {
-        let device = device(options.device)?;
-        let checkpoint = Checkpoint::open(path)?;
-        let decoder = Decoder::load(&checkpoint, &device)?;
-        let info = summary::describe(&checkpoint, options, &device);
+        let (decoder, about) = Model::load(path, options)?;
         let mut worker = Self {
             decoder,
             sessions: HashMap::new(),
@@ -123,7 +117,7 @@ impl Worker {
             counts: Arc::default(),
         };
         worker.warm()?;
-        Ok((worker, (info, checkpoint.tokenizer, checkpoint.template)))
+        Ok((worker, about))
     }
 
     /// One pass, so that the first request does not pay for page faults, nor find out that the weights are damaged.
@@ -387,15 +381,6 @@ fn with_values(logits: Option<&Tensor>, read: impl FnOnce(&[f32])) -> candle_cor
         _ => read(&logits.flatten_all()?.to_vec1::<f32>()?),
     }
     Ok(())
-}
-
-fn device(choice: DeviceChoice) -> Result<Device, LoadError> {
-    let device = match choice {
-        DeviceChoice::Cpu => Ok(Device::Cpu),
-        DeviceChoice::Cuda(ordinal) => Device::new_cuda(ordinal),
-        DeviceChoice::Metal(ordinal) => Device::new_metal(ordinal),
-    };
-    device.map_err(|error| LoadError::Device(format!("{choice:?} cannot be opened: {error}")))
 }
 
 #[cfg(test)]

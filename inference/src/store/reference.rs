@@ -8,8 +8,11 @@ use serde::Deserialize;
 
 use super::error::StoreError;
 
+/// What a model that only waits is announced by.
+const SIMULATED: &str = "simulated:";
+
 /// A model as users name it: a known name, a path to a GGUF file or to a folder with `config.json`, `*.safetensors` and
-/// `tokenizer.json`, or `hf:owner/repository/file`.
+/// `tokenizer.json`, `hf:owner/repository/file`, or `simulated:PROFILE.toml`, a model that only waits.
 ///
 /// Text with a path separator, and text that ends in `.gguf`, is a path; other text is a known name. No file system is
 /// asked, so that a reference means the same in every folder.
@@ -21,6 +24,8 @@ pub(super) enum Kind {
     Known(String),
     Path(PathBuf),
     Hub(HubFile),
+    /// The profile of a model that only waits.
+    Simulated(PathBuf),
 }
 
 /// A file of a repository on the model hub.
@@ -51,6 +56,17 @@ impl FromStr for ModelReference {
             }
             return Ok(Self(Kind::Hub(file)));
         }
+        if let Some(profile) = text.strip_prefix(SIMULATED) {
+            if Path::new(profile)
+                .extension()
+                .is_none_or(|kind| kind != "toml")
+            {
+                return Err(refused(
+                    "the profile of a simulated model must end in .toml",
+                ));
+            }
+            return Ok(Self(Kind::Simulated(profile.into())));
+        }
         let is_path = text.contains(['/', '\\']) || matches!(text, "." | "..") || is_gguf(text);
         Ok(Self(if is_path {
             Kind::Path(text.into())
@@ -66,6 +82,7 @@ impl fmt::Display for ModelReference {
             Kind::Known(name) => f.write_str(name),
             Kind::Path(path) => write!(f, "{}", path.display()),
             Kind::Hub(file) => write!(f, "{file}"),
+            Kind::Simulated(path) => write!(f, "{SIMULATED}{}", path.display()),
         }
     }
 }
@@ -141,7 +158,12 @@ mod tests {
 
     #[test]
     fn references_print_as_they_were_written() {
-        for text in ["smollm2-135m", "./x/model.gguf", "hf:o/r/sub/m.gguf"] {
+        for text in [
+            "smollm2-135m",
+            "./x/model.gguf",
+            "hf:o/r/sub/m.gguf",
+            "simulated:x/slow.toml",
+        ] {
             assert_eq!(text.parse::<ModelReference>().unwrap().to_string(), text);
         }
     }
@@ -157,6 +179,7 @@ mod tests {
             ("hf:owner/repo/x y.gguf", "made of letters"),
             ("hf:owner/repo/x.gguf?download=1", "made of letters"),
             ("hf:owner/repo/model.safetensors", ".gguf"),
+            ("simulated:slow", ".toml"),
         ] {
             let error = text.parse::<ModelReference>().unwrap_err().to_string();
             assert!(error.contains(part), "{text}: {error}");

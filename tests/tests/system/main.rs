@@ -23,5 +23,6 @@ mod loss;
 mod lossless;
 mod methods;
 mod metrics;
+mod scale;
 mod starts;
 mod traces;

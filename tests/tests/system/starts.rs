@@ -48,6 +48,19 @@ fn drafter_without_a_model_is_told_apart_from_a_cascade_without_one() {
 }
 
 #[test]
+fn simulated_model_is_taken_for_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("slow.toml");
+    let profile = "name = \"slow\"\npass_micros = 1.0\nrow_micros = 1.0\nposition_micros = 1.0\n\
+                   agreement = 2.0\nseed = 1\ncontext = 10\n";
+    fs::write(&path, profile).unwrap();
+    let simulated = format!("simulated:{}", text(&path));
+    refused(&["--model", text(&path)], 1, &["write", &simulated]);
+    refused(&["--model", &simulated], 1, &["agreement is 2", "0 to 1"]);
+    refused(&["--model", "simulated:slow"], USAGE, &["--model"]);
+}
+
+#[test]
 fn file_that_is_not_there_is_named() {
     refused(
         &["--model", "./no-such-model.gguf"],

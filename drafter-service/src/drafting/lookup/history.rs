@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn uniform_text_costs_no_more_than_the_bounds_and_goes_on_with_itself() {
         let mut history = History::default();
-        history.extend(&[b'a'; 1 << 16]);
+        history.extend(&vec![b'a'; 1 << 16]);
         let found = history.find(KEY).unwrap();
         assert_eq!((found.end, found.length), ((1 << 16) - 1, LONGEST));
         assert_eq!(history.behind(found.end, 5), b"aaaaa");

@@ -1,0 +1,134 @@
+//! How much a set of services can do, over **simulated** models: for each number of verifiers, drafters and sessions the tokens
+//! a second, with and without drafters.
+//!
+//! ```sh
+//! cargo build --workspace
+//! cargo run -p tests --example capacity -- target/debug tests/profiles/batching-target.toml tests/profiles/batching-drafter.toml
+//! ```
+//!
+//! Services, protocol, queues and control are the real ones, each service a process; only the models wait instead of
+//! computing. The numbers say where control and batching saturate, nothing about how fast a model is.
+
+#![allow(clippy::print_stdout, reason = "the table is what this is for")]
+
+mod fleet;
+
+use std::time::Instant;
+
+use proto::{
+    model::{Prompt, Sampling},
+    verifier::{Client, Generate, Part, Speculation},
+};
+use tokio::task::JoinSet;
+use tonic::Request;
+
+use self::fleet::Fleet;
+
+/// Tokens of each reply.
+const TOKENS: u32 = 48;
+/// Verifiers and drafters.
+const FLEETS: [(usize, usize); 5] = [(1, 1), (1, 2), (2, 1), (2, 2), (4, 4)];
+/// Sessions at once, all verifiers together.
+const SESSIONS: [usize; 6] = [1, 8, 32, 128, 512, 1000];
+
+/// What some sessions came to.
+#[derive(Default)]
+struct Sum {
+    tokens: u32,
+    accepted: u32,
+    forwards: u32,
+    failed: usize,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let [folder, target, drafter] = &args[..] else {
+        return Err("usage: capacity FOLDER-OF-BINARIES TARGET.toml DRAFTER.toml".into());
+    };
+    println!("simulated models: {target} <- {drafter}, {TOKENS} tokens a reply");
+    println!("verifiers drafters sessions  tokens/s   plain   ratio  accepted/forward  failed");
+    for (verifiers, drafters) in FLEETS {
+        let fleet = Fleet::start(folder, target, drafter, (verifiers, drafters))?;
+        let idle = fleet.verifier_kilobytes();
+        for sessions in SESSIONS {
+            let (speculative, with) = run(&fleet, sessions, Speculation::auto()).await;
+            let (plain, without) = run(&fleet, sessions, Speculation::Off).await;
+            println!(
+                "{verifiers:9} {drafters:8} {sessions:8} {with:9.0} {without:7.0} {:7.2} {:17.2} {:7}",
+                with / without,
+                f64::from(speculative.accepted) / f64::from(speculative.forwards.max(1)),
+                speculative.failed + plain.failed,
+            );
+        }
+        let open = open_but_unread(&fleet, 1000).await;
+        let grown = fleet.verifier_kilobytes().saturating_sub(idle);
+        println!(
+            "{open} sessions open and unread: the verifiers have grown by {grown} kB since their start"
+        );
+    }
+    Ok(())
+}
+
+/// So many replies at once; gives what they came to, and tokens a second.
+async fn run(fleet: &Fleet, sessions: usize, speculation: Speculation) -> (Sum, f64) {
+    let began = Instant::now();
+    let mut replies = JoinSet::new();
+    for number in 0..sessions {
+        let client = fleet.client(number);
+        let request = request(number, speculation.clone());
+        replies.spawn(reply(client, request));
+    }
+    let mut sum = Sum::default();
+    for reply in replies.join_all().await {
+        match reply {
+            Some(usage) => {
+                sum.tokens += usage.completion_tokens;
+                sum.accepted += usage.accepted_tokens;
+                sum.forwards += usage.target_forwards;
+            }
+            None => sum.failed += 1,
+        }
+    }
+    let rate = f64::from(sum.tokens) / began.elapsed().as_secs_f64();
+    (sum, rate)
+}
+
+fn request(number: usize, speculation: Speculation) -> Generate {
+    let prompt =
+        format!("The text of number {number} begins here, after a prompt of some length: ");
+    Generate {
+        max_tokens: Some(TOKENS),
+        sampling: Sampling::greedy(),
+        speculation,
+        ..Generate::new(Prompt::Text(prompt))
+    }
+}
+
+/// Reads a reply; `None` where it failed.
+async fn reply(mut client: Client, request: Generate) -> Option<proto::verifier::Usage> {
+    let mut reply = client.generate(Request::new(request)).await.ok()?;
+    loop {
+        match reply.next().await.ok()?? {
+            Part::Chunk(_) => {}
+            Part::Finish(finish) => return Some(finish.usage),
+        }
+    }
+}
+
+/// Opens sessions and reads only the beginning of each; gives how many are open.
+async fn open_but_unread(fleet: &Fleet, sessions: usize) -> usize {
+    let mut open = Vec::new();
+    for number in 0..sessions {
+        let request = Generate {
+            max_tokens: Some(2000),
+            ..request(number, Speculation::auto())
+        };
+        if let Ok(mut reply) = fleet.client(number).generate(Request::new(request)).await
+            && reply.next().await.is_ok()
+        {
+            open.push(reply);
+        }
+    }
+    open.len()
+}
