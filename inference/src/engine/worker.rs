@@ -380,4 +380,3 @@ fn with_values(logits: Option<&Tensor>, read: impl FnOnce(&[f32])) -> candle_cor
     }
     Ok(())
 }
-
