@@ -117,7 +117,7 @@ fn blocks(c: &mut Criterion) {
             ));
             group.bench_function("re-encode", |b| b.iter(|| block.proxies()));
             group.bench_function("re-encode, align and accept", |b| {
-                b.iter(|| block.verdict())
+                b.iter(|| block.verdict());
             });
             group.finish();
         }
