@@ -96,6 +96,25 @@ impl Lifecycle {
         &self.tasks
     }
 
+    /// Says that the process is broken, to be restarted, when `fault` comes before it is told to stop; `what` is for the log.
+    pub fn broken_by(
+        &self,
+        fault: impl Future<Output = ()> + Send + 'static,
+        what: &'static str,
+        health: &Health,
+    ) {
+        let (stopping, health) = (self.stopping.clone(), health.clone());
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = fault => {
+                    tracing::error!(what, "cannot serve any more");
+                    health.set(State::Broken).await;
+                }
+                () = stopping.cancelled() => {}
+            }
+        });
+    }
+
     /// Cancelled when no new work may begin. Work in progress goes on.
     pub fn stopping(&self) -> &CancellationToken {
         &self.stopping

@@ -91,13 +91,17 @@ impl App {
         }
         let mut registry = exposition::registry(NAME, VERSION);
         let metrics = Metrics::new(&mut registry);
+        let lifecycle = Lifecycle::new(serving.grace_period);
+        let health = Health::new(&[SERVICE]).await;
         if let Some(engine) = source.model() {
             registry.register_collector(Box::new(Gauges(engine.clone())));
+            let model = engine.clone();
+            let fault = async move { model.ended().await };
+            lifecycle.broken_by(fault, "the model's thread has ended", &health);
         }
-        let lifecycle = Lifecycle::new(serving.grace_period);
         Self {
             drafter: Arc::new(Drafter::new(source, serving, metrics, lifecycle.clone())),
-            health: Health::new(&[SERVICE]).await,
+            health,
             lifecycle,
             registry,
             admin: None,

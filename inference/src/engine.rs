@@ -265,6 +265,11 @@ impl Engine {
         })
     }
 
+    /// Comes back when the model's thread has ended, which it does while there are handles only by a fault.
+    pub async fn ended(&self) {
+        self.shared.commands.closed().await;
+    }
+
     /// What was loaded.
     pub fn info(&self) -> &ModelInfo {
         &self.shared.info

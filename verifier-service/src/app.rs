@@ -84,12 +84,16 @@ impl App {
         let mut registry = exposition::registry(NAME, VERSION);
         let metrics = Metrics::new(&mut registry);
         let lifecycle = Lifecycle::new(serving.grace_period);
+        let health = Health::new(&[SERVICE]).await;
+        let model = engine.clone();
+        let fault = async move { model.ended().await };
+        lifecycle.broken_by(fault, "the model's thread has ended", &health);
         let verifier = Verifier::new(engine, serving, metrics, lifecycle.clone());
         let verifier = Arc::new(verifier.context("a drafter cannot be used")?);
         registry.register_collector(Box::new(Gauges(Arc::clone(&verifier))));
         Ok(Self {
             verifier,
-            health: Health::new(&[SERVICE]).await,
+            health,
             lifecycle,
             registry,
             http: None,

@@ -272,5 +272,5 @@ fn unknown_name_lists_the_known_ones() {
     let error = store.resolve(&"smolm2-135m".parse().unwrap(), &mut Heard::default());
     let text = error.unwrap_err().to_string();
     assert!(text.contains("did you mean \"smollm2-135m\""), "{text}");
-    assert_eq!(store.list().len(), 10);
+    assert_eq!(store.list().len(), 12);
 }

@@ -22,7 +22,6 @@ fn stands_for_itself(byte: u8) -> bool {
 }
 
 /// Writes bytes in the alphabet.
-#[cfg(test)]
 pub(super) fn write(bytes: &[u8]) -> String {
     let characters = &*CHARACTERS;
     bytes

@@ -55,7 +55,17 @@ struct LogState {
 impl Process {
     /// Starts a service with one thread that computes, on ports of the system's choice unless `args` say otherwise.
     pub(crate) fn start(binary: &str, args: &[&str]) -> Self {
+        Self::spawn(binary, args, command(binary))
+    }
+
+    /// The same without spans, for tests that would flood those who look for theirs.
+    pub(crate) fn start_untraced(binary: &str, args: &[&str]) -> Self {
         let mut command = command(binary);
+        command.env_remove("OTEL_EXPORTER_OTLP_ENDPOINT");
+        Self::spawn(binary, args, command)
+    }
+
+    fn spawn(binary: &str, args: &[&str], mut command: Command) -> Self {
         command.args(["--log-format", "json", "--threads", "1"]);
         for flag in ["--listen", "--admin-listen"] {
             if !args.contains(&flag) {

@@ -1,11 +1,11 @@
 //! A thousand replies at once, over simulated models: real services, protocol, queues and batches, and models that only wait.
 
-use proto::verifier::{FinishReason, Generate};
+use proto::verifier::{FinishReason, Generate, Speculation};
 use tokio::task::JoinSet;
 use tonic::Request;
 
 use crate::{
-    pair::{self, Answer},
+    pair::{self, Answer, BLOCK_LENGTH},
     process::Process,
     prompts,
 };
@@ -31,14 +31,19 @@ fn start(binary: &str, profile: &std::path::Path, args: &[&str]) -> Process {
         "--batch-rows",
         "1024",
     ];
-    Process::start(binary, &[&["--model", &model], &room[..], args].concat())
+    Process::start_untraced(binary, &[&["--model", &model], &room[..], args].concat())
 }
 
 fn request(number: usize) -> Generate {
-    prompts::greedy(
-        &format!("The text of number {number} begins here: "),
-        TOKENS,
-    )
+    let prompt = format!("The text of number {number} begins here: ");
+    Generate {
+        speculation: Speculation::Auto {
+            method: None,
+            block_tokens: Some(BLOCK_LENGTH),
+            allow_lossy: false,
+        },
+        ..prompts::greedy(&prompt, TOKENS)
+    }
 }
 
 #[tokio::test]
@@ -93,7 +98,8 @@ async fn thousand_sessions_on_one_verifier_end_without_an_error() {
     }
     assert!(
         accepted > forwards,
-        "{accepted} accepted in {forwards} passes"
+        "{accepted} accepted in {forwards} passes, as in {:?}",
+        answers[0].1.finish.usage
     );
     // Whatever company a reply was written in, it is that of plain decoding alone.
     for number in [0, 1, 500, 999] {
