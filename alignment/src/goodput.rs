@@ -208,8 +208,9 @@ impl VerifyCost {
 }
 
 impl DraftCost {
-    /// Counts a block: its tokens, the drafter's own time for them, and the time from asking to having it.
-    pub fn observe(&mut self, tokens: usize, compute: Duration, latency: Duration) {
+    /// Counts a block: its tokens, the drafter's own time for them, and the time from asking to having it; `None` for the first
+    /// of a session, for which the drafter has read the prompt.
+    pub fn observe(&mut self, tokens: usize, compute: Duration, latency: Option<Duration>) {
         if tokens == 0 {
             return;
         }
@@ -217,6 +218,9 @@ impl DraftCost {
         // The drafter's own word, which need not be true.
         let compute = compute.min(LONGEST);
         smooth(&mut self.token, compute.as_secs_f64() / size);
+        let Some(latency) = latency else {
+            return;
+        };
         // A block that was there before it was asked for has no latency, which is a latency all the same.
         smooth(&mut self.latency, latency.as_secs_f64().max(1e-9));
         smooth(&mut self.tokens, size);
@@ -257,8 +261,8 @@ impl Length {
         }
     }
 
-    /// Counts how long a block took to come.
-    pub fn delivered(&mut self, tokens: usize, compute: Duration, latency: Duration) {
+    /// Counts how long a block took to come; see [`DraftCost::observe`].
+    pub fn delivered(&mut self, tokens: usize, compute: Duration, latency: Option<Duration>) {
         self.draft.observe(tokens, compute, latency);
     }
 

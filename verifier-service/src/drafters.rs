@@ -209,10 +209,12 @@ impl Lease {
         self.drafter.known().fingerprint = Some(vocabulary);
     }
 
-    /// A block of so many tokens came that could be used, so long after it was due to be drafted.
-    pub(crate) fn delivered(&self, tokens: usize, compute: Duration, latency: Duration) {
+    /// A block of so many tokens came that could be used, so long after it was due to be drafted; `None` for the first.
+    pub(crate) fn delivered(&self, tokens: usize, compute: Duration, latency: Option<Duration>) {
         let mut known = self.drafter.known();
-        known.latency.observe(latency);
+        if let Some(latency) = latency {
+            known.latency.observe(latency);
+        }
         known.experience.cost.observe(tokens, compute, latency);
         known.breaker.succeeded();
     }

@@ -33,7 +33,7 @@ fn run(
         let outcome = (drafted > 0).then(|| {
             let compute = token * drafted as u32;
             seconds += (compute + trip).as_secs_f64();
-            length.delivered(drafted, compute, compute + trip);
+            length.delivered(drafted, compute, Some(compute + trip));
             Outcome {
                 drafted,
                 stood,
@@ -99,7 +99,7 @@ fn experience_of_others_is_where_a_session_begins() {
     }
     let verify = costs();
     let mut draft = DraftCost::default();
-    draft.observe(4, 28 * MILLISECOND, 30 * MILLISECOND);
+    draft.observe(4, 28 * MILLISECOND, Some(30 * MILLISECOND));
     let mut length = Length::new(16, survival.inherited(), draft, &verify);
     // The first block asks whether it is still so.
     assert_eq!(length.current(), PROBE);

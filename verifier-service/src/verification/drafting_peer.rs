@@ -107,8 +107,8 @@ pub(crate) struct Proposal {
     pub(crate) arrived: Option<Instant>,
     /// Bytes at the beginning of the block that had been committed by then.
     pub(crate) skipped_bytes: u32,
-    /// From asking for the block to having it.
-    latency: Duration,
+    /// From asking for the block to having it; `None` for the first, which waited for the drafter to read the prompt.
+    latency: Option<Duration>,
     /// Tokens of the whole block.
     drafted: usize,
 }

@@ -68,7 +68,12 @@ impl Pace {
         }
     }
 
-    pub(super) fn delivered(&mut self, tokens: usize, compute: Duration, latency: Duration) {
+    pub(super) fn delivered(
+        &mut self,
+        tokens: usize,
+        compute: Duration,
+        latency: Option<Duration>,
+    ) {
         if let By::Goodput(length) = &mut self.by {
             length.delivered(tokens, compute, latency);
         }

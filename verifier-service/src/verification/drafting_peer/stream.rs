@@ -380,6 +380,8 @@ impl Stream {
         }
         self.fruitless = 0;
         let (tokens, compute) = (block.token_ends.len(), block.timings.compute);
+        // Before the first block the drafter had to read the prompt, which no other waits for.
+        let latency = (block.round > 1).then_some(latency);
         self.lease.delivered(tokens, compute, latency);
         if self.has_declined {
             return Use::Declines;
