@@ -227,8 +227,17 @@ impl DraftCost {
     }
 
     /// Seconds that a block of so many tokens is waited for; none before anything was measured.
+    ///
+    /// A longer block adds only the part of its time that was not hidden behind verification: a block drafted ahead is there when
+    /// it is asked for, however long it is.
     pub fn wait(&self, tokens: usize) -> f64 {
-        (self.latency + (tokens as f64 - self.tokens) * self.token).max(0.0)
+        let compute = self.tokens * self.token;
+        let seen = if compute > 0.0 {
+            (self.latency / compute).min(1.0)
+        } else {
+            1.0
+        };
+        (self.latency + (tokens as f64 - self.tokens) * self.token * seen).max(0.0)
     }
 }
 
