@@ -169,3 +169,32 @@ fn costs_follow_the_load_and_keep_their_shape() {
     cost.observe(0, 100 * MILLISECOND);
     assert!((cost.predict(1.0) - 0.1).abs() < 0.002);
 }
+
+#[test]
+fn longer_block_is_waited_for_longer_by_the_part_that_was_seen() {
+    let waits = |latency: u32| {
+        let mut draft = DraftCost::default();
+        draft.observe(4, 40 * MILLISECOND, Some(latency * MILLISECOND));
+        (draft.wait(4), draft.wait(8))
+    };
+    let close = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-6, "{found}");
+    // Nothing of it was hidden, or less than nothing: a round trip comes on top.
+    let (four, eight) = waits(50);
+    close(four, 0.05);
+    close(eight, 0.09);
+    let (four, eight) = waits(10);
+    close(four, 0.01);
+    close(eight, 0.02);
+    let (four, eight) = waits(0);
+    close(four, 0.0);
+    close(eight, 0.0);
+}
+
+#[test]
+fn first_block_of_a_session_says_what_a_token_costs_and_not_how_long_blocks_take() {
+    let mut draft = DraftCost::default();
+    draft.observe(4, 40 * MILLISECOND, None);
+    assert!((draft.wait(4) - 0.04).abs() < 1e-6);
+    draft.observe(4, 40 * MILLISECOND, Some(10 * MILLISECOND));
+    assert!((draft.wait(4) - 0.01).abs() < 1e-6);
+}

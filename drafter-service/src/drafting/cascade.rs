@@ -74,7 +74,10 @@ impl Proposer for Cascade {
     }
 
     async fn prepare(&mut self, line: &mut Line) -> Result<(), DraftError> {
-        self.lookup.prepare(line).await
+        self.lookup.prepare(line).await?;
+        // While the verifier reads the prompt, too: read later, its time would count as that of a block.
+        let read = self.model.prepare(line).await;
+        self.unless_full(read, ())
     }
 
     fn lags(&self) -> bool {
