@@ -9,7 +9,6 @@ mod screen;
 mod server;
 
 use std::io;
-use std::path::PathBuf;
 
 use proto::verifier::Speculation;
 use tokio::signal::ctrl_c;
@@ -19,7 +18,7 @@ use self::conversation::Conversation;
 use self::input::{Input, Line};
 use self::screen::Screen;
 use self::server::Server;
-use crate::pair::{Options, Pair};
+use crate::pair::{Pair, PairArgs};
 use crate::request::SamplingArgs;
 
 /// Whom to talk to, and how.
@@ -38,31 +37,8 @@ pub(crate) struct Args {
     #[arg(long, env = "DUET_API", value_name = "URL")]
     api: Option<String>,
 
-    /// Target model of the pair that is started here
-    #[arg(
-        long,
-        env = "DUET_TARGET",
-        value_name = "MODEL",
-        default_value = "qwen2.5-coder-1.5b"
-    )]
-    target: String,
-
-    /// Draft model of the pair that is started here
-    #[arg(
-        long,
-        env = "DUET_DRAFT_MODEL",
-        value_name = "MODEL",
-        default_value = "smollm2-135m"
-    )]
-    drafter: String,
-
-    /// Threads that compute, for each model of the pair [default: half of the processors]
-    #[arg(long, env = "DUET_THREADS", value_name = "COUNT")]
-    threads: Option<usize>,
-
-    /// Folder in which models are cached [default: duet in the user's cache folder]
-    #[arg(long, env = "DUET_CACHE", value_name = "FOLDER")]
-    cache: Option<PathBuf>,
+    #[command(flatten)]
+    pair: PairArgs,
 
     /// Instructions that come before the conversation
     #[arg(long, env = "DUET_SYSTEM", value_name = "TEXT")]
@@ -97,14 +73,7 @@ impl Args {
         if let Some(address) = &self.verifier {
             return Ok((Server::verifier(address)?, None));
         }
-        let options = Options {
-            target: self.target.clone(),
-            drafter: self.drafter.clone(),
-            threads: self.threads,
-            cache: self.cache.clone(),
-            is_patient: false,
-        };
-        let pair = Pair::start(&options).await?;
+        let pair = Pair::start(&self.pair.options()).await?;
         Ok((Server::verifier(pair.address())?, Some(pair)))
     }
 }

@@ -3,13 +3,12 @@
 mod report;
 
 use std::io::{self, IsTerminal as _, Write as _};
-use std::path::PathBuf;
 
 use proto::model::{Message, Prompt, Role};
 use proto::verifier::{Generate, Origin, Piece, Speculation};
 
 use self::report::Report;
-use crate::pair::{Options, Pair};
+use crate::pair::{Pair, PairArgs};
 use crate::request::{self, Answer, SamplingArgs};
 
 /// A task whose reply repeats most of the prompt, as edits do: where drafting pays most.
@@ -26,31 +25,8 @@ pub(crate) struct Args {
     #[arg(long, env = "DUET_PROMPT", value_name = "TEXT", default_value = PROMPT, hide_default_value = true)]
     prompt: String,
 
-    /// Target model: a known name, a path, or hf:owner/repository/file.gguf
-    #[arg(
-        long,
-        env = "DUET_TARGET",
-        value_name = "MODEL",
-        default_value = "qwen2.5-coder-1.5b"
-    )]
-    target: String,
-
-    /// What drafts: a model, ngram for none, which looks up what the text has said before, or ngram+MODEL
-    #[arg(
-        long,
-        env = "DUET_DRAFT_MODEL",
-        value_name = "MODEL",
-        default_value = "smollm2-135m"
-    )]
-    drafter: String,
-
-    /// Threads that compute, for each model [default: half of the processors]
-    #[arg(long, env = "DUET_THREADS", value_name = "COUNT")]
-    threads: Option<usize>,
-
-    /// Folder in which models are cached [default: duet in the user's cache folder]
-    #[arg(long, env = "DUET_CACHE", value_name = "FOLDER")]
-    cache: Option<PathBuf>,
+    #[command(flatten)]
+    pair: PairArgs,
 
     #[command(flatten)]
     sampling: SamplingArgs,
@@ -68,9 +44,12 @@ pub(crate) struct Args {
 pub(crate) async fn run(mut args: Args) -> anyhow::Result<()> {
     // Both runs must draw the same noise.
     args.sampling.seed.get_or_insert(0);
-    let pair = Pair::start(&args.pair()).await?;
+    let pair = Pair::start(&args.pair.options()).await?;
     let screen = Screen::new(&args);
-    screen.note(&format!("{} drafts for {}\n", args.drafter, args.target))?;
+    screen.note(&format!(
+        "{} drafts for {}\n",
+        args.pair.drafter, args.pair.target
+    ))?;
     let mut client = request::connect(pair.address())?;
     let speculative = request::ask(&mut client, args.request(Speculation::auto()), |piece| {
         screen.show(piece)
@@ -84,8 +63,8 @@ pub(crate) async fn run(mut args: Args) -> anyhow::Result<()> {
         Some(request::ask(&mut client, args.request(Speculation::Off), |_| Ok(())).await?)
     };
     let report = Report {
-        target: &args.target,
-        drafter: &args.drafter,
+        target: &args.pair.target,
+        drafter: &args.pair.drafter,
         prompt: &args.prompt,
         plain: plain.as_ref(),
         speculative: &speculative,
@@ -110,16 +89,6 @@ impl Args {
         self.sampling.apply(&mut request);
         request.speculation = speculation;
         request
-    }
-
-    fn pair(&self) -> Options {
-        Options {
-            target: self.target.clone(),
-            drafter: self.drafter.clone(),
-            threads: self.threads,
-            cache: self.cache.clone(),
-            is_patient: false,
-        }
     }
 }
 

@@ -19,6 +19,49 @@ use crate::progress::Stderr;
 /// how busy the machine is.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
+/// The flags of a pair that is started here.
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct PairArgs {
+    /// Target model: a known name, a path, or hf:owner/repository/file.gguf
+    #[arg(
+        long,
+        env = "DUET_TARGET",
+        value_name = "MODEL",
+        default_value = "qwen2.5-coder-1.5b"
+    )]
+    pub(crate) target: String,
+
+    /// What drafts: a model, ngram for none, which looks up what the text has said before, or ngram+MODEL
+    #[arg(
+        long,
+        env = "DUET_DRAFT_MODEL",
+        value_name = "MODEL",
+        default_value = "smollm2-135m"
+    )]
+    pub(crate) drafter: String,
+
+    /// Threads that compute, for each model [default: half of the processors]
+    #[arg(long, env = "DUET_THREADS", value_name = "COUNT")]
+    threads: Option<usize>,
+
+    /// Folder in which models are cached [default: duet in the user's cache folder]
+    #[arg(long, env = "DUET_CACHE", value_name = "FOLDER")]
+    cache: Option<PathBuf>,
+}
+
+impl PairArgs {
+    /// The pair for somebody who waits for the answer.
+    pub(crate) fn options(&self) -> Options {
+        Options {
+            target: self.target.clone(),
+            drafter: self.drafter.clone(),
+            threads: self.threads,
+            cache: self.cache.clone(),
+            is_patient: false,
+        }
+    }
+}
+
 /// Which models, and how they run.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {

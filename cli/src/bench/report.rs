@@ -1,14 +1,16 @@
 //! What was measured, as a table and as JSON.
 
+mod figures;
 mod row;
 
 use std::fmt;
 
 use serde_json::{Value, json};
 
+pub(super) use self::figures::Outcome;
+pub(super) use self::row::Row;
 #[cfg(test)]
 pub(super) use self::row::tests::row as made_row;
-pub(super) use self::row::{Outcome, Row};
 use super::args::Plan;
 use super::machine::Machine;
 
