@@ -48,6 +48,12 @@ pub(crate) struct Api {
 }
 
 impl Api {
+    /// Counts a request that is refused before it is admitted.
+    fn refused(&self, error: &ApiError) {
+        self.verifier.metrics().request("invalid");
+        tracing::debug!(%error, "request is refused");
+    }
+
     fn new(verifier: Arc<Verifier>) -> Self {
         let model = verifier.describe().model;
         let mut tokenizer = model.tokenizer_fingerprint.to_string();

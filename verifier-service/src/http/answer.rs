@@ -37,7 +37,18 @@ pub(super) async fn answer(
     headers: &HeaderMap,
     body: Body,
 ) -> Response {
-    let path = endpoint.path();
+    let span = call(endpoint.path(), headers);
+    let id = request_id(headers);
+    let answered = respond(&api, endpoint, (headers, body), &id).instrument(span);
+    let mut response = answered.await.unwrap_or_else(ApiError::into_response);
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    response
+}
+
+/// The span of a call, in its client's trace.
+pub(super) fn call(path: &'static str, headers: &HeaderMap) -> tracing::Span {
     let span = tracing::info_span!(
         "call",
         otel.name = path,
@@ -45,16 +56,7 @@ pub(super) async fn answer(
         http.route = path
     );
     chassis::trace::adopt(&span, headers);
-    let id = request_id(headers);
-    let answered = respond(&api, endpoint, (headers, body), &id).instrument(span);
-    let mut response = answered.await.unwrap_or_else(|error| {
-        tracing::debug!(%error, "request is refused");
-        error.into_response()
-    });
-    if let Ok(id) = HeaderValue::from_str(&id) {
-        response.headers_mut().insert(REQUEST_ID, id);
-    }
-    response
+    span
 }
 
 async fn respond(
@@ -63,7 +65,7 @@ async fn respond(
     (headers, body): (&HeaderMap, Body),
     id: &str,
 ) -> Result<Response, ApiError> {
-    let refused = |_: &ApiError| api.verifier.metrics().request("invalid");
+    let refused = |error: &ApiError| api.refused(error);
     let fields = api.budget.read(headers, body).await.inspect_err(refused)?;
     let has = |name| fields.get(name).is_some_and(|value| !value.is_null());
     let by_its_new_name = has(MAX_TOKENS[1]) && !has(MAX_TOKENS[0]);

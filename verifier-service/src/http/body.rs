@@ -64,10 +64,14 @@ impl Budget {
         check_headers(headers)?;
         let mut arrived = Arrived::default();
         let mut frames = body.into_data_stream();
-        let reading = async {
-            if announced(headers).is_some_and(|bytes| bytes > MAX_BODY_BYTES) {
-                return Err(too_large());
+        if announced(headers).is_some_and(|bytes| bytes > MAX_BODY_BYTES) {
+            // Whoever waits for leave to send has not sent anything.
+            if !headers.contains_key(EXPECT) {
+                discard(&mut frames).await;
             }
+            return Err(too_large());
+        }
+        let reading = async {
             while let Some(frame) = frames.next().await {
                 let frame = frame.map_err(|error| {
                     let message = format!("the body cannot be read: {error}");
@@ -82,8 +86,9 @@ impl Budget {
             Err(ApiError::unreadable(StatusCode::REQUEST_TIMEOUT, message))
         });
         if let Err(error) = read {
-            // Whoever waits for leave to send has not sent anything.
-            if error.is_too_large() && !headers.contains_key(EXPECT) {
+            // A connection that is closed before it is read is reset, and its client may not see why.
+            if error.leaves_body_unread() {
+                drop(arrived);
                 discard(&mut frames).await;
             }
             return Err(error);
@@ -193,7 +198,7 @@ mod tests {
                 .read(&json(), large)
                 .await
                 .unwrap_err()
-                .is_too_large()
+                .leaves_body_unread()
         );
         assert_eq!(budget.bytes.available_permits(), MAX_BYTES_AT_ONCE);
     }

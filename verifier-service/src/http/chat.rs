@@ -53,7 +53,7 @@ pub(super) fn asked(mut params: Params, serving: &Serving, id: &str) -> Result<A
     request::model(&mut params, serving)?;
     let messages = params.list("messages")?;
     let messages = params.required("messages", messages)?;
-    let prompt = Prompt::Conversation(messages::parse(messages)?);
+    let prompt = Prompt::Conversation(messages::parse("messages", messages)?);
     let mut request = Generate::new(prompt.clone());
     request.max_tokens = max_tokens(&mut params)?;
     request.top_logprobs = top_logprobs(&mut params)?;

@@ -19,12 +19,12 @@ use axum::{
     routing::{get, post},
 };
 use proto::verifier::Part;
-use serde_json::Value;
 use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
+use tracing::Instrument as _;
 
 use self::events::{ChunkEvent, FinishEvent};
-use super::{Api, error::ApiError};
-use crate::error::GenerateError;
+use super::{Api, answer, error::ApiError};
+use crate::{error::GenerateError, verification::Parts};
 
 pub(super) fn routes() -> Router<Arc<Api>> {
     Router::new()
@@ -41,11 +41,16 @@ async fn generate(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Sse<impl Stream<Item = Result<Event, axum::Error>>>, ApiError> {
-    let fields = api.budget.read(&headers, body).await?;
-    let request = request::read(Value::Object(fields))?;
-    let parts = api.verifier.admit(request).await?.start();
+    let span = answer::call("/duet/v1/generate", &headers);
+    let parts = begin(&api, &headers, body).instrument(span).await?;
     let events = ReceiverStream::new(parts).map(event);
     Ok(Sse::new(events).keep_alive(KeepAlive::default()))
+}
+
+async fn begin(api: &Api, headers: &HeaderMap, body: Body) -> Result<Parts, ApiError> {
+    let read = async { request::read(api.budget.read(headers, body).await?) };
+    let request = read.await.inspect_err(|error| api.refused(error))?;
+    Ok(api.verifier.admit(request).await?.start())
 }
 
 /// An error of its own ends the connection; none of the three can fail.

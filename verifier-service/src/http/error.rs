@@ -114,8 +114,20 @@ impl ApiError {
         GenerateError::Stopping.into()
     }
 
-    pub(super) fn is_too_large(&self) -> bool {
-        self.status == StatusCode::PAYLOAD_TOO_LARGE
+    /// Whether it is told before the body has been read to its end.
+    pub(super) fn leaves_body_unread(&self) -> bool {
+        matches!(
+            self.status,
+            StatusCode::PAYLOAD_TOO_LARGE | StatusCode::TOO_MANY_REQUESTS
+        )
+    }
+
+    /// The same about the parameter of OpenAI's API that became the field.
+    pub(super) fn about_parameter(self) -> Self {
+        match self.body.error.param.clone() {
+            Some(field) => self.renamed(&field, &parameter(&field)),
+            None => self,
+        }
     }
 
     /// The same about a parameter that the client knows by another name.
@@ -170,7 +182,7 @@ impl From<GenerateError> for ApiError {
         match error {
             GenerateError::Field(error) => error.into(),
             GenerateError::Method { .. } => Self::parameter("speculation.method", message),
-            GenerateError::Template(_) => Self::parameter("messages", message),
+            GenerateError::Template(_) => Self::parameter("prompt.conversation", message),
             GenerateError::Busy { retry_after, .. } => Self::busy(message, retry_after),
             GenerateError::Stopping | GenerateError::Engine(EngineError::Stopped) => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, FAULT, message).coded("stopping")
@@ -190,9 +202,7 @@ impl From<ProtocolError> for ApiError {
         let message = error.to_string();
         match error {
             ProtocolError::Missing { field, .. } | ProtocolError::Invalid { field, .. } => {
-                let param = parameter(&field);
-                let rest = message.strip_prefix(&field).unwrap_or(&message);
-                Self::parameter(param.clone(), format!("{param}{rest}"))
+                Self::parameter(field, message)
             }
             ProtocolError::Version { .. } => Self::new(StatusCode::BAD_REQUEST, INVALID, message),
         }

@@ -26,9 +26,9 @@ const UNSUPPORTED: [&str; 6] = [
     "tool_calls",
 ];
 
-/// All messages, oldest first. How many there may be, and how long, is for the request's validation to say.
-pub(super) fn parse(messages: Vec<Value>) -> Result<Vec<Message>, ApiError> {
-    let message = |(i, value)| message(Params::at(format!("messages[{i}]"), value)?);
+/// All messages of the list at `path`, oldest first. How many there may be, and how long, is for the request's validation to say.
+pub(super) fn parse(path: &str, messages: Vec<Value>) -> Result<Vec<Message>, ApiError> {
+    let message = |(i, value)| message(Params::at(format!("{path}[{i}]"), value)?);
     messages.into_iter().enumerate().map(message).collect()
 }
 

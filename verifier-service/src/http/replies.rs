@@ -28,7 +28,8 @@ impl Replies {
     ) -> Result<Self, ApiError> {
         let mut sessions = Vec::with_capacity(requests.len());
         for request in requests {
-            sessions.push(verifier.admit(request).await?);
+            let admitted = verifier.admit(request).await;
+            sessions.push(admitted.map_err(|error| ApiError::from(error).about_parameter())?);
         }
         Ok(Self {
             parts: sessions.into_iter().map(|s| Some(s.start())).collect(),

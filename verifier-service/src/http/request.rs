@@ -57,7 +57,7 @@ pub(super) fn asked(
         logit_bias: logit_bias(&mut params)?,
         seed: params.seed("seed")?,
         stop: stop(&mut params)?,
-        ..speculation(&mut params, request)?
+        ..speculation(&mut params, "block_length", request)?
     };
     let choices = params.count("n")?.unwrap_or(1) as usize;
     let stream = stream(&mut params)?;
@@ -92,7 +92,8 @@ pub(super) fn asked(
             }),
             ..request.clone()
         };
-        choice.validated()
+        let validated = choice.validated();
+        validated.map_err(|error| ApiError::from(error).about_parameter())
     });
     Ok(Asked {
         requests: requests.collect::<Result<_, _>>()?,
@@ -112,7 +113,7 @@ pub(super) fn model(params: &mut Params, serving: &Serving) -> Result<(), ApiErr
     Err(ApiError::unknown_model(&name, &serving.model_name))
 }
 
-fn sampling(params: &mut Params) -> Result<Sampling, ApiError> {
+pub(super) fn sampling(params: &mut Params) -> Result<Sampling, ApiError> {
     let default = Sampling::default();
     let mut number = |name, absent| Ok::<_, ApiError>(params.number(name)?.unwrap_or(absent));
     Ok(Sampling {
@@ -126,7 +127,7 @@ fn sampling(params: &mut Params) -> Result<Sampling, ApiError> {
     })
 }
 
-fn logit_bias(params: &mut Params) -> Result<Vec<(u32, f32)>, ApiError> {
+pub(super) fn logit_bias(params: &mut Params) -> Result<Vec<(u32, f32)>, ApiError> {
     let path = params.path("logit_bias");
     let Some(value) = params.take("logit_bias") else {
         return Ok(Vec::new());
@@ -147,7 +148,7 @@ fn logit_bias(params: &mut Params) -> Result<Vec<(u32, f32)>, ApiError> {
     entries.into_iter().map(entry).collect()
 }
 
-fn stop(params: &mut Params) -> Result<Vec<String>, ApiError> {
+pub(super) fn stop(params: &mut Params) -> Result<Vec<String>, ApiError> {
     let path = params.path("stop");
     match params.take("stop") {
         None => Ok(Vec::new()),
@@ -163,15 +164,19 @@ fn stop(params: &mut Params) -> Result<Vec<String>, ApiError> {
     }
 }
 
-/// Our extension: `{"mode": "off" | "auto" | "required", "method", "block_length", "allow_lossy"}`.
-fn speculation(params: &mut Params, request: Generate) -> Result<Generate, ApiError> {
+/// Our extension: `{"mode": "off" | "auto" | "required", "method", "allow_lossy"}`, and the length of blocks by the name `length`.
+pub(super) fn speculation(
+    params: &mut Params,
+    length: &str,
+    request: Generate,
+) -> Result<Generate, ApiError> {
     let Some(mut params) = params.object("speculation")? else {
         return Ok(request);
     };
     let mode = params.text("mode")?;
     let speculation = Speculation::Auto {
         method: params.text("method")?,
-        block_tokens: params.count("block_length")?,
+        block_tokens: params.count(length)?,
         allow_lossy: params.flag("allow_lossy")?.unwrap_or(false),
     };
     let path = params.path("mode");

@@ -108,7 +108,14 @@ pub(super) struct Usage {
     prompt_tokens: u32,
     completion_tokens: u32,
     total_tokens: u32,
+    prompt_tokens_details: PromptDetails,
     completion_tokens_details: Details,
+}
+
+/// Of the prompts, what was not computed, since an earlier text began alike.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+struct PromptDetails {
+    cached_tokens: u32,
 }
 
 /// What speculation had to do with it: proxies of the target's vocabulary, verified and accepted, or not.
@@ -203,11 +210,10 @@ impl Envelope {
 impl Usage {
     /// Adds a reply. A prompt with several choices counts once.
     pub(super) fn add(&mut self, spent: &Spent, counts_prompt: bool) {
-        self.prompt_tokens += if counts_prompt {
-            spent.prompt_tokens
-        } else {
-            0
-        };
+        if counts_prompt {
+            self.prompt_tokens += spent.prompt_tokens;
+            self.prompt_tokens_details.cached_tokens += spent.cached_prompt_tokens;
+        }
         self.completion_tokens += spent.completion_tokens;
         self.total_tokens = self.prompt_tokens + self.completion_tokens;
         let details = &mut self.completion_tokens_details;

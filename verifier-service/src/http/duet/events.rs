@@ -119,6 +119,7 @@ pub(super) struct FinishEvent {
 #[derive(Serialize)]
 struct UsageJson {
     prompt_tokens: u32,
+    cached_prompt_tokens: u32,
     completion_tokens: u32,
     committed_bytes: u64,
     target_forwards: u32,
@@ -282,6 +283,7 @@ impl From<Usage> for UsageJson {
         let fallbacks = usage.fallbacks.iter();
         Self {
             prompt_tokens: usage.prompt_tokens,
+            cached_prompt_tokens: usage.cached_prompt_tokens,
             completion_tokens: usage.completion_tokens,
             committed_bytes: usage.committed_bytes,
             target_forwards: usage.target_forwards,

@@ -1,172 +1,66 @@
 //! A request in JSON: the fields of `GenerateRequest` in the schema, by the same names, with the same meaning and the same checks.
 
-use std::collections::BTreeMap;
-
 use proto::{
-    model::{Message, Prompt, Role, Sampling},
-    verifier::{Generate, Speculation},
+    model::{Prompt, Sampling},
+    verifier::Generate,
 };
-use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::super::error::ApiError;
+use super::super::{error::ApiError, messages, params::Params, request};
 
-/// `GenerateRequest`, but for what says what chunks tell: here they tell of rounds, with all details.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Body {
-    prompt: BodyPrompt,
-    max_tokens: Option<u32>,
-    #[serde(default)]
-    sampling: BodySampling,
-    #[serde(default)]
-    logit_bias: BTreeMap<u32, f32>,
-    seed: Option<u64>,
-    #[serde(default)]
-    stop: Vec<String>,
-    #[serde(default)]
-    speculation: BodySpeculation,
-    request_id: Option<String>,
+/// The request of a body, but for what says what chunks tell: here they tell of rounds, with all details.
+pub(super) fn read(fields: Map<String, Value>) -> Result<Generate, ApiError> {
+    let mut params = Params::new(fields);
+    let prompt = params.object("prompt")?;
+    let prompt = read_prompt(params.required("prompt", prompt)?)?;
+    let request = Generate {
+        max_tokens: params.count("max_tokens")?,
+        sampling: read_sampling(&mut params)?,
+        logit_bias: request::logit_bias(&mut params)?,
+        seed: params.seed("seed")?,
+        stop: request::stop(&mut params)?,
+        request_id: params.text("request_id")?,
+        include_rounds: true,
+        include_round_details: true,
+        ..request::speculation(&mut params, "block_tokens", Generate::new(prompt))?
+    };
+    params.finish()?;
+    Ok(request.validated()?)
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum BodyPrompt {
-    Text(String),
-    Conversation(Conversation),
+fn read_sampling(params: &mut Params) -> Result<Sampling, ApiError> {
+    let Some(mut params) = params.object("sampling")? else {
+        return Ok(Sampling::default());
+    };
+    let sampling = request::sampling(&mut params)?;
+    params.finish()?;
+    Ok(sampling)
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Conversation {
-    messages: Vec<BodyMessage>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct BodyMessage {
-    role: BodyRole,
-    content: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum BodyRole {
-    System,
-    User,
-    Assistant,
-    Tool,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct BodySampling {
-    temperature: Option<f32>,
-    top_k: Option<u32>,
-    top_p: Option<f32>,
-    min_p: Option<f32>,
-    repetition_penalty: Option<f32>,
-    frequency_penalty: Option<f32>,
-    presence_penalty: Option<f32>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct BodySpeculation {
-    #[serde(default)]
-    mode: Mode,
-    method: Option<String>,
-    block_tokens: Option<u32>,
-    #[serde(default)]
-    allow_lossy: bool,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Mode {
-    Off,
-    #[default]
-    Auto,
-    Required,
-}
-
-/// The request of a body.
-pub(super) fn read(body: Value) -> Result<Generate, ApiError> {
-    let body: Body = serde_json::from_value(body).map_err(|error| {
-        let message = format!("the body is no request: {error}; docs/rounds.md describes it");
-        ApiError::unreadable(axum::http::StatusCode::BAD_REQUEST, message)
-    })?;
-    Ok(Generate::from(body).validated()?)
-}
-
-impl From<Body> for Generate {
-    fn from(body: Body) -> Self {
-        Self {
-            max_tokens: body.max_tokens,
-            sampling: body.sampling.into(),
-            logit_bias: body.logit_bias.into_iter().collect(),
-            seed: body.seed,
-            stop: body.stop,
-            requires_drafter: matches!(body.speculation.mode, Mode::Required),
-            speculation: body.speculation.into(),
-            request_id: body.request_id,
-            include_rounds: true,
-            include_round_details: true,
-            ..Self::new(body.prompt.into())
+fn read_prompt(mut params: Params) -> Result<Prompt, ApiError> {
+    let text = params.text("text")?;
+    let conversation = params.object("conversation")?;
+    params.finish()?;
+    match (text, conversation) {
+        (Some(text), None) => Ok(Prompt::Text(text)),
+        (None, Some(mut params)) => {
+            let messages = params.list("messages")?;
+            let messages = params.required("messages", messages)?;
+            let messages = messages::parse(&params.path("messages"), messages)?;
+            params.finish()?;
+            Ok(Prompt::Conversation(messages))
         }
-    }
-}
-
-impl From<BodyPrompt> for Prompt {
-    fn from(prompt: BodyPrompt) -> Self {
-        match prompt {
-            BodyPrompt::Text(text) => Self::Text(text),
-            BodyPrompt::Conversation(Conversation { messages }) => {
-                let message = |message: BodyMessage| Message {
-                    role: match message.role {
-                        BodyRole::System => Role::System,
-                        BodyRole::User => Role::User,
-                        BodyRole::Assistant => Role::Assistant,
-                        BodyRole::Tool => Role::Tool,
-                    },
-                    content: message.content,
-                };
-                Self::Conversation(messages.into_iter().map(message).collect())
-            }
-        }
-    }
-}
-
-impl From<BodySampling> for Sampling {
-    fn from(body: BodySampling) -> Self {
-        let absent = Self::default();
-        Self {
-            temperature: body.temperature.unwrap_or(absent.temperature),
-            top_k: body.top_k.unwrap_or(absent.top_k),
-            top_p: body.top_p.unwrap_or(absent.top_p),
-            min_p: body.min_p.unwrap_or(absent.min_p),
-            repetition_penalty: body.repetition_penalty.unwrap_or(absent.repetition_penalty),
-            frequency_penalty: body.frequency_penalty.unwrap_or(absent.frequency_penalty),
-            presence_penalty: body.presence_penalty.unwrap_or(absent.presence_penalty),
-        }
-    }
-}
-
-impl From<BodySpeculation> for Speculation {
-    fn from(body: BodySpeculation) -> Self {
-        match body.mode {
-            Mode::Off => Self::Off,
-            Mode::Auto | Mode::Required => Self::Auto {
-                method: body.method,
-                block_tokens: body.block_tokens,
-                allow_lossy: body.allow_lossy,
-            },
+        _ => {
+            let message = "prompt must have either text or conversation";
+            Err(ApiError::parameter("prompt", message))
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proto::verifier::Speculation;
+
     use super::*;
 
     fn parse(body: &str) -> Result<Generate, ApiError> {
@@ -211,26 +105,38 @@ mod tests {
     fn what_is_wrong_is_named() {
         let prompt = r#""prompt": {"text": "x"}"#;
         let cases = [
-            ("{}".to_owned(), "missing field `prompt`"),
+            ("{}".to_owned(), "prompt is missing"),
             (
                 format!("{{{prompt}, \"max_tokens\": 0}}"),
                 "max_tokens is 0",
             ),
             (
                 format!("{{{prompt}, \"max_token\": 1}}"),
-                "unknown field `max_token`",
+                "is not a parameter of this API",
             ),
             (
                 format!("{{{prompt}, \"sampling\": {{\"temperature\": 3}}}}"),
-                "temperature is 3: it must be 0 to 2",
+                "sampling.temperature is 3: it must be 0 to 2",
+            ),
+            (
+                format!("{{{prompt}, \"sampling\": {{\"temperature\": \"hot\"}}}}"),
+                "sampling.temperature is a string: it must be a number",
+            ),
+            (
+                format!("{{{prompt}, \"speculation\": {{\"block_tokens\": 500}}}}"),
+                "speculation.block_tokens is 500",
+            ),
+            (
+                format!("{{{prompt}, \"speculation\": {{\"block_length\": 5}}}}"),
+                "speculation.block_length",
             ),
             (
                 format!("{{{prompt}, \"speculation\": {{\"mode\": \"on\"}}}}"),
-                "unknown variant `on`",
+                "speculation.mode is",
             ),
         ];
         for (body, expected) in cases {
-            let found = format!("{:?}", parse(&body).unwrap_err());
+            let found = parse(&body).unwrap_err().to_string();
             assert!(found.contains(expected), "{expected}: {found}");
         }
     }
