@@ -7,20 +7,22 @@
 //! Sessions join and leave between passes; `schedule` has the rules by which they share one. What prompts have in common is
 //! computed once, if memory is set aside for it (`prefixes`).
 
+mod error;
 mod model;
 mod prefixes;
 mod schedule;
+mod session;
 mod work;
 mod worker;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
-use crate::checkpoint::CheckpointError;
+pub use self::error::{EngineError, LoadError};
+pub use self::session::{Logits, Passed, Session};
 pub use crate::decoder::ProfileError;
 use crate::template::ChatTemplate;
 use crate::tokenizer::Tokenizer;
@@ -96,93 +98,6 @@ pub struct ModelInfo {
     pub file_bytes: u64,
     /// Compute threads.
     pub threads: usize,
-}
-
-/// Why a model cannot be loaded.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum LoadError {
-    /// The checkpoint is unusable.
-    #[error(transparent)]
-    Checkpoint(#[from] CheckpointError),
-    /// The profile of a simulated model is unusable.
-    #[error("the profile {} of a simulated model cannot be used: {source}", path.display())]
-    Profile {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: ProfileError,
-    },
-    /// An option is out of its range.
-    #[error("{field} is {value}; it must be {range}")]
-    Option {
-        /// The field of [`EngineOptions`].
-        field: &'static str,
-        /// What was given.
-        value: usize,
-        /// What would be right.
-        range: &'static str,
-    },
-    /// The device is not there, or this build has no support for it.
-    #[error("device: {0}")]
-    Device(String),
-    /// The first forward pass failed.
-    #[error("the model loads but does not run: {0}")]
-    Warm(String),
-    /// The thread ended while it loaded.
-    #[error(
-        "the model's thread ended while it loaded; this should not happen with any file, please report it"
-    )]
-    Ended,
-    /// The thread could not be started.
-    #[error("cannot start the model's thread")]
-    Thread(#[source] std::io::Error),
-}
-
-/// Why a command was not carried out.
-#[derive(Debug, thiserror::Error, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum EngineError {
-    /// As many sessions are open, or commands queued, as the limit allows.
-    #[error("the model is at its limit of {limit} {what}")]
-    Full {
-        /// `sessions` or `queued commands`.
-        what: &'static str,
-        /// The limit.
-        limit: usize,
-    },
-    /// The session would hold more positions than it may.
-    #[error("{needed} positions are needed, a session may hold {limit}")]
-    ContextFull {
-        /// Positions after the command.
-        needed: usize,
-        /// The limit.
-        limit: usize,
-    },
-    /// A token id that the vocabulary does not have.
-    #[error("token {token} is outside the vocabulary of {vocab_size}")]
-    UnknownToken {
-        /// The id.
-        token: u32,
-        /// Ids of the vocabulary.
-        vocab_size: usize,
-    },
-    /// A command without tokens, or that wants more rows than it has tokens or a pass may have.
-    #[error("a pass of {tokens} tokens cannot give {rows} rows of logits; at most {limit}")]
-    Rows {
-        /// Tokens given.
-        tokens: usize,
-        /// Rows wanted.
-        rows: usize,
-        /// Rows that may be wanted.
-        limit: usize,
-    },
-    /// The forward pass failed; the session is unusable.
-    #[error("the forward pass failed: {0}")]
-    Compute(String),
-    /// The model's thread has ended.
-    #[error("the model's thread has stopped")]
-    Stopped,
 }
 
 /// How busy an engine is.
@@ -315,13 +230,7 @@ impl Engine {
             limit,
         })?;
         let id = self.shared.next_session.fetch_add(1, Ordering::Relaxed);
-        let shared = Arc::clone(&self.shared);
-        Ok(Session {
-            shared,
-            id,
-            len: 0,
-            alive: Arc::new(()),
-        })
+        Ok(Session::new(Arc::clone(&self.shared), id))
     }
 }
 
@@ -343,191 +252,4 @@ fn validate(options: &EngineOptions) -> Result<(), LoadError> {
         }
     }
     Ok(())
-}
-
-/// The logits that a pass gave a session, valid while they are read.
-pub struct Logits<'a> {
-    values: &'a [f32],
-    vocab_size: usize,
-}
-
-impl Logits<'_> {
-    /// How many rows there are.
-    pub fn rows(&self) -> usize {
-        self.values.len() / self.vocab_size
-    }
-
-    /// The logits after the `index`-th of the wanted tokens, `(vocab_size)`.
-    ///
-    /// # Panics
-    /// If there is no such row.
-    pub fn row(&self, index: usize) -> &[f32] {
-        &self.values[index * self.vocab_size..][..self.vocab_size]
-    }
-}
-
-/// What a pass gave, and what it took.
-#[derive(Clone, Copy, Debug)]
-pub struct Passed<R> {
-    /// What the reader made of the logits.
-    pub value: R,
-    /// Time until the first pass with rows of this command began.
-    pub queued: Duration,
-    /// Time in passes with rows of it, those of other sessions included.
-    pub compute: Duration,
-    /// Passes since the model's thread took the command up, those without rows of it included.
-    pub passes: u32,
-    /// Tokens that were taken over from earlier prompts instead of being computed.
-    pub reused: usize,
-    /// Rows of the last pass, over all sessions.
-    pub batch_rows: usize,
-    /// Sessions in the last pass.
-    pub batch_sessions: usize,
-}
-
-impl<R> Passed<R> {
-    /// The value apart from what the pass took.
-    pub fn split(self) -> (R, Passed<()>) {
-        let Self {
-            value,
-            queued,
-            compute,
-            passes,
-            reused,
-            batch_rows,
-            batch_sessions,
-        } = self;
-        let passed = Passed {
-            value: (),
-            queued,
-            compute,
-            passes,
-            reused,
-            batch_rows,
-            batch_sessions,
-        };
-        (value, passed)
-    }
-}
-
-impl Passed<()> {
-    /// The same with a value.
-    pub fn with<R>(self, value: R) -> Passed<R> {
-        Passed {
-            value,
-            queued: self.queued,
-            compute: self.compute,
-            passes: self.passes,
-            reused: self.reused,
-            batch_rows: self.batch_rows,
-            batch_sessions: self.batch_sessions,
-        }
-    }
-}
-
-/// One sequence of positions in the model's cache. Dropping it frees them.
-pub struct Session {
-    shared: Arc<Shared>,
-    id: u64,
-    /// Positions that count; the thread's cache may hold more, since a truncation travels with the next command.
-    len: usize,
-    /// The thread frees the cache when this is gone.
-    alive: Arc<()>,
-}
-
-impl Session {
-    /// Positions held.
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether no position is held.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// Forgets the positions from `len` on; costs nothing.
-    pub fn truncate(&mut self, len: usize) {
-        self.len = self.len.min(len);
-    }
-
-    /// Appends `tokens` in one batched pass with whoever else is ready, then runs `read` on the model's thread with the
-    /// logits after each of the last `rows` tokens.
-    ///
-    /// When the returned future is dropped before the pass has begun, the command is skipped; if it has begun, the positions
-    /// are forgotten. Either way the session stays usable at its old length.
-    pub async fn forward<R: Send + 'static>(
-        &mut self,
-        tokens: Vec<u32>,
-        rows: usize,
-        read: impl FnOnce(Logits<'_>) -> R + Send + 'static,
-    ) -> Result<Passed<R>, EngineError> {
-        self.check(&tokens, rows)?;
-        let added = tokens.len();
-        let (reply, answer) = oneshot::channel();
-        let work = work::Work {
-            session: self.id,
-            alive: Arc::downgrade(&self.alive),
-            keep: self.len,
-            tokens,
-            rows,
-            reader: Box::new(work::Reading {
-                read: Some(read),
-                reply: Some(reply),
-            }),
-            arrived: std::time::Instant::now(),
-            progress: work::Progress::default(),
-        };
-        self.shared
-            .commands
-            .try_send(worker::Command::Forward(Box::new(work)))
-            .map_err(|error| match error {
-                mpsc::error::TrySendError::Full(_) => EngineError::Full {
-                    what: "queued commands",
-                    limit: self.shared.commands.max_capacity(),
-                },
-                mpsc::error::TrySendError::Closed(_) => EngineError::Stopped,
-            })?;
-        let passed = answer.await.map_err(|_| EngineError::Stopped)??;
-        self.len += added;
-        Ok(passed)
-    }
-
-    fn check(&self, tokens: &[u32], rows: usize) -> Result<(), EngineError> {
-        let info = &self.shared.info;
-        let limit = tokens.len().min(self.shared.max_batch_rows);
-        if tokens.is_empty() || rows > limit {
-            return Err(EngineError::Rows {
-                tokens: tokens.len(),
-                rows,
-                limit,
-            });
-        }
-        if let Some(&token) = tokens
-            .iter()
-            .find(|&&token| token as usize >= info.vocab_size)
-        {
-            return Err(EngineError::UnknownToken {
-                token,
-                vocab_size: info.vocab_size,
-            });
-        }
-        let needed = self.len + tokens.len();
-        if needed > info.context_length {
-            return Err(EngineError::ContextFull {
-                needed,
-                limit: info.context_length,
-            });
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        self.shared.sessions.fetch_sub(1, Ordering::Relaxed);
-        self.alive = Arc::new(());
-        // Only to wake the thread if it sleeps; with a full queue it is awake.
-        let _ = self.shared.commands.try_send(worker::Command::Sweep);
-    }
 }

@@ -55,9 +55,8 @@ pub(super) fn start(path: &Path, options: EngineOptions) -> Result<Started, Load
                 return;
             }
         };
-        pool.install(|| match Worker::load(&path, &options) {
+        pool.install(|| match Worker::load(&path, &options, shared) {
             Ok((mut worker, about)) => {
-                worker.counts = shared;
                 if loaded.send(Ok(about)).is_ok() {
                     worker.run(inbox);
                 }
@@ -107,14 +106,18 @@ impl Held {
 }
 
 impl Worker {
-    fn load(path: &Path, options: &EngineOptions) -> Result<(Self, About), LoadError> {
+    fn load(
+        path: &Path,
+        options: &EngineOptions,
+        counts: Arc<Counts>,
+    ) -> Result<(Self, About), LoadError> {
         let (decoder, about) = Model::load(path, options)?;
         let mut worker = Self {
             decoder,
             sessions: HashMap::new(),
             prefixes: Prefixes::new(options.prefix_cache),
             max_batch_rows: options.max_batch_rows,
-            counts: Arc::default(),
+            counts,
         };
         worker.warm()?;
         Ok((worker, about))

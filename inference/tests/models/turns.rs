@@ -22,22 +22,28 @@ fn tiny() -> Engine {
 
 type Pass<'a> = Pin<Box<dyn Future<Output = Result<Passed<Rows>, EngineError>> + 'a>>;
 
-/// Lets the thread take up all commands at once: it is stopped while they enter its queue.
-async fn together(engine: &Engine, commands: Vec<Pass<'_>>) -> Vec<Passed<Rows>> {
+/// Stops the thread while commands `enter` its queue, so that it takes them up all at once.
+async fn while_stopped(engine: &Engine, enter: impl AsyncFnOnce()) {
     let mut gate_keeper = engine.open().unwrap();
     let ((entered, inside), (open, gate)) = (mpsc::channel(), mpsc::channel());
     let mut blocker = pin!(gate_keeper.forward(vec![1], 1, stop(entered, gate)));
     begin(&mut blocker).await;
     inside.recv().unwrap();
-    let mut begun = Vec::new();
-    for mut command in commands {
-        begin(&mut command).await;
-        begun.push(command);
-    }
+    enter().await;
     open.send(()).unwrap();
     blocker.await.unwrap();
+}
+
+/// What commands give that the thread takes up at once.
+async fn together(engine: &Engine, mut commands: Vec<Pass<'_>>) -> Vec<Passed<Rows>> {
+    while_stopped(engine, async || {
+        for command in &mut commands {
+            begin(command).await;
+        }
+    })
+    .await;
     let mut passed = Vec::new();
-    for command in begun {
+    for command in commands {
         passed.push(command.await.unwrap());
     }
     passed
@@ -54,8 +60,8 @@ async fn each_token_takes_one_pass_while_a_long_prompt_is_taken_in() {
     let prompt = Model::tokens(61, 240);
     let mut text = Model::tokens(62, 3);
     append(&mut decoding, &text).await;
-    let prefill = long.forward(prompt.clone(), 1, copied);
-    let decode = async {
+    let mut prefill = pin!(long.forward(prompt.clone(), 1, copied));
+    let mut decode = pin!(async {
         let mut shared = 0;
         for token in 0..60 {
             let passed = decoding.forward(vec![token], 1, copied).await.unwrap();
@@ -67,7 +73,12 @@ async fn each_token_takes_one_pass_while_a_long_prompt_is_taken_in() {
             assert!(same(&passed.value, &fresh_in_parts(&engine, &text).await));
         }
         shared
-    };
+    });
+    while_stopped(&engine, async || {
+        begin(&mut prefill).await;
+        begin(&mut decode).await;
+    })
+    .await;
     let (passed, shared) = tokio::join!(prefill, decode);
     let passed = passed.unwrap();
     assert!(shared > 0, "the two never met");

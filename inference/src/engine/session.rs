@@ -1,0 +1,204 @@
+//! One sequence of positions in a model's cache, and what a pass gives it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::work::{Progress, Reading, Work};
+use super::worker::Command;
+use super::{EngineError, Shared};
+
+/// The logits that a pass gave a session, valid while they are read.
+pub struct Logits<'a> {
+    pub(super) values: &'a [f32],
+    pub(super) vocab_size: usize,
+}
+
+impl Logits<'_> {
+    /// How many rows there are.
+    pub fn rows(&self) -> usize {
+        self.values.len() / self.vocab_size
+    }
+
+    /// The logits after the `index`-th of the wanted tokens, `(vocab_size)`.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn row(&self, index: usize) -> &[f32] {
+        &self.values[index * self.vocab_size..][..self.vocab_size]
+    }
+}
+
+/// What a pass gave, and what it took.
+#[derive(Clone, Copy, Debug)]
+pub struct Passed<R> {
+    /// What the reader made of the logits.
+    pub value: R,
+    /// Time until the first pass with rows of this command began.
+    pub queued: Duration,
+    /// Time in passes with rows of it, those of other sessions included.
+    pub compute: Duration,
+    /// Passes since the model's thread took the command up, those without rows of it included.
+    pub passes: u32,
+    /// Tokens that were taken over from earlier prompts instead of being computed.
+    pub reused: usize,
+    /// Rows of the last pass, over all sessions.
+    pub batch_rows: usize,
+    /// Sessions in the last pass.
+    pub batch_sessions: usize,
+}
+
+impl<R> Passed<R> {
+    /// The value apart from what the pass took.
+    pub fn split(self) -> (R, Passed<()>) {
+        self.replace(())
+    }
+
+    /// The value, and the same with another one.
+    fn replace<S>(self, new: S) -> (R, Passed<S>) {
+        let Self {
+            value,
+            queued,
+            compute,
+            passes,
+            reused,
+            batch_rows,
+            batch_sessions,
+        } = self;
+        let passed = Passed {
+            value: new,
+            queued,
+            compute,
+            passes,
+            reused,
+            batch_rows,
+            batch_sessions,
+        };
+        (value, passed)
+    }
+}
+
+impl Passed<()> {
+    /// The same with a value.
+    pub fn with<R>(self, value: R) -> Passed<R> {
+        self.replace(value).1
+    }
+}
+
+/// One sequence of positions in the model's cache. Dropping it frees them.
+pub struct Session {
+    shared: Arc<Shared>,
+    id: u64,
+    /// Positions that count; the thread's cache may hold more, since a truncation travels with the next command.
+    len: usize,
+    /// The thread frees the cache when this is gone.
+    alive: Arc<()>,
+}
+
+impl Session {
+    pub(super) fn new(shared: Arc<Shared>, id: u64) -> Self {
+        Self {
+            shared,
+            id,
+            len: 0,
+            alive: Arc::new(()),
+        }
+    }
+
+    /// Positions held.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether no position is held.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Forgets the positions from `len` on; costs nothing.
+    pub fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
+    }
+
+    /// Appends `tokens` in one batched pass with whoever else is ready, then runs `read` on the model's thread with the
+    /// logits after each of the last `rows` tokens.
+    ///
+    /// When the returned future is dropped before the pass has begun, the command is skipped; if it has begun, the positions
+    /// are forgotten. Either way the session stays usable at its old length.
+    pub async fn forward<R: Send + 'static>(
+        &mut self,
+        tokens: Vec<u32>,
+        rows: usize,
+        read: impl FnOnce(Logits<'_>) -> R + Send + 'static,
+    ) -> Result<Passed<R>, EngineError> {
+        self.check(&tokens, rows)?;
+        let added = tokens.len();
+        let (reply, answer) = oneshot::channel();
+        let work = Work {
+            session: self.id,
+            alive: Arc::downgrade(&self.alive),
+            keep: self.len,
+            tokens,
+            rows,
+            reader: Box::new(Reading {
+                read: Some(read),
+                reply: Some(reply),
+            }),
+            arrived: Instant::now(),
+            progress: Progress::default(),
+        };
+        self.shared
+            .commands
+            .try_send(Command::Forward(Box::new(work)))
+            .map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => EngineError::Full {
+                    what: "queued commands",
+                    limit: self.shared.commands.max_capacity(),
+                },
+                mpsc::error::TrySendError::Closed(_) => EngineError::Stopped,
+            })?;
+        let passed = answer.await.map_err(|_| EngineError::Stopped)??;
+        self.len += added;
+        Ok(passed)
+    }
+
+    fn check(&self, tokens: &[u32], rows: usize) -> Result<(), EngineError> {
+        let info = &self.shared.info;
+        let limit = tokens.len().min(self.shared.max_batch_rows);
+        if tokens.is_empty() || rows > limit {
+            return Err(EngineError::Rows {
+                tokens: tokens.len(),
+                rows,
+                limit,
+            });
+        }
+        if let Some(&token) = tokens
+            .iter()
+            .find(|&&token| token as usize >= info.vocab_size)
+        {
+            return Err(EngineError::UnknownToken {
+                token,
+                vocab_size: info.vocab_size,
+            });
+        }
+        let needed = self.len + tokens.len();
+        if needed > info.context_length {
+            return Err(EngineError::ContextFull {
+                needed,
+                limit: info.context_length,
+            });
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.shared.sessions.fetch_sub(1, Ordering::Relaxed);
+        self.alive = Arc::new(());
+        // Only to wake the thread if it sleeps; with a full queue it is awake.
+        let _ = self.shared.commands.try_send(Command::Sweep);
+    }
+}
