@@ -108,8 +108,9 @@ async fn with_drafter(
         let tested = target.verify(&drafter, round_trip, plan).await?;
         let session = Session::new(tested, plan)?;
         let measured = session.measure(workloads).await;
-        session.stop().await?;
+        let stopped = session.stop().await;
         rows.extend(measured?);
+        stopped?;
     }
     drafter.stop().await?;
     Ok(rows)

@@ -59,10 +59,11 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         speculation: Speculation::auto(),
     };
     let talked = chat.talk(Input::open()?).await;
-    if let Some(pair) = pair {
-        pair.stop().await?;
-    }
-    talked
+    let stopped = match pair {
+        Some(pair) => pair.stop().await,
+        None => Ok(()),
+    };
+    talked.and(stopped)
 }
 
 impl Args {

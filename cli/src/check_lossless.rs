@@ -5,7 +5,6 @@
 //! seeds are two samples, and a test says whether they come from one law.
 
 mod law;
-
 mod replies;
 mod report;
 mod same_text;
@@ -65,11 +64,11 @@ pub(crate) struct Args {
     max_tokens: Option<u32>,
 
     /// Spread of the choice [default: 0.8; 0 for a method that does not sample]
-    #[arg(long, env = "DUET_TEMPERATURE", value_name = "T", value_parser = temperature)]
+    #[arg(long, env = "DUET_TEMPERATURE", value_name = "T", value_parser = request::temperature)]
     temperature: Option<f32>,
 
     /// Keep the likeliest tokens that have this much probability together
-    #[arg(long, env = "DUET_TOP_P", value_name = "P", default_value = "1", value_parser = share)]
+    #[arg(long, env = "DUET_TOP_P", value_name = "P", default_value = "1", value_parser = request::share)]
     top_p: f32,
 
     /// Threads that compute, for each model [default: half of the processors]
@@ -226,21 +225,4 @@ impl Plan {
             ..Generate::new(named.prompt.clone())
         }
     }
-}
-
-fn temperature(text: &str) -> Result<f32, String> {
-    within(text, 0.0..=2.0, "0 to 2")
-}
-
-fn share(text: &str) -> Result<f32, String> {
-    within(text, f32::MIN_POSITIVE..=1.0, "above 0 and at most 1")
-}
-
-fn within(
-    text: &str,
-    limits: std::ops::RangeInclusive<f32>,
-    expected: &str,
-) -> Result<f32, String> {
-    let number: Option<f32> = text.parse().ok().filter(|number| limits.contains(number));
-    number.ok_or_else(|| format!("it must be {expected}"))
 }

@@ -52,7 +52,8 @@ pub(crate) struct Args {
     drafter: Option<String>,
 
     /// Ask this verifier about its drafter instead: --drafter's, else the first one in use. Nothing is loaded, nothing decodes
-    #[arg(long, value_name = "URL", conflicts_with_all = ["target", "sample", "no_sample", "threads", "cache"])]
+    // Threads and cache, of no effect then, may well be set in the environment, which counts as given.
+    #[arg(long, value_name = "URL", conflicts_with_all = ["target", "sample", "no_sample"])]
     verifier: Option<String>,
 
     /// Tokens of each of the three replies over which acceptance is sampled, where both sides have weights

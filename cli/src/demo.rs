@@ -5,7 +5,7 @@ mod report;
 use std::io::{self, IsTerminal as _, Write as _};
 
 use proto::model::{Message, Prompt, Role};
-use proto::verifier::{Generate, Origin, Piece, Speculation};
+use proto::verifier::{Generate, Piece, Speculation};
 
 use self::report::Report;
 use crate::pair::{Pair, PairArgs};
@@ -114,18 +114,12 @@ impl Screen {
         }
     }
 
-    /// Text as it arrives; what the drafter contributed is green.
+    /// Text as it arrives.
     fn show(&self, piece: &Piece) -> io::Result<()> {
         if self.silent {
             return Ok(());
         }
-        let mut out = io::stdout().lock();
-        if self.colour && piece.origin == Origin::Accepted {
-            write!(out, "\x1b[32m{}\x1b[0m", piece.text)?;
-        } else {
-            write!(out, "{}", piece.text)?;
-        }
-        out.flush()
+        request::show(piece, self.colour)
     }
 
     fn end_of_text(&self, answer: &Answer) -> io::Result<()> {

@@ -6,6 +6,7 @@ mod check_lossless;
 mod check_pair;
 mod command;
 mod demo;
+mod dice;
 mod generate;
 mod models;
 mod pair;

@@ -17,7 +17,7 @@ use crate::progress::Stderr;
 
 /// How long a round waits for its block where nobody waits for the answer: what is measured or checked shall not depend on
 /// how busy the machine is.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The flags of a pair that is started here.
 #[derive(clap::Args, Clone, Debug)]
@@ -109,9 +109,7 @@ impl Pair {
         let mut serving = verifier_service::config::Serving::new(&options.target);
         serving.drafters = vec![drafter_address];
         if options.is_patient {
-            serving.deadline.floor = PATIENCE;
-            serving.deadline.initial = PATIENCE;
-            serving.deadline.cap = PATIENCE;
+            wait_for_blocks(&mut serving);
         }
         let verifier = verifier_service::app::App::with_engine(target, serving).await?;
         let (listener, address) = listen().await?;
@@ -150,6 +148,13 @@ impl Options {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         self.threads.unwrap_or((processors / 2).max(1))
     }
+}
+
+/// Makes every round wait for its block, however late.
+pub(crate) fn wait_for_blocks(serving: &mut verifier_service::config::Serving) {
+    serving.deadline.floor = PATIENCE;
+    serving.deadline.initial = PATIENCE;
+    serving.deadline.cap = PATIENCE;
 }
 
 fn load(store: &Store, model: &ModelReference, threads: usize) -> anyhow::Result<Engine> {

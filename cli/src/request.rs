@@ -1,12 +1,14 @@
 //! The flags of a request, and its reply as it arrives; shared by the client and the demo.
 
 use std::error::Error as _;
+use std::io::{self, Write as _};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use proto::ClientError;
 use proto::model::Sampling;
-use proto::verifier::{Client, Finish, Generate, Part, Piece};
+use proto::verifier::{Client, Finish, Generate, Origin, Part, Piece};
 use tonic::Code;
 use tracing::Instrument as _;
 
@@ -70,7 +72,7 @@ pub(crate) struct Answer {
 pub(crate) async fn ask(
     client: &mut Client,
     request: Generate,
-    show: impl FnMut(&Piece) -> std::io::Result<()>,
+    show: impl FnMut(&Piece) -> io::Result<()>,
 ) -> anyhow::Result<Answer> {
     let span = tracing::info_span!("request", otel.kind = "client");
     read(client, request, show).instrument(span).await
@@ -79,7 +81,7 @@ pub(crate) async fn ask(
 async fn read(
     client: &mut Client,
     request: Generate,
-    mut show: impl FnMut(&Piece) -> std::io::Result<()>,
+    mut show: impl FnMut(&Piece) -> io::Result<()>,
 ) -> anyhow::Result<Answer> {
     let reply = client.generate(chassis::trace::request(request)).await;
     let mut reply = reply.map_err(explain)?;
@@ -101,6 +103,17 @@ async fn read(
         }
     }
     anyhow::bail!("the reply ended without a reason")
+}
+
+/// Prints text as it arrives; in colour, what the drafter contributed is green.
+pub(crate) fn show(piece: &Piece, in_colour: bool) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    if in_colour && piece.origin == Origin::Accepted {
+        write!(out, "\x1b[32m{}\x1b[0m", piece.text)?;
+    } else {
+        write!(out, "{}", piece.text)?;
+    }
+    out.flush()
 }
 
 /// Says what to do about a verifier that cannot be reached; other refusals say so themselves.
@@ -137,4 +150,19 @@ pub(crate) fn per_second(count: f64, time: Duration) -> f64 {
     } else {
         count / time.as_secs_f64()
     }
+}
+
+/// A temperature, from a command line.
+pub(crate) fn temperature(text: &str) -> Result<f32, String> {
+    within(text, 0.0..=2.0, "0 to 2")
+}
+
+/// A share of the probability, from a command line.
+pub(crate) fn share(text: &str) -> Result<f32, String> {
+    within(text, f32::MIN_POSITIVE..=1.0, "above 0 and at most 1")
+}
+
+fn within(text: &str, limits: RangeInclusive<f32>, expected: &str) -> Result<f32, String> {
+    let number: Option<f32> = text.parse().ok().filter(|number| limits.contains(number));
+    number.ok_or_else(|| format!("it must be {expected}"))
 }

@@ -87,10 +87,14 @@ pub(crate) fn run_uninterrupted(
         log_format: LogFormat::Text,
         log_level: "warn".parse()?,
     };
-    tokio::runtime::Runtime::new()?.block_on(async {
+    let runtime = tokio::runtime::Runtime::new()?;
+    let ended = runtime.block_on(async {
         let _telemetry = Telemetry::start("duet", env!("CARGO_PKG_VERSION"), &log)?;
         client.await
-    })
+    });
+    // To drop it would wait for whatever blocks a thread: a download, or a server that says nothing. Nobody wants that any more.
+    runtime.shutdown_background();
+    ended
 }
 
 /// Whoever read our output has seen enough, as in `duet models list | head -1`.

@@ -11,6 +11,7 @@ use proto::model::Sampling;
 use proto::verifier::Speculation;
 
 use super::workloads::Kind;
+use crate::request;
 use crate::runtime::Exit;
 
 /// The longest delay that is emulated, in milliseconds.
@@ -19,6 +20,8 @@ const MAX_ROUND_TRIP: f64 = 10_000.0;
 const MAX_CONCURRENCY: usize = 256;
 /// Arrivals a second.
 const MAX_RATE: f64 = 1_000.0;
+/// Sessions that a service takes at most.
+const MAX_SESSIONS: usize = 4096;
 
 /// Which models, on what, how often.
 #[derive(clap::Args, Clone, Debug)]
@@ -44,11 +47,12 @@ pub(crate) struct Args {
     drafter: Vec<String>,
 
     /// Ask this verifier and its drafter instead of starting services here
+    // Threads, of no effect then, may well be set in the environment, which counts as given. The cache has the prompts.
     #[arg(
         long,
         env = "DUET_VERIFIER",
         value_name = "URL",
-        conflicts_with_all = ["target", "drafter", "rtt", "threads", "cache", "patient"]
+        conflicts_with_all = ["target", "drafter", "rtt", "patient"]
     )]
     verifier: Option<String>,
 
@@ -79,11 +83,11 @@ pub(crate) struct Args {
     max_tokens: u32,
 
     /// Spread of the choice: 0 always takes the likeliest token
-    #[arg(long, env = "DUET_TEMPERATURE", value_name = "T", default_value = "0", value_parser = temperature)]
+    #[arg(long, env = "DUET_TEMPERATURE", value_name = "T", default_value = "0", value_parser = request::temperature)]
     temperature: f32,
 
     /// Keep the likeliest tokens that have this much probability together; of no effect at temperature 0
-    #[arg(long, env = "DUET_TOP_P", value_name = "P", default_value = "0.95", value_parser = share)]
+    #[arg(long, env = "DUET_TOP_P", value_name = "P", default_value = "0.95", value_parser = request::share)]
     top_p: f32,
 
     /// Seed of the first run; each further run has the next one
@@ -262,8 +266,8 @@ impl Plan {
     pub(super) fn sessions(&self) -> usize {
         let of = |load: &Load| match *load {
             Load::AtOnce(count) => count,
-            // All of them, if the machine is slower than they come.
-            Load::Arriving(_) => self.count,
+            // All of them, if the machine is slower than they come. Beyond what a service takes it refuses.
+            Load::Arriving(_) => self.count.min(MAX_SESSIONS),
         };
         self.loads.iter().map(of).max().unwrap_or(1)
     }
@@ -337,16 +341,6 @@ impl fmt::Display for Load {
             Self::Arriving(rate) => f.pad(&format!("{rate}/s")),
         }
     }
-}
-
-fn temperature(text: &str) -> Result<f32, String> {
-    let number = text.parse().ok().filter(|t| (0.0..=2.0).contains(t));
-    number.ok_or_else(|| "it must be 0 to 2".to_owned())
-}
-
-fn share(text: &str) -> Result<f32, String> {
-    let number = text.parse().ok().filter(|p| *p > 0.0 && *p <= 1.0);
-    number.ok_or_else(|| "it must be above 0 and at most 1".to_owned())
 }
 
 fn concurrency(text: &str) -> Result<usize, String> {

@@ -6,8 +6,8 @@ use proto::verifier::{Client, Generate};
 use tokio::task::JoinSet;
 
 use super::args::Load;
-use super::made::Dice;
 use super::sample::Sample;
+use crate::dice::Dice;
 
 /// The replies to some requests, in the order of the requests, and how long all of them took.
 #[derive(Clone, Debug)]
@@ -63,7 +63,7 @@ pub(super) async fn ask(
 
 /// So many arrivals of a Poisson process: gaps are independent and exponential, `rate` a second on average.
 fn arrivals(count: usize, rate: f64, seed: u64) -> Vec<Duration> {
-    let mut dice = Dice::new(seed);
+    let mut dice = Dice::numbered(seed);
     let mut at = 0.0;
     let next = |_| {
         at -= dice.share().ln() / rate;

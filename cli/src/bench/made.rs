@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use proto::model::Prompt;
 
 use super::workloads::{Task, question};
+use crate::dice::Dice;
 
 /// Bytes of a text that is to be repeated, and of one that is to be gone on with.
 const REPEATED_BYTES: usize = 3_000;
@@ -57,7 +58,7 @@ const VERBS: [&str; 8] = [
 /// So many requests to repeat a text, of three kinds in turn.
 pub(super) fn repetitions(count: usize) -> Vec<Task> {
     let task = |number: usize| {
-        let mut dice = Dice::new(number as u64);
+        let mut dice = Dice::numbered(number as u64);
         let (kind, line): (_, fn(&mut Dice, usize) -> String) = match number % 3 {
             0 => ("prose", sentence),
             1 => ("records", record),
@@ -83,7 +84,7 @@ pub(super) fn repetitions(count: usize) -> Vec<Task> {
 /// So many texts of random words.
 pub(super) fn random_words(count: usize) -> Vec<Task> {
     let task = |number: usize| {
-        let mut dice = Dice::new(number as u64);
+        let mut dice = Dice::numbered(number as u64);
         let mut text = String::new();
         while text.len() < WORDS_BYTES {
             let set = [&NAMES[..], &THINGS, &PLACES, &VERBS][dice.below(4)];
@@ -131,37 +132,6 @@ fn function(dice: &mut Dice, number: usize) -> String {
         "def {thing}_{place}_{number}(values):\n    total = 0\n    for value in values:\n        if value > {limit}:\n            \
          total += value * {step}\n    return total\n\n\n"
     )
-}
-
-/// Numbers that look random and are the same everywhere: `SplitMix64`.
-#[derive(Clone, Debug)]
-pub(super) struct Dice(u64);
-
-impl Dice {
-    pub(super) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x6475_6574)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// One of 0 up to `limit`, itself left out.
-    fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit as u64) as usize
-    }
-
-    /// Above 0, at most 1.
-    pub(super) fn share(&mut self) -> f64 {
-        ((self.next() >> 11) + 1) as f64 / (1_u64 << 53) as f64
-    }
-
-    fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
-        from[self.below(from.len())]
-    }
 }
 
 #[cfg(test)]

@@ -70,10 +70,8 @@ fn chart(axis: Axis, rows: &[Row]) -> Option<Chart> {
     if places.len() < 2 {
         return None;
     }
-    let mut labels: Vec<String> = rows.iter().map(|row| label(axis, row, &rows)).collect();
-    labels.dedup();
     let mut series: Vec<Series> = Vec::new();
-    for label_wanted in labels {
+    for label_wanted in rows.iter().map(|row| label(axis, row, &rows)) {
         if series.iter().any(|series| series.label == label_wanted) {
             continue;
         }

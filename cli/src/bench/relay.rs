@@ -99,6 +99,10 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
             break;
         }
         pumps.retain(|pump| !pump.is_finished());
+        if pumps.is_empty() {
+            // What connections have ended held to be closed is held for nothing.
+            shared.open().clear();
+        }
         if pumps.len() >= 2 * MAX_CONNECTIONS {
             continue;
         }

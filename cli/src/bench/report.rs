@@ -83,7 +83,7 @@ impl fmt::Display for Report<'_> {
             write!(f, "{heading:width$}  ", width = width(cell, heading))?;
         }
         for (heading, width) in COLUMNS {
-            write!(f, "{heading:>width$}")?;
+            write!(f, " {heading:>width$}")?;
         }
         for row in self.rows {
             writeln!(f)?;
@@ -91,7 +91,7 @@ impl fmt::Display for Report<'_> {
                 write!(f, "{:width$}  ", cell(row), width = width(cell, heading))?;
             }
             for ((_, width), cell) in COLUMNS.iter().zip(row.cells()) {
-                write!(f, "{cell:>width$}")?;
+                write!(f, " {cell:>width$}")?;
             }
         }
         Ok(())

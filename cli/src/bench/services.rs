@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Parser as _;
+use drafter_service::source::Source;
 use inference::engine::{Engine, EngineOptions};
 use inference::store::{ModelReference, Store};
 use proto::limits::MAX_BLOCK_TOKENS;
@@ -18,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::args::Plan;
 use super::processors::{self, Assignment};
 use super::relay::Relay;
-use crate::pair::PATIENCE;
+use crate::pair;
 use crate::progress::Stderr;
 use crate::request;
 
@@ -68,7 +69,7 @@ impl Target {
         let pinned = processors
             .as_ref()
             .map(|assigned| assigned.verifier.clone());
-        let path = fetch(name, plan.cache.clone()).await?;
+        let path = fetch(name.parse()?, plan.cache.clone()).await?;
         let options = EngineOptions {
             threads: plan.threads,
             max_sessions: plan.sessions().max(SESSIONS),
@@ -116,9 +117,7 @@ impl Target {
         serving.max_sessions = plan.sessions().max(SESSIONS);
         serving.block_length = serving.block_length.max(plan.longest_block());
         if plan.is_patient {
-            serving.deadline.floor = PATIENCE;
-            serving.deadline.initial = PATIENCE;
-            serving.deadline.cap = PATIENCE;
+            pair::wait_for_blocks(&mut serving);
         }
         let engine = self.engine.clone();
         let pinned = self.processors.as_ref();
@@ -143,10 +142,11 @@ impl Target {
     }
 }
 
-/// Fetches a draft model, if it is one, and starts a drafter. What the name may be is the drafter's business.
+/// Fetches the draft model, where there is one, so that its progress is seen, and starts a drafter.
 pub(super) async fn drafter(name: &str, plan: &Plan) -> anyhow::Result<Service> {
-    for part in name.split('+') {
-        fetch_known(part, plan.cache.clone()).await?;
+    let source: Source<ModelReference> = name.parse()?;
+    if let Some(model) = source.model() {
+        fetch(model.clone(), plan.cache.clone()).await?;
     }
     let mut flags = vec![
         "drafter-service".to_owned(),
@@ -223,6 +223,7 @@ impl Tested {
     pub(super) async fn running(address: &str) -> anyhow::Result<Self> {
         let mut client = request::connect(address)?;
         let asked = client.describe(chassis::trace::request(())).await;
+        let asked = asked.map_err(request::explain);
         let description = asked.with_context(|| format!("the verifier at {address}"))?;
         let drafter = find_drafter(address).await?;
         Ok(Self {
@@ -265,7 +266,8 @@ async fn find_drafter(address: &str) -> anyhow::Result<DrafterStatus> {
 }
 
 async fn ready(client: &mut Client) -> anyhow::Result<Option<DrafterStatus>> {
-    let description = client.describe(chassis::trace::request(())).await?;
+    let described = client.describe(chassis::trace::request(())).await;
+    let description = described.map_err(request::explain)?;
     let mut drafters = description.drafters.into_iter();
     Ok(drafters.find(|drafter| drafter.state == DrafterState::Ready))
 }
@@ -284,19 +286,9 @@ fn queue(plan: &Plan) -> usize {
         .max(2 * plan.sessions().max(SESSIONS))
 }
 
-async fn fetch(name: &str, cache: Option<PathBuf>) -> anyhow::Result<PathBuf> {
-    let reference: ModelReference = name.parse()?;
-    let fetching = move || Store::open(cache)?.resolve(&reference, &mut Stderr::new("fetching"));
+async fn fetch(model: ModelReference, cache: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    let fetching = move || Store::open(cache)?.resolve(&model, &mut Stderr::new("fetching"));
     Ok(tokio::task::spawn_blocking(fetching).await??)
-}
-
-/// Fetches a model that is known by this name, so that its progress is seen; anything else is left to who is given the name.
-async fn fetch_known(name: &str, cache: Option<PathBuf>) -> anyhow::Result<()> {
-    let known = Store::open(cache.clone())?.list();
-    if known.iter().any(|model| model.name == name) {
-        fetch(name, cache).await?;
-    }
-    Ok(())
 }
 
 fn on_thread<T: Send + 'static>(

@@ -19,6 +19,8 @@ use crate::request;
 
 /// Tokens of a reply that only warms up.
 const WARM_TOKENS: u32 = 32;
+/// Tokens of a reply that only has its prompt read: some of them are drafted.
+const READ_TOKENS: u32 = 4;
 /// What keeps a token from being chosen.
 const NEVER: f32 = -100.0;
 
@@ -73,9 +75,7 @@ impl<'a> Session<'a> {
             return Ok(Vec::new());
         };
         for &setting in &settings {
-            let mut request = self.request(workload, first, setting, 0);
-            request.max_tokens = Some(self.plan.max_tokens.min(WARM_TOKENS));
-            self.ask(request).await?;
+            self.warm(workload, first, setting, WARM_TOKENS).await?;
         }
         let mut outcomes = self.outcomes();
         for run in 0..self.plan.runs {
@@ -106,20 +106,21 @@ impl<'a> Session<'a> {
     async fn together(&self, workload: &Workload, load: Load) -> anyhow::Result<Vec<Outcome>> {
         let settings = self.settings();
         let all = tasks(workload, load);
-        let ask = |setting, run, tokens: Option<u32>| {
-            let requests = all.iter().map(|&index| {
-                let mut request = self.request(workload, &workload.tasks[index], setting, run);
-                request.max_tokens = tokens.or(request.max_tokens);
-                request
-            });
+        let ask = |setting, run| {
+            let tasks = all.iter().map(|&index| &workload.tasks[index]);
+            let requests = tasks.map(|task| self.request(workload, task, setting, run));
             let (requests, seed) = (requests.collect(), self.plan.seed + u64::from(run));
             arrivals::ask(&self.client, requests, load, seed)
         };
-        // What a verifier keeps of prompts, it then has for every setting.
-        ask(None, 0, Some(1)).await?;
-        for &setting in &settings[1..] {
+        // What a verifier keeps of prompts, and by the first setting that drafts the drafter, they then have for every setting.
+        for &setting in settings.iter().take(2) {
+            for task in &workload.tasks {
+                self.warm(workload, task, setting, READ_TOKENS).await?;
+            }
+        }
+        for &setting in &settings {
             if let Some(first) = workload.tasks.first() {
-                self.ask(self.request(workload, first, setting, 0)).await?;
+                self.warm(workload, first, setting, WARM_TOKENS).await?;
             }
         }
         let mut outcomes = self.outcomes();
@@ -127,7 +128,7 @@ impl<'a> Session<'a> {
             self.progress(workload, run, 0);
             let mut batches: Vec<Option<Batch>> = vec![None; settings.len()];
             for place in order(settings.len(), run as usize) {
-                batches[place] = Some(ask(settings[place], run, None).await?);
+                batches[place] = Some(ask(settings[place], run).await?);
             }
             let mut batches = batches.into_iter().flatten();
             let Some(plain) = batches.next() else {
@@ -138,6 +139,19 @@ impl<'a> Session<'a> {
             }
         }
         Ok(outcomes)
+    }
+
+    /// Asks for a reply of so many tokens at most that nobody measures.
+    async fn warm(
+        &self,
+        workload: &Workload,
+        task: &Task,
+        setting: Setting,
+        tokens: u32,
+    ) -> anyhow::Result<()> {
+        let mut request = self.request(workload, task, setting, 0);
+        request.max_tokens = Some(self.plan.max_tokens.min(tokens));
+        self.ask(request).await.map(drop)
     }
 
     fn settings(&self) -> Vec<Setting> {

@@ -172,17 +172,17 @@ fn body(code: &str) -> Prompt {
         role: Role::Assistant,
         content: format!("```python\n{code}"),
     };
-    let Prompt::Conversation(mut messages) = question(asked) else {
-        return Prompt::Text(code.to_owned());
-    };
-    messages.push(begun);
-    Prompt::Conversation(messages)
+    Prompt::Conversation(vec![from_user(asked), begun])
 }
 
 /// What a user asks.
 pub(super) fn question(content: String) -> Prompt {
+    Prompt::Conversation(vec![from_user(content)])
+}
+
+fn from_user(content: String) -> Message {
     let role = Role::User;
-    Prompt::Conversation(vec![Message { role, content }])
+    Message { role, content }
 }
 
 #[cfg(test)]

@@ -3,7 +3,9 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 
-use proto::verifier::{Origin, Piece};
+use proto::verifier::Piece;
+
+use crate::request;
 
 /// Standard output.
 #[derive(Clone, Copy, Debug)]
@@ -18,15 +20,9 @@ impl Screen {
         }
     }
 
-    /// Text as it arrives; what the drafter contributed is green.
+    /// Text as it arrives.
     pub(super) fn show(self, piece: &Piece) -> io::Result<()> {
-        let mut out = io::stdout().lock();
-        if self.is_terminal && piece.origin == Origin::Accepted {
-            write!(out, "\x1b[32m{}\x1b[0m", piece.text)?;
-        } else {
-            write!(out, "{}", piece.text)?;
-        }
-        out.flush()
+        request::show(piece, self.is_terminal)
     }
 
     pub(super) fn end_of_answer(said: &str) -> io::Result<()> {

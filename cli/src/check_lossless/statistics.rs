@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::dice::Dice;
+
 /// Times that an outcome has to occur, both samples together, to stand alone: five expected in each of two equal samples, the
 /// usual bound below which the chi-square law is no good approximation.
 const COMMON: u64 = 10;
@@ -43,12 +45,12 @@ pub(super) fn compare<T: Ord>(one: &[T], other: &[T]) -> Comparison {
     let (left, right): (Vec<u64>, Vec<u64>) = counts.iter().copied().unzip();
     let statistic = pearson(&counts);
     let freedom = counts.len().saturating_sub(1);
-    let mut random = Random(RESAMPLING_SEED);
+    let mut dice = Dice::new(RESAMPLING_SEED);
     let mut resampled: Vec<f64> = (0..RESAMPLES)
         .map(|_| {
             total_variation(
-                &random.resample(&left, &left),
-                &random.resample(&right, &right),
+                &resample(&mut dice, &left, &left),
+                &resample(&mut dice, &right, &right),
             )
         })
         .collect();
@@ -56,8 +58,8 @@ pub(super) fn compare<T: Ord>(one: &[T], other: &[T]) -> Comparison {
     let both: Vec<u64> = counts.iter().map(|(one, other)| one + other).collect();
     let by_chance = (0..RESAMPLES).map(|_| {
         total_variation(
-            &random.resample(&both, &left),
-            &random.resample(&both, &right),
+            &resample(&mut dice, &both, &left),
+            &resample(&mut dice, &both, &right),
         )
     });
     Comparison {
@@ -296,34 +298,21 @@ fn bisect(mut least: f64, mut most: f64, holds: impl Fn(f64) -> bool) -> f64 {
     most
 }
 
-/// Numbers that look random (`SplitMix64`), the same in every run.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// As many draws as `sized` counts, each outcome as likely as it is often in `law`.
-    fn resample(&mut self, law: &[u64], sized: &[u64]) -> Vec<u64> {
-        let mut counts = vec![0; law.len()];
-        let total: u64 = law.iter().sum();
-        for _ in 0..sized.iter().sum::<u64>() {
-            let mut at = self.next() % total.max(1);
-            for (count, weight) in counts.iter_mut().zip(law) {
-                if at < *weight {
-                    *count += 1;
-                    break;
-                }
-                at -= weight;
+/// As many draws as `sized` counts, each outcome as likely as it is often in `law`.
+fn resample(dice: &mut Dice, law: &[u64], sized: &[u64]) -> Vec<u64> {
+    let mut counts = vec![0; law.len()];
+    let total: u64 = law.iter().sum();
+    for _ in 0..sized.iter().sum::<u64>() {
+        let mut at = dice.roll() % total.max(1);
+        for (count, weight) in counts.iter_mut().zip(law) {
+            if at < *weight {
+                *count += 1;
+                break;
             }
+            at -= weight;
         }
-        counts
     }
+    counts
 }
 
 #[cfg(test)]
@@ -338,9 +327,9 @@ mod tests {
     }
 
     /// Draws from a law over 0, 1, 2.
-    fn sample(random: &mut Random, law: [f64; 3], size: usize) -> Vec<usize> {
+    fn sample(dice: &mut Dice, law: [f64; 3], size: usize) -> Vec<usize> {
         let mut draw = || {
-            let u = (random.next() >> 11) as f64 / (1_u64 << 53) as f64;
+            let u = (dice.roll() >> 11) as f64 / (1_u64 << 53) as f64;
             usize::from(u >= law[0]) + usize::from(u >= law[0] + law[1])
         };
         (0..size).map(|_| draw()).collect()
@@ -413,13 +402,13 @@ mod tests {
     #[test]
     fn greedy_draft_under_a_scalar_is_caught_and_an_exact_rule_is_not() {
         let target = [0.5, 0.3, 0.2];
-        let mut random = Random(1);
+        let mut dice = Dice::new(1);
         let mut caught = 0_u32;
         let mut alarms = 0;
         for _ in 0..100 {
-            let plain = sample(&mut random, target, 100);
-            let biased = sample(&mut random, [0.833, 0.1, 0.067], 100);
-            let exact = sample(&mut random, target, 100);
+            let plain = sample(&mut dice, target, 100);
+            let biased = sample(&mut dice, [0.833, 0.1, 0.067], 100);
+            let exact = sample(&mut dice, target, 100);
             caught += u32::from(compare(&plain, &biased).p < 0.01);
             alarms += usize::from(compare(&plain, &exact).p < 0.05);
         }
@@ -433,14 +422,14 @@ mod tests {
 
     #[test]
     fn total_variation_lies_in_its_interval_and_chance_is_told() {
-        let mut random = Random(2);
-        let plain = sample(&mut random, [0.5, 0.3, 0.2], 2000);
-        let biased = sample(&mut random, [0.833, 0.1, 0.067], 2000);
+        let mut dice = Dice::new(2);
+        let plain = sample(&mut dice, [0.5, 0.3, 0.2], 2000);
+        let biased = sample(&mut dice, [0.833, 0.1, 0.067], 2000);
         let apart = compare(&plain, &biased);
         let (low, high) = apart.interval;
         assert!(low < 1.0 / 3.0 && 1.0 / 3.0 < high, "{apart:?}");
         assert!(high - low < 0.1 && apart.by_chance < 0.04, "{apart:?}");
-        let again = sample(&mut random, [0.5, 0.3, 0.2], 2000);
+        let again = sample(&mut dice, [0.5, 0.3, 0.2], 2000);
         let same = compare(&plain, &again);
         assert!(same.total_variation < 0.05 && same.p > 0.001, "{same:?}");
     }
