@@ -114,7 +114,8 @@ async fn accept(
     let permit = Arc::clone(room).acquire_owned().await;
     let permit = permit.map_err(io::Error::other)?;
     let (stream, _) = listener.accept().await?;
-    stream.set_nodelay(true)?;
+    // A client that is gone already is no reason to pause.
+    let _ = stream.set_nodelay(true);
     Ok((stream, permit))
 }
 

@@ -1,6 +1,12 @@
 //! The registry that a process's metrics go into.
 
-use prometheus_client::{metrics::info::Info, registry::Registry};
+use std::fmt;
+
+use prometheus_client::{
+    encoding::{DescriptorEncoder, EncodeMetric as _},
+    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge, info::Info},
+    registry::Registry,
+};
 
 /// Content type of [`encode`]'s text.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -14,8 +20,29 @@ pub fn registry(service: &'static str, version: &'static str) -> Registry {
 }
 
 /// All metrics as `OpenMetrics` text.
-pub fn encode(registry: &Registry) -> Result<String, std::fmt::Error> {
+pub fn encode(registry: &Registry) -> Result<String, fmt::Error> {
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, registry)?;
     Ok(text)
+}
+
+/// What is read at the moment of a scrape: name without `duet_`, help and value.
+pub type Reading = (&'static str, &'static str, u64);
+
+/// Encodes gauges that a collector has read.
+pub fn encode_gauges(encoder: &mut DescriptorEncoder<'_>, gauges: &[Reading]) -> fmt::Result {
+    for (name, about, value) in gauges {
+        let descriptor = encoder.encode_descriptor(name, about, None, MetricType::Gauge)?;
+        ConstGauge::new(*value as i64).encode(descriptor)?;
+    }
+    Ok(())
+}
+
+/// The same for counters.
+pub fn encode_counters(encoder: &mut DescriptorEncoder<'_>, counters: &[Reading]) -> fmt::Result {
+    for (name, about, value) in counters {
+        let descriptor = encoder.encode_descriptor(name, about, None, MetricType::Counter)?;
+        ConstCounter::new(*value).encode(descriptor)?;
+    }
+    Ok(())
 }

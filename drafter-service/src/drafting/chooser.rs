@@ -145,6 +145,13 @@ impl Chooser {
         }
     }
 
+    /// What was drafted behind the first `length` bytes of the reply is gone, and what was guessed there with it.
+    pub(super) fn forget_behind(&mut self, length: usize) {
+        if let Policy::Picked(Picking::Coupled(coupling)) = &mut self.policy {
+            coupling.forget_from(length + 1);
+        }
+    }
+
     /// The reply's tokens are now those of `reply`, of which so many are what they were.
     pub(super) fn follow(&mut self, reply: &[u32], unchanged: usize) {
         self.history.truncate(unchanged);
@@ -222,11 +229,15 @@ impl Picking {
 }
 
 impl Coupling {
-    fn guessed(&mut self, offset: usize, guess: Guess) {
-        // A place that is guessed at again was dropped in between.
+    fn forget_from(&mut self, offset: usize) {
         while self.guesses.back().is_some_and(|(at, _)| *at >= offset) {
             self.guesses.pop_back();
         }
+    }
+
+    fn guessed(&mut self, offset: usize, guess: Guess) {
+        // A place that is guessed at again was dropped in between.
+        self.forget_from(offset);
         self.guesses.push_back((offset, guess));
     }
 

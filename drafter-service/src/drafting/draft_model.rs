@@ -68,6 +68,7 @@ impl ModelProposer {
         if agreed < self.context.text().len() {
             self.context.forget_behind(agreed);
             self.forget_drafts();
+            lock(&self.chooser).forget_behind(self.context.text().len());
         }
         let held = self.context.reply().len();
         let added = self.context.presume(&reply[self.context.text().len()..]);

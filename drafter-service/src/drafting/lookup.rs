@@ -6,6 +6,8 @@
 mod history;
 mod pieces;
 
+use std::ops::{Range, RangeInclusive};
+
 use proto::model::Prompt;
 
 use self::history::History;
@@ -15,11 +17,12 @@ use super::{
 };
 use crate::{error::DraftError, metrics::Metrics};
 
-/// Bytes of the end of the text that must have been said before, where there is nothing else to go by.
-pub(super) const SHORTEST: usize = 8;
+/// Bytes of the end of the text that must have been said before, at first and at most, where there is nothing else to go by.
+pub(super) const SHORTEST: RangeInclusive<usize> = 8..=8;
 /// The same where a model would be asked instead. Measured on code, where short matches mislead most: a model's blocks are worth more
-/// than those of matches under 16 bytes, and where replies repeat, matches are longer.
-pub(super) const SHORTEST_BEFORE_MODEL: usize = 16;
+/// than those of matches under 16 bytes, and where replies repeat, matches are longer. A look-up that was wrong needs twice as
+/// many, so that it yields to the model until the text repeats indeed.
+pub(super) const SHORTEST_BEFORE_MODEL: RangeInclusive<usize> = 16..=history::LONGEST;
 /// Bytes that are proposed for each byte that agrees.
 const TRUST: usize = 2;
 /// Between messages, and between prompt and reply: a byte that no text has, so that nothing is proposed from across.
@@ -29,20 +32,21 @@ const BORDER: u8 = 0xFF;
 pub(super) struct Lookup {
     /// The prompt, the reply as far as it is committed or presumed, and what was proposed behind it.
     history: History,
-    /// Bytes that must agree.
+    /// Bytes that must agree now, and the least and most of that.
     shortest: usize,
+    within: RangeInclusive<usize>,
     /// Where the reply begins.
     start: usize,
     /// Bytes of the reply that are committed.
     committed: usize,
-    /// Where pieces end that were proposed and not judged, in bytes of the reply.
-    offered: Vec<usize>,
+    /// Pieces that were proposed and not judged, as bytes of the reply.
+    offered: Vec<Range<usize>>,
     metrics: Metrics,
 }
 
 impl Lookup {
-    /// For a reply of which nothing is committed. Proposes where so many bytes agree.
-    pub(super) fn new(prompt: &Prompt, shortest: usize, metrics: Metrics) -> Self {
+    /// For a reply of which nothing is committed. Proposes where so many bytes agree. Takes time with the length of the prompt.
+    pub(super) fn new(prompt: &Prompt, within: RangeInclusive<usize>, metrics: Metrics) -> Self {
         let mut history = History::default();
         match prompt {
             Prompt::Text(text) => history.extend(text.as_bytes()),
@@ -56,7 +60,8 @@ impl Lookup {
         Self {
             start: history.bytes().len(),
             history,
-            shortest,
+            shortest: *within.start(),
+            within,
             committed: 0,
             offered: Vec::new(),
             metrics,
@@ -105,12 +110,19 @@ impl Proposer for Lookup {
     fn follow(&mut self, committed: &[u8], behind: Behind) -> bool {
         let agreed = self.set(committed);
         self.committed = committed.len();
-        let kept = self
-            .offered
-            .partition_point(|end| *end <= agreed.min(committed.len()));
+        let kept = self.offered.partition_point(|piece| piece.end <= agreed);
+        let is_contradicted = agreed < committed.len();
+        // Where the text went another way ahead of it, it was not the look-up that was wrong.
+        let next = self.offered.get(kept);
+        let has_missed = is_contradicted && next.is_some_and(|piece| piece.start <= agreed);
+        if kept > 0 {
+            self.shortest = (self.shortest / 2).max(*self.within.start());
+        } else if has_missed {
+            self.shortest = (self.shortest * 2).min(*self.within.end());
+        }
         self.offered.drain(..kept);
         self.metrics.kept_tokens.inc_by(kept as u64);
-        if agreed < committed.len() || behind != Behind::Presumed {
+        if is_contradicted || behind != Behind::Presumed {
             self.history.truncate(self.start + committed.len());
             let dropped = std::mem::take(&mut self.offered).len();
             self.metrics.dropped_tokens.inc_by(dropped as u64);
@@ -126,8 +138,12 @@ impl Proposer for Lookup {
             return Ok(Offer::Nothing);
         };
         self.history.extend(&proposal.text);
-        let ends = proposal.token_ends.iter().map(|end| base + *end as usize);
-        self.offered.extend(ends);
+        let mut start = base;
+        for end in &proposal.token_ends {
+            let end = base + *end as usize;
+            self.offered.push(start..end);
+            start = end;
+        }
         let pieces = proposal.token_ends.len();
         self.metrics.draft_tokens.inc_by(pieces as u64);
         Ok(Offer::Proposal(proposal))

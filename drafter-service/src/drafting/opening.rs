@@ -1,7 +1,7 @@
 //! From `Open` to a session: what can be told at once is checked first, then there is room or not, then what drafts is given the
 //! prompt.
 
-use std::{sync::Arc, time::Instant};
+use std::{ops::RangeInclusive, sync::Arc, time::Instant};
 
 use alignment::acceptance::Method;
 use inference::{
@@ -89,17 +89,26 @@ impl Drafter {
         line: &mut Line,
     ) -> Result<Box<dyn Proposer>, DraftError> {
         Ok(match &self.source {
-            Source::Lookup => Box::new(Lookup::new(&prompt, SHORTEST, self.metrics.clone())),
+            Source::Lookup => Box::new(self.lookup(prompt, SHORTEST).await?.0),
             Source::Model(model) => Box::new(self.with_model(model, prompt, plan, line).await?),
             Source::Cascade(model) => {
-                let metrics = self.metrics.clone();
-                let lookup = Lookup::new(&prompt, SHORTEST_BEFORE_MODEL, metrics);
-                Box::new(Cascade::new(
-                    lookup,
-                    self.with_model(model, prompt, plan, line).await?,
-                ))
+                let (lookup, prompt) = self.lookup(prompt, SHORTEST_BEFORE_MODEL).await?;
+                let model = self.with_model(model, prompt, plan, line).await?;
+                Box::new(Cascade::new(lookup, model))
             }
         })
+    }
+
+    /// A look-up in the prompt, which is given back. Off the runtime's threads, as encoding is: a long prompt takes its time.
+    async fn lookup(
+        &self,
+        prompt: model::Prompt,
+        within: RangeInclusive<usize>,
+    ) -> Result<(Lookup, model::Prompt), DraftError> {
+        let metrics = self.metrics.clone();
+        let index = move || (Lookup::new(&prompt, within, metrics), prompt);
+        let indexed = self.tasks().spawn_blocking(index).await;
+        indexed.map_err(|_| DraftError::Encoding)
     }
 
     async fn with_model(

@@ -2,12 +2,9 @@
 
 use std::fmt;
 
+use chassis::metrics::{encode_counters, encode_gauges};
 use inference::engine::Engine;
-use prometheus_client::{
-    collector::Collector,
-    encoding::{DescriptorEncoder, EncodeMetric},
-    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
-};
+use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
 
 /// Reads the draft model's engine.
 pub(crate) struct Gauges(pub(crate) Engine);
@@ -15,11 +12,13 @@ pub(crate) struct Gauges(pub(crate) Engine);
 impl Collector for Gauges {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let prefixes = self.0.load_now().prefixes;
-        let name = "drafter_prefix_cache_bytes";
-        let about = "Memory of what is kept of earlier texts";
-        let descriptor = encoder.encode_descriptor(name, about, None, MetricType::Gauge)?;
-        ConstGauge::new(prefixes.bytes as i64).encode(descriptor)?;
-        for (name, about, count) in [
+        let held = (
+            "drafter_prefix_cache_bytes",
+            "Memory of what is kept of earlier texts",
+            prefixes.bytes,
+        );
+        encode_gauges(&mut encoder, &[held])?;
+        let counters = [
             (
                 "drafter_prefix_cache_hits",
                 "Passes that began as an earlier text did",
@@ -35,11 +34,8 @@ impl Collector for Gauges {
                 "Tokens that were not computed again",
                 prefixes.tokens,
             ),
-        ] {
-            let descriptor = encoder.encode_descriptor(name, about, None, MetricType::Counter)?;
-            ConstCounter::new(count).encode(descriptor)?;
-        }
-        Ok(())
+        ];
+        encode_counters(&mut encoder, &counters)
     }
 }
 

@@ -224,7 +224,7 @@ async fn cascade_asks_its_model_only_where_the_look_up_finds_nothing() {
     let alone = serve_source(Source::Model, Tiny::default(), serving()).await;
     let mut peer = cascade.open(lookup()).await;
     let appended: [&[u8]; 4] = [b"let total = first", b"then ", b" x\nreturn", b"\n"];
-    let mut looked_up = 0;
+    let (mut looked_up, mut of_the_model) = (0, 0);
     for round in 0..24 {
         let block = peer.block().await;
         let fresh = Open {
@@ -238,15 +238,24 @@ async fn cascade_asks_its_model_only_where_the_look_up_finds_nothing() {
         );
         let asked = alone.open(fresh).await.block().await;
         let is_of_the_model = block.text == asked.text && block.token_ends == asked.token_ends;
-        if peer.committed.bytes().ends_with(b"let total = first") {
+        let is_said_before = peer.committed.bytes().ends_with(b"let total = first");
+        if is_said_before {
             assert!(!is_of_the_model && !block.declines(), "{block:?}");
             looked_up += 1;
+        } else {
+            of_the_model += usize::from(is_of_the_model && !block.declines());
         }
         let length = block.text.len();
-        let kept = [length, length / 2, 0][round % 3];
+        let kept = if is_of_the_model {
+            [length, length / 2, 0][round % 3]
+        } else {
+            // A look-up that was wrong would yield to the model, which a fresh session does not know.
+            length
+        };
         peer.settle(&block, kept, appended[round % appended.len()]);
     }
     assert_eq!(looked_up, 6);
+    assert!(of_the_model > 0, "the model is never asked");
     let model = cascade
         .client
         .clone()
@@ -255,6 +264,37 @@ async fn cascade_asks_its_model_only_where_the_look_up_finds_nothing() {
         .unwrap()
         .model;
     assert_eq!(model.architecture, "ngram + llama");
+}
+
+#[tokio::test]
+async fn look_up_that_was_wrong_yields_to_the_model() {
+    let cascade = serve_cascade().await;
+    let alone = serve_source(Source::Model, Tiny::default(), serving()).await;
+    let mut peer = cascade.open(lookup()).await;
+    let first = peer.block().await;
+    peer.settle(&first, 0, b"let total = first");
+    let wrong = peer.block().await;
+    assert!(text(&wrong).starts_with(" + second"), "{wrong:?}");
+    peer.settle(&wrong, 0, b"? let total = first");
+    let fresh = Open {
+        committed: peer.committed.bytes().to_vec(),
+        ..lookup()
+    };
+    let asked = alone.open(fresh).await.block().await;
+    assert_eq!(peer.block().await.text, asked.text);
+}
+
+#[tokio::test]
+async fn model_of_a_cascade_has_read_the_prompt_before_it_is_asked() {
+    let cascade = serve_cascade().await;
+    let open = Open {
+        committed: b"let total = first".to_vec(),
+        ..lookup()
+    };
+    let mut peer = cascade.open(open).await;
+    // Nothing has been asked of the model yet: the first block is looked up.
+    assert!(cascade.engine.load_now().cache_bytes > 0);
+    assert!(text(&peer.block().await).starts_with(" + second"));
 }
 
 #[tokio::test]

@@ -2,11 +2,12 @@
 
 use std::{fmt, sync::Arc};
 
+use chassis::metrics::{Reading, encode_counters, encode_gauges};
 use inference::engine::PrefixLoad;
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeMetric},
-    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
+    encoding::{DescriptorEncoder, EncodeMetric as _},
+    metrics::{MetricType, gauge::ConstGauge},
 };
 use proto::verifier::DrafterState;
 
@@ -18,27 +19,30 @@ pub(crate) struct Gauges(pub(crate) Arc<Verifier>);
 impl Collector for Gauges {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let load = self.0.load();
-        for (name, about, value) in [
+        let gauges = [
             (
                 "verifier_requests_in_progress",
                 "Requests in progress",
-                load.requests,
+                load.requests as u64,
             ),
             (
                 "verifier_engine_sessions",
                 "Sessions of the target model",
-                load.engine.sessions,
+                load.engine.sessions as u64,
             ),
             (
                 "verifier_queued_passes",
                 "Passes that wait for the model",
-                load.engine.queued,
+                load.engine.queued as u64,
             ),
-        ] {
-            let gauge = ConstGauge::new(value as i64);
-            gauge.encode(encoder.encode_descriptor(name, about, None, MetricType::Gauge)?)?;
-        }
-        encode_prefixes(&load.engine.prefixes, &mut encoder)?;
+            (
+                "verifier_prefix_cache_bytes",
+                "Memory of what is kept of earlier texts",
+                load.engine.prefixes.bytes,
+            ),
+        ];
+        encode_gauges(&mut encoder, &gauges)?;
+        encode_counters(&mut encoder, &prefix_counters(&load.engine.prefixes))?;
         let drafters = self.0.drafters();
         let name = "verifier_drafter_ready";
         let about = "Whether a drafter is in use";
@@ -68,12 +72,8 @@ impl Collector for Gauges {
     }
 }
 
-fn encode_prefixes(prefixes: &PrefixLoad, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    let name = "verifier_prefix_cache_bytes";
-    let about = "Memory of what is kept of earlier texts";
-    let descriptor = encoder.encode_descriptor(name, about, None, MetricType::Gauge)?;
-    ConstGauge::new(prefixes.bytes as i64).encode(descriptor)?;
-    for (name, about, count) in [
+fn prefix_counters(prefixes: &PrefixLoad) -> [Reading; 3] {
+    [
         (
             "verifier_prefix_cache_hits",
             "Passes that began as an earlier text did",
@@ -89,11 +89,7 @@ fn encode_prefixes(prefixes: &PrefixLoad, encoder: &mut DescriptorEncoder<'_>) -
             "Tokens that were not computed again",
             prefixes.tokens,
         ),
-    ] {
-        let descriptor = encoder.encode_descriptor(name, about, None, MetricType::Counter)?;
-        ConstCounter::new(count).encode(descriptor)?;
-    }
-    Ok(())
+    ]
 }
 
 impl fmt::Debug for Gauges {

@@ -14,7 +14,7 @@ pub(super) const KEY: usize = 4;
 /// Places that are looked at, latest first.
 const CANDIDATES: usize = 128;
 /// Matches longer than this are equally good.
-const LONGEST: usize = 64;
+pub(super) const LONGEST: usize = 64;
 
 /// Stands for no place: matches end behind `KEY` bytes at least.
 const NONE: u32 = 0;
