@@ -311,7 +311,7 @@ impl Length {
         }
     }
 
-    /// Counts a round for which the drafter had nothing to propose. That says nothing of what its blocks are worth, and a probe
+    /// Counts a round for which the drafter had nothing to propose, or was not there yet. That says nothing of what its blocks are worth, and a probe
     /// goes on until there is one: it costs no more than a plain round.
     pub fn declined(&mut self, others: usize, verify: &VerifyCost) {
         self.others += GAIN * (others as f64 - self.others);

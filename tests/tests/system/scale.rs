@@ -1,11 +1,11 @@
 //! A thousand replies at once, over simulated models: real services, protocol, queues and batches, and models that only wait.
 
-use proto::verifier::{FinishReason, Generate, Speculation};
+use proto::verifier::{FinishReason, Generate};
 use tokio::task::JoinSet;
 use tonic::Request;
 
 use crate::{
-    pair::{self, Answer, BLOCK_LENGTH},
+    pair::{self, Answer},
     process::Process,
     prompts,
 };
@@ -36,14 +36,7 @@ fn start(binary: &str, profile: &std::path::Path, args: &[&str]) -> Process {
 
 fn request(number: usize) -> Generate {
     let prompt = format!("The text of number {number} begins here: ");
-    Generate {
-        speculation: Speculation::Auto {
-            method: None,
-            block_tokens: Some(BLOCK_LENGTH),
-            allow_lossy: false,
-        },
-        ..prompts::greedy(&prompt, TOKENS)
-    }
+    prompts::greedy(&prompt, TOKENS)
 }
 
 #[tokio::test]

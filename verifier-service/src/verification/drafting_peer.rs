@@ -198,8 +198,12 @@ impl DraftingPeer {
         if let (State::Open(stream), Some(outcome)) = (&self.state, outcome) {
             stream.judged(outcome.drafted, outcome.stood);
         }
-        let was_asked = block.fallback == Some(FallbackReason::NothingUsable);
-        if was_asked && block.proposal.text.is_empty() {
+        // Neither says anything of what blocks are worth: there was none.
+        let had_none = matches!(
+            block.fallback,
+            Some(FallbackReason::NothingUsable | FallbackReason::Opening)
+        );
+        if had_none && block.proposal.text.is_empty() {
             self.pace.declined(pass);
         } else {
             self.pace.learn(outcome, pass);
@@ -406,6 +410,8 @@ fn refused(lease: &Lease, error: &LexiconError) -> Loss {
                 lease.lost(&text);
                 return Loss::new(FallbackReason::NoDrafter, text);
             }
+            // It cannot draft this reply, which would be refused again; others it can.
+            Code::InvalidArgument => return Loss::for_good(text),
             // Full, not at fault.
             Code::ResourceExhausted => return Loss::new(FallbackReason::Failed, text),
             _ => FallbackReason::Failed,

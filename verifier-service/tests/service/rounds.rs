@@ -153,7 +153,7 @@ async fn what_is_wrong_with_a_request_is_said_in_the_shape_of_errors() {
     let process = Process::endless(&[]).await;
     let prompt = json!({"text": "x"});
     let cases = [
-        (json!({}), "missing field `prompt`"),
+        (json!({}), "prompt is missing"),
         (
             json!({"prompt": prompt, "stream": true}),
             "unknown field `stream`",
