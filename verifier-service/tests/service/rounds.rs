@@ -156,7 +156,7 @@ async fn what_is_wrong_with_a_request_is_said_in_the_shape_of_errors() {
         (json!({}), "prompt is missing"),
         (
             json!({"prompt": prompt, "stream": true}),
-            "unknown field `stream`",
+            "\"stream\" is not a parameter",
         ),
         (
             json!({"prompt": prompt, "max_tokens": 0}),
