@@ -1,18 +1,20 @@
 //! What one token costs, and what verifying several rows costs beside it.
 //!
 //! `cargo bench -p inference --bench decode -- MODEL.gguf [THREADS]` prints one JSON object: tokens per second of plain decoding
-//! after a prompt of 64 tokens (median of runs), and the time of a pass of m rows in units of one row at 128 positions. Times
-//! are on the clock and, where the system tells, on the processor, which other programs on the machine disturb less.
+//! after a prompt of 64 tokens (median of runs), and for two lengths of the context the time of a pass of m rows in units of one
+//! row: what is not attention must not grow with it. Times are on the clock and, where the system tells, on the processor, which
+//! other programs on the machine disturb less.
 
 use std::io::Write as _;
 use std::path::Path;
 use std::time::Instant;
 
-use inference::engine::{Engine, EngineOptions, Session};
+use inference::engine::{Engine, EngineError, EngineOptions, Session};
+use serde_json::{Value, json};
 
 const PROMPT: usize = 64;
 const GENERATED: usize = 48;
-const CONTEXT: usize = 128;
+const CONTEXTS: [usize; 2] = [128, 1024];
 const RUNS: usize = 5;
 const ROWS: [usize; 8] = [1, 2, 3, 4, 5, 8, 9, 16];
 
@@ -38,18 +40,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         prefills.push(prefill);
         decodes.push(decode);
     }
-    let mut session = engine.open()?;
-    session.forward(tokens(CONTEXT), 1, |_| ()).await?;
-    // Interleaved, so that a noisy neighbour hits every size alike.
-    let mut passes: [Times; ROWS.len()] = Default::default();
-    for _ in 0..RUNS * 2 {
-        for (rows, times) in ROWS.into_iter().zip(&mut passes) {
-            times.push(pass(&mut session, rows).await?);
-        }
+    let mut contexts = Vec::new();
+    for context in CONTEXTS {
+        contexts.push(costs(&engine, context).await?);
     }
-    let passes: Vec<(f64, f64)> = passes.into_iter().map(Times::median).collect();
     let (prefill, decode) = (prefills.median(), decodes.median());
-    let report = serde_json::json!({
+    let report = json!({
         "model": engine.info().name,
         "kernels": engine.info().kernels,
         "threads": threads,
@@ -57,11 +53,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         "tokens_per_second": GENERATED as f64 / decode.0,
         "tokens_per_processor_second": GENERATED as f64 / decode.1,
         "prompt_tokens_per_processor_second": PROMPT as f64 / prefill.1,
-        "one_row_ms": passes[0].0 * 1e3,
-        "one_row_processor_ms": passes[0].1 * 1e3,
-        "rows": ROWS,
-        "cost_in_rows": passes.iter().map(|time| time.0 / passes[0].0).collect::<Vec<_>>(),
-        "processor_cost_in_rows": passes.iter().map(|time| time.1 / passes[0].1).collect::<Vec<_>>(),
+        "contexts": contexts,
     });
     writeln!(std::io::stdout(), "{report:#}")?;
     Ok(())
@@ -130,6 +122,28 @@ fn tokens(count: usize) -> Vec<u32> {
     (0..count as u32).map(|i| 1000 + i * 37 % 5000).collect()
 }
 
+/// What passes of so many rows cost behind `context` positions.
+async fn costs(engine: &Engine, context: usize) -> Result<Value, EngineError> {
+    let mut session = engine.open()?;
+    session.forward(tokens(context), 1, |_| ()).await?;
+    // Interleaved, so that a noisy neighbour hits every size alike.
+    let mut passes: [Times; ROWS.len()] = Default::default();
+    for _ in 0..RUNS * 2 {
+        for (rows, times) in ROWS.into_iter().zip(&mut passes) {
+            times.push(pass(&mut session, context, rows).await?);
+        }
+    }
+    let passes: Vec<(f64, f64)> = passes.into_iter().map(Times::median).collect();
+    Ok(json!({
+        "positions": context,
+        "one_row_ms": passes[0].0 * 1e3,
+        "one_row_processor_ms": passes[0].1 * 1e3,
+        "rows": ROWS,
+        "cost_in_rows": passes.iter().map(|time| time.0 / passes[0].0).collect::<Vec<_>>(),
+        "processor_cost_in_rows": passes.iter().map(|time| time.1 / passes[0].1).collect::<Vec<_>>(),
+    }))
+}
+
 /// Times of the prompt and of greedy decoding after it.
 async fn decode(engine: &Engine) -> Result<(Spent, Spent), Box<dyn std::error::Error>> {
     let mut session = engine.open()?;
@@ -149,8 +163,8 @@ async fn decode(engine: &Engine) -> Result<(Spent, Spent), Box<dyn std::error::E
     Ok((prefill, watch.stop()))
 }
 
-async fn pass(session: &mut Session, rows: usize) -> Result<Spent, Box<dyn std::error::Error>> {
-    session.truncate(CONTEXT);
+async fn pass(session: &mut Session, context: usize, rows: usize) -> Result<Spent, EngineError> {
+    session.truncate(context);
     let watch = Watch::start();
     session
         .forward(tokens(rows), rows, |logits| logits.rows())
