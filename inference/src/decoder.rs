@@ -26,6 +26,7 @@ pub(crate) use simulated::{Profile, Simulation};
 
 use crate::architecture::{Architecture, Rotary, RotaryScaling};
 use crate::checkpoint::{Checkpoint, CheckpointError, Part};
+use crate::tree::Tree;
 
 /// The weights and how to run them.
 pub(crate) struct Decoder {
@@ -47,6 +48,19 @@ pub(crate) struct Sequence<'a> {
     pub(crate) tokens: &'a [u32],
     /// For how many of the last tokens logits are wanted.
     pub(crate) rows: usize,
+    /// What the new tokens follow of each other; none means each the one before.
+    pub(crate) tree: Option<&'a Tree>,
+}
+
+impl Sequence<'_> {
+    /// Where each new token stands.
+    fn positions(&self) -> impl Iterator<Item = usize> {
+        let ahead = |token| match self.tree {
+            None => token,
+            Some(tree) => tree.path(token).len() - 1,
+        };
+        (0..self.tokens.len()).map(move |token| self.cache.len() + ahead(token))
+    }
 }
 
 /// Cosines and sines for the rows of a pass.
@@ -104,10 +118,7 @@ impl Decoder {
     /// if no row was wanted. On an error no cache has grown.
     pub(crate) fn forward(&self, sequences: &mut [Sequence]) -> Result<Option<Tensor>> {
         let tokens: Vec<u32> = sequences.iter().flat_map(|s| s.tokens).copied().collect();
-        let positions: Vec<usize> = sequences
-            .iter()
-            .flat_map(|s| s.cache.len()..s.cache.len() + s.tokens.len())
-            .collect();
+        let positions: Vec<usize> = sequences.iter().flat_map(Sequence::positions).collect();
         let angles = Angles {
             global: self.global.at(&positions, &self.device)?,
             local: self

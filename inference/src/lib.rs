@@ -19,3 +19,4 @@ pub mod store;
 mod summary;
 pub mod template;
 pub mod tokenizer;
+mod tree;

@@ -54,6 +54,32 @@ impl Cache {
         self.len = self.len.min(len);
     }
 
+    /// Forgets the positions from `len` on, but for those of `path`, which move up behind it in this order.
+    pub(crate) fn keep_path(&mut self, len: usize, path: &[usize]) -> Result<()> {
+        // Rows that already lie where they belong need not move.
+        let stays = path
+            .iter()
+            .zip(len..)
+            .take_while(|(at, to)| **at == *to)
+            .count();
+        let moved: Vec<u32> = path[stays..].iter().map(|at| *at as u32).collect();
+        self.truncate(len + stays);
+        if moved.is_empty() {
+            return Ok(());
+        }
+        for layer in self.layers.iter().flatten() {
+            let moved = Tensor::from_slice(&moved, moved.len(), layer.keys.device())?;
+            let (keys, values) = (
+                layer.keys.index_select(&moved, 0)?,
+                layer.values.index_select(&moved, 0)?,
+            );
+            layer.keys.slice_set(&keys, 0, self.len)?;
+            layer.values.slice_set(&values, 0, self.len)?;
+        }
+        self.advance(moved.len());
+        Ok(())
+    }
+
     /// Writes `(rows, kv_heads, head_dim)` behind the positions held and returns keys and values up to and with them.
     /// The length grows only by `advance`, when every layer has been written.
     pub(super) fn append(

@@ -18,7 +18,8 @@ pub(super) struct Layer {
     kv_heads: usize,
     head_dim: usize,
     epsilon: f32,
-    attention: Attention,
+    scale: f32,
+    window: Option<usize>,
     attention_norm: Tensor,
     query: Linear,
     key: Linear,
@@ -60,10 +61,8 @@ impl Layer {
             kv_heads: a.kv_heads,
             head_dim: a.head_dim,
             epsilon: a.norm_epsilon,
-            attention: Attention {
-                scale: a.attention_scale,
-                window: a.window_of(index).map(|window| window.positions),
-            },
+            scale: a.attention_scale,
+            window: a.window_of(index).map(|window| window.positions),
             attention_norm: norm(Part::AttentionNorm, hidden)?,
             query: biased(Part::Query, Part::QueryBias, (query_rows, hidden))?,
             key: biased(Part::Key, Part::KeyBias, (key_rows, hidden))?,
@@ -108,7 +107,7 @@ impl Layer {
         let values = heads(self.value.forward(x)?, self.kv_heads)?;
         let queries = self.normed_if(queries, self.query_norm.as_ref())?;
         let keys = self.normed_if(keys, self.key_norm.as_ref())?;
-        let (cosines, sines) = match (&angles.local, self.attention.window) {
+        let (cosines, sines) = match (&angles.local, self.window) {
             (Some(local), Some(_)) => local,
             _ => &angles.global,
         };
@@ -121,7 +120,12 @@ impl Layer {
             let part = |x: &Tensor| x.narrow(0, start, count);
             let (queries, keys, values) = (part(&queries)?, part(&keys)?, part(&values)?);
             let (keys, values) = sequence.cache.append(self.index, &keys, &values)?;
-            outputs.push(attention(&queries, &keys, &values, &self.attention)?);
+            let op = Attention {
+                scale: self.scale,
+                window: self.window,
+                tree: sequence.tree,
+            };
+            outputs.push(attention(&queries, &keys, &values, &op)?);
             start += count;
         }
         let joined = if outputs.len() == 1 {
@@ -159,7 +163,7 @@ fn attention(
     queries: &Tensor,
     keys: &Tensor,
     values: &Tensor,
-    attention: &Attention,
+    attention: &Attention<'_>,
 ) -> Result<Tensor> {
     if queries.device().is_cpu() {
         return queries.apply_op3_no_bwd(keys, values, attention);
@@ -172,7 +176,7 @@ fn attention_by_tensors(
     queries: &Tensor,
     keys: &Tensor,
     values: &Tensor,
-    attention: &Attention,
+    attention: &Attention<'_>,
 ) -> Result<Tensor> {
     let (rows, heads, dim) = queries.dims3()?;
     let (positions, kv_heads, _) = keys.dims3()?;
@@ -186,12 +190,11 @@ fn attention_by_tensors(
     let scores = scores.reshape((heads, rows, positions))?;
     let mask: Vec<f32> = (0..rows)
         .flat_map(|row| {
-            let end = positions - rows + row + 1;
-            let start = attention
-                .window
-                .map_or(0, |window| end.saturating_sub(window));
+            let held = positions - rows;
+            let (run, behind) = attention.seen(row, held);
             (0..positions).map(move |p| {
-                if (start..end).contains(&p) {
+                let follows = |row: usize| behind.contains(&(row as u32));
+                if run.contains(&p) || p.checked_sub(held).is_some_and(follows) {
                     0.0
                 } else {
                     f32::NEG_INFINITY
@@ -211,14 +214,21 @@ mod tests {
     use candle_core::Device;
 
     use super::*;
+    use crate::tree::Tree;
 
     #[test]
     fn both_ways_of_attending_agree() {
         let tensor =
             |shape: (usize, usize, usize)| Tensor::randn(0f32, 1.0, shape, &Device::Cpu).unwrap();
-        let (queries, keys, values) = (tensor((3, 6, 32)), tensor((9, 2, 32)), tensor((9, 2, 32)));
-        for window in [None, Some(4)] {
-            let op = Attention { scale: 0.2, window };
+        let (queries, keys, values) = (tensor((5, 6, 32)), tensor((9, 2, 32)), tensor((9, 2, 32)));
+        let tree = Tree::new(&[0, 1, 2, 2, 1]).unwrap();
+        let cases = [None, Some(2), Some(4)].map(|window| [(window, None), (window, Some(&tree))]);
+        for (window, tree) in cases.into_iter().flatten() {
+            let op = Attention {
+                scale: 0.2,
+                window,
+                tree,
+            };
             let ours = attention(&queries, &keys, &values, &op).unwrap();
             let theirs = attention_by_tensors(&queries, &keys, &values, &op).unwrap();
             let gap = (ours - theirs).unwrap().abs().unwrap().max_all().unwrap();

@@ -51,10 +51,14 @@ impl Simulation {
         let vocab_size = self.architecture.vocab_size;
         let mut logits = Vec::new();
         for sequence in sequences.iter_mut() {
-            let tokens = append(sequence)?;
-            let first = tokens.len() - sequence.rows;
-            for last in first..tokens.len() {
-                let said = self.next(&tokens[(last + 1).saturating_sub(MEMORY)..=last]);
+            let (held, new) = append(sequence)?;
+            for row in new.len() - sequence.rows..new.len() {
+                let mut tokens = held.clone();
+                match sequence.tree {
+                    None => tokens.extend(&new[(row + 1).saturating_sub(MEMORY)..=row]),
+                    Some(tree) => tokens.extend(tree.path(row).iter().map(|at| new[*at as usize])),
+                }
+                let said = self.next(&tokens[tokens.len().saturating_sub(MEMORY)..]);
                 let start = logits.len();
                 logits.resize(start + vocab_size, 0.0);
                 logits[start + usize::from(said)] = SAID;
@@ -79,7 +83,10 @@ impl Simulation {
             let (held, new) = (sequence.cache.len() as f64, sequence.tokens.len() as f64);
             rows += new;
             // Each row attends to what is ahead of it and to itself.
-            positions += new * held + new * (new + 1.0) / 2.0;
+            positions += match sequence.tree {
+                None => new * held + new * (new + 1.0) / 2.0,
+                Some(_) => sequence.positions().map(|at| (at + 1) as f64).sum(),
+            };
         }
         self.profile.cost(rows, positions)
     }
@@ -108,7 +115,7 @@ impl Simulation {
 
 /// Appends a sequence's tokens to its cache, which holds them as numbers; gives the last `MEMORY` tokens ahead of the new
 /// ones, and those.
-fn append(sequence: &mut Sequence) -> Result<Vec<u32>> {
+fn append(sequence: &mut Sequence) -> Result<(Vec<u32>, Vec<u32>)> {
     let count = sequence.tokens.len();
     let start = sequence.cache.len().saturating_sub(MEMORY);
     let end = sequence.cache.len() + count;
@@ -117,11 +124,10 @@ fn append(sequence: &mut Sequence) -> Result<Vec<u32>> {
     let (held, _) = sequence.cache.append(0, &numbers, &numbers)?;
     let held = held.narrow(0, start, end - start)?.flatten_all()?; // (tokens)
     debug_assert_eq!(held.dtype(), DType::F32);
-    Ok(held
-        .to_vec1::<f32>()?
-        .into_iter()
-        .map(|number| number as u32)
-        .collect())
+    let numbers = held.to_vec1::<f32>()?;
+    let mut held: Vec<u32> = numbers.into_iter().map(|number| number as u32).collect();
+    let new = held.split_off(sequence.cache.len() - start);
+    Ok((held, new))
 }
 
 /// One layer with one number a position: the cache of a model that remembers its tokens.
@@ -174,6 +180,7 @@ mod tests {
             cache,
             tokens,
             rows,
+            tree: None,
         }];
         let logits = simulation.forward(&mut batch).unwrap().unwrap();
         logits.argmax(1).unwrap().to_vec1::<u32>().unwrap()
@@ -233,6 +240,7 @@ mod tests {
             cache: &mut cache,
             tokens: &[1, 2, 3, 4],
             rows: 1,
+            tree: None,
         }];
         // 1 + 2 + 3 + 4 positions.
         assert_eq!(simulation.cost(&batch), Duration::from_micros(1410));

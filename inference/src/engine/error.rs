@@ -84,6 +84,20 @@ pub enum EngineError {
         /// Rows that may be wanted.
         limit: usize,
     },
+    /// A token of a tree that follows itself or a later one, or a tree that does not say what each token follows.
+    #[error("token {token} of a tree of {tokens} does not follow an earlier one")]
+    Tree {
+        /// Which token.
+        token: usize,
+        /// Tokens given.
+        tokens: usize,
+    },
+    /// What is to be kept of a tree does not lead from what was held before to one of its tokens; nothing is kept.
+    #[error("the rows {rows:?} of a tree are no path")]
+    Path {
+        /// The rows.
+        rows: Vec<usize>,
+    },
     /// The forward pass failed; the session is unusable.
     #[error("the forward pass failed: {0}")]
     Compute(String),

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::work::{Progress, Reading, Work};
+use super::work::{Kept, Progress, Reading, Work};
 use super::worker::Command;
 use super::{EngineError, Shared};
+use crate::tree::Tree;
 
 /// The logits that a pass gave a session, valid while they are read.
 pub struct Logits<'a> {
@@ -133,6 +134,53 @@ impl Session {
         rows: usize,
         read: impl FnOnce(Logits<'_>) -> R + Send + 'static,
     ) -> Result<Passed<R>, EngineError> {
+        let read = move |logits: Logits<'_>| (read(logits), Kept::All);
+        self.submit((tokens, rows), None, read).await
+    }
+
+    /// The same for tokens that are a tree of ways to go on: `parents` has 0 for a token that follows the positions held, n for one
+    /// that follows token n-1, so n is at most its own index; empty: a chain. A token's logits are those that it would have
+    /// behind the tokens on its path alone, bit for bit where [`super::ModelInfo::batch_invariant`]. All of them share a pass
+    /// and are read; `read` says which rows are kept, a path, perhaps empty, from the positions held on: the session then
+    /// holds these positions more.
+    pub async fn forward_tree<R: Send + 'static>(
+        &mut self,
+        tokens: Vec<u32>,
+        parents: &[u32],
+        read: impl FnOnce(Logits<'_>) -> (R, Vec<usize>) + Send + 'static,
+    ) -> Result<Passed<R>, EngineError> {
+        let rows = tokens.len();
+        // Before anything is made of them.
+        self.check(&tokens, rows)?;
+        let tree = match parents {
+            [] => None,
+            parents if parents.len() == rows => Some(Tree::new(parents)),
+            parents => Some(Err(parents.len().min(rows))),
+        };
+        let tree = tree.transpose();
+        let tree = tree.map_err(|token| EngineError::Tree {
+            token,
+            tokens: rows,
+        })?;
+        let read = move |logits: Logits<'_>| {
+            let (value, path) = read(logits);
+            (value, Kept::Path(path))
+        };
+        self.submit((tokens, rows), tree, read).await
+    }
+
+    /// Tokens that the next pass may have: as many as a pass may, and as there are positions left for.
+    pub fn room(&self) -> usize {
+        let left = self.shared.info.context_length - self.len;
+        left.min(self.shared.max_batch_rows)
+    }
+
+    async fn submit<R: Send + 'static>(
+        &mut self,
+        (tokens, rows): (Vec<u32>, usize),
+        tree: Option<Tree>,
+        read: impl FnOnce(Logits<'_>) -> (R, Kept) + Send + 'static,
+    ) -> Result<Passed<R>, EngineError> {
         self.check(&tokens, rows)?;
         let added = tokens.len();
         let (reply, answer) = oneshot::channel();
@@ -142,10 +190,8 @@ impl Session {
             keep: self.len,
             tokens,
             rows,
-            reader: Box::new(Reading {
-                read: Some(read),
-                reply: Some(reply),
-            }),
+            tree,
+            reader: Box::new(Reading::new(read, reply)),
             arrived: Instant::now(),
             progress: Progress::default(),
         };
@@ -159,8 +205,11 @@ impl Session {
                 },
                 mpsc::error::TrySendError::Closed(_) => EngineError::Stopped,
             })?;
-        let passed = answer.await.map_err(|_| EngineError::Stopped)??;
-        self.len += added;
+        let (passed, kept) = answer.await.map_err(|_| EngineError::Stopped)??;
+        self.len += match kept {
+            Kept::All => added,
+            Kept::Path(path) => path.len(),
+        };
         Ok(passed)
     }
 

@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 
 use super::schedule::Step;
 use super::{EngineError, Logits, Passed};
+use crate::tree::Tree;
 
 /// One session's tokens on their way through the model.
 pub(super) struct Work {
@@ -16,6 +17,8 @@ pub(super) struct Work {
     pub(super) keep: usize,
     pub(super) tokens: Vec<u32>,
     pub(super) rows: usize,
+    /// What the tokens follow of each other; `None`: each the one before. The tokens of a tree are all wanted, so they share a pass.
+    pub(super) tree: Option<Tree>,
     pub(super) reader: Box<dyn Reader>,
     pub(super) arrived: Instant,
     pub(super) progress: Progress,
@@ -75,8 +78,8 @@ impl Work {
         }
     }
 
-    /// Gives the caller the logits of the last pass.
-    pub(super) fn answer(&mut self, logits: Logits<'_>, last: Cost) {
+    /// Shows the caller the logits of the last pass; says what is to be kept of its tokens. The caller is then answered.
+    pub(super) fn show(&mut self, logits: Logits<'_>, last: Cost) -> Kept {
         let began = self.progress.began.unwrap_or(self.arrived);
         let passed = Passed {
             value: (),
@@ -87,36 +90,68 @@ impl Work {
             batch_rows: last.batch_rows,
             batch_sessions: last.batch_sessions,
         };
-        self.reader.read(logits, passed);
+        self.reader.read(logits, passed)
     }
 }
 
-/// Reads logits and answers the caller; one method for each way a command can end.
+/// What is kept of the tokens of a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Kept {
+    All,
+    /// These, a path.
+    Path(Vec<usize>),
+}
+
+/// Reads logits and answers the caller.
 pub(super) trait Reader: Send {
     /// Whether nobody waits any more.
     fn is_abandoned(&self) -> bool;
-    fn read(&mut self, logits: Logits<'_>, passed: Passed<()>);
+    /// Reads, and says what is to be kept.
+    fn read(&mut self, logits: Logits<'_>, passed: Passed<()>) -> Kept;
+    /// Answers with what was read.
+    fn succeed(&mut self);
     fn fail(&mut self, error: EngineError);
 }
 
+/// What a caller is answered with: what it read, and what is kept of its tokens.
+pub(super) type Answer<R> = Result<(Passed<R>, Kept), EngineError>;
+
 /// A caller's closure with the channel for its result.
 pub(super) struct Reading<F, R> {
-    pub(super) read: Option<F>,
-    pub(super) reply: Option<oneshot::Sender<Result<Passed<R>, EngineError>>>,
+    read: Option<F>,
+    outcome: Option<(Passed<R>, Kept)>,
+    reply: Option<oneshot::Sender<Answer<R>>>,
 }
 
-impl<R: Send, F: FnOnce(Logits<'_>) -> R + Send> Reader for Reading<F, R> {
+impl<F, R> Reading<F, R> {
+    pub(super) fn new(read: F, reply: oneshot::Sender<Answer<R>>) -> Self {
+        Self {
+            read: Some(read),
+            outcome: None,
+            reply: Some(reply),
+        }
+    }
+}
+
+impl<R: Send, F: FnOnce(Logits<'_>) -> (R, Kept) + Send> Reader for Reading<F, R> {
     fn is_abandoned(&self) -> bool {
         self.reply.as_ref().is_none_or(oneshot::Sender::is_closed)
     }
 
-    fn read(&mut self, logits: Logits<'_>, passed: Passed<()>) {
-        let (Some(read), Some(reply)) = (self.read.take(), self.reply.take()) else {
-            return;
+    fn read(&mut self, logits: Logits<'_>, passed: Passed<()>) -> Kept {
+        let Some(read) = self.read.take() else {
+            return Kept::All;
         };
-        let value = read(logits);
-        // A caller who left in the meantime needs no answer.
-        let _ = reply.send(Ok(passed.with(value)));
+        let (value, kept) = read(logits);
+        self.outcome = Some((passed.with(value), kept.clone()));
+        kept
+    }
+
+    fn succeed(&mut self) {
+        if let (Some(outcome), Some(reply)) = (self.outcome.take(), self.reply.take()) {
+            // A caller who left in the meantime needs no answer.
+            let _ = reply.send(Ok(outcome));
+        }
     }
 
     fn fail(&mut self, error: EngineError) {

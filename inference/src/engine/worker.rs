@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use super::model::{About, Model};
 use super::prefixes::{BLOCK, Prefixes};
 use super::schedule::{self, Room, Step, Waiting};
-use super::work::{Cost, Work};
+use super::work::{Cost, Kept, Work};
 use super::{Counts, EngineError, EngineOptions, LoadError, Logits, ModelInfo};
 use crate::decoder::{Cache, Sequence};
 use crate::template::ChatTemplate;
@@ -103,6 +103,27 @@ impl Held {
         self.tokens.truncate(len);
         self.kept = self.kept.min(len / BLOCK);
     }
+
+    /// Keeps a path of a command's tokens, and what was held before it.
+    fn keep_path(&mut self, work: &Work, path: Vec<usize>) -> Result<(), EngineError> {
+        let is_path = match &work.tree {
+            Some(tree) => tree.has_path(&path),
+            None => path.len() <= work.tokens.len() && path.iter().copied().eq(0..path.len()),
+        };
+        if !is_path {
+            self.truncate(work.keep);
+            return Err(EngineError::Path { rows: path });
+        }
+        let at: Vec<usize> = path.iter().map(|row| work.keep + row).collect();
+        let moved = self.cache.keep_path(work.keep, &at);
+        // Where prefixes are kept, tokens are told.
+        if self.tokens.len() > work.keep {
+            self.tokens.truncate(work.keep);
+            self.tokens.extend(path.iter().map(|row| work.tokens[*row]));
+        }
+        self.kept = self.kept.min(self.cache.len() / BLOCK);
+        moved.map_err(|error| EngineError::Compute(error.to_string()))
+    }
 }
 
 impl Worker {
@@ -130,6 +151,7 @@ impl Worker {
             cache: &mut cache,
             tokens: &[0],
             rows: 1,
+            tree: None,
         }];
         let mut finite = false;
         let logits = self.decoder.forward(&mut batch);
@@ -207,13 +229,12 @@ impl Worker {
             let vocab_size = self.decoder.architecture().vocab_size;
             self.count_prefix(work);
             work.begin();
-            work.answer(
-                Logits {
-                    values: &[],
-                    vocab_size,
-                },
-                Cost::default(),
-            );
+            let nothing = Logits {
+                values: &[],
+                vocab_size,
+            };
+            let kept = work.show(nothing, Cost::default());
+            self.answer_one(work, kept);
             false
         });
     }
@@ -276,6 +297,7 @@ impl Worker {
                 cache: &mut held.cache,
                 tokens: &work.tokens[work.progress.done..][..step.tokens],
                 rows: step.rows,
+                tree: work.tree.as_ref(),
             })
             .collect();
         let logits = self.decoder.forward(&mut sequences);
@@ -337,9 +359,23 @@ impl Worker {
                 return true;
             }
             self.count_prefix(work);
-            work.answer(Logits { values, vocab_size }, cost);
+            let kept = work.show(Logits { values, vocab_size }, cost);
+            self.answer_one(work, kept);
             false
         });
+    }
+
+    /// Has the cache hold what is to be kept of a command that has been read, and answers its caller.
+    fn answer_one(&mut self, work: &mut Work, kept: Kept) {
+        let held = self.sessions.get_mut(&work.session);
+        let done = match (held, kept) {
+            (Some(held), Kept::Path(path)) => held.keep_path(work, path),
+            _ => Ok(()),
+        };
+        match done {
+            Ok(()) => work.reader.succeed(),
+            Err(error) => work.reader.fail(error),
+        }
     }
 
     /// Notes what a session's cache holds now, and keeps it for prompts that begin alike.
@@ -400,7 +436,11 @@ mod tests {
             false
         }
 
-        fn read(&mut self, _: Logits<'_>, _: Passed<()>) {}
+        fn read(&mut self, _: Logits<'_>, _: Passed<()>) -> Kept {
+            Kept::All
+        }
+
+        fn succeed(&mut self) {}
 
         fn fail(&mut self, _: EngineError) {}
     }
@@ -413,6 +453,7 @@ mod tests {
             keep: 0,
             tokens: vec![1],
             rows: 1,
+            tree: None,
             reader: Box::new(Waits),
             arrived: Instant::now(),
             progress: Progress::default(),

@@ -1,24 +1,48 @@
 //! Attention of a block of query rows over one session's cache.
 //!
 //! Each (row, head) is computed by itself, keys in order of position, so a row's output does not depend on the block it
-//! came in. Causality and the sliding window are loop bounds: no mask is ever built.
+//! came in. Causality and the sliding window are loop bounds: no mask is ever built. In a tree the last keys of a row are those of
+//! its path, so that they are added up in the order in which the same tokens would be, had they come one after another.
+
+use std::ops::Range;
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, WithDType, bail};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::exponential::exp;
+use crate::tree::Tree;
 
 /// Softmax attention: queries `(rows, heads, dim)`, keys and values `(positions, kv_heads, dim)`, contiguous `f32`.
-/// The last query row sits at the last position.
-pub(crate) struct Attention {
+/// The last query row sits at the last position, but for those of a tree.
+pub(crate) struct Attention<'a> {
     /// What scores are multiplied by.
     pub(crate) scale: f32,
     /// How many positions a row sees, itself included; none means all.
     pub(crate) window: Option<usize>,
+    /// What the rows follow of each other; none means each the one before.
+    pub(crate) tree: Option<&'a Tree>,
 }
 
-impl CustomOp3 for Attention {
+impl Attention<'_> {
+    /// The keys that a row sees, of `held` ahead of all rows and one of each row: a run of them, and those that follow it.
+    pub(crate) fn seen(&self, row: usize, held: usize) -> (Range<usize>, &[u32]) {
+        let first = |end: usize| self.window.map_or(0, |window| end.saturating_sub(window));
+        match self.tree {
+            None => {
+                let end = held + row + 1;
+                (first(end)..end, &[])
+            }
+            Some(tree) => {
+                let path = tree.path(row);
+                let start = first(held + path.len());
+                (start.min(held)..held, &path[start.saturating_sub(held)..])
+            }
+        }
+    }
+}
+
+impl CustomOp3 for Attention<'_> {
     fn name(&self) -> &'static str {
         "attention"
     }
@@ -51,13 +75,13 @@ impl CustomOp3 for Attention {
             .enumerate();
         tasks.for_each_init(Vec::new, |scores, (task, (out, query))| {
             let (row, head) = (task / heads, task % heads);
-            let end = positions - rows + row + 1;
-            let start = self.window.map_or(0, |window| end.saturating_sub(window));
-            let offset = head / (heads / kv_heads) * dim;
+            let held = positions - rows;
+            let (run, behind) = self.seen(row, held);
             let span = Span {
-                start,
-                end,
-                offset,
+                run,
+                behind,
+                held,
+                offset: head / (heads / kv_heads) * dim,
                 scores,
             };
             Arch::new().dispatch(Attend {
@@ -86,10 +110,13 @@ struct Cache<'a> {
     dim: usize,
 }
 
-/// The positions that one row and head looks at, and room for their scores.
+/// What one row and head looks at, and room for its scores.
 struct Span<'a> {
-    start: usize,
-    end: usize,
+    /// Keys one after another.
+    run: Range<usize>,
+    /// Rows whose keys follow those, the first row's being number `held`.
+    behind: &'a [u32],
+    held: usize,
     offset: usize,
     scores: &'a mut Vec<f32>,
 }
@@ -115,34 +142,48 @@ impl WithSimd for Attend<'_> {
             out,
             span:
                 Span {
-                    start,
-                    end,
+                    run,
+                    behind,
+                    held,
                     offset,
                     scores,
                 },
             scale,
         } = self;
-        let first = start * cache.stride + offset;
+        let first = run.start * cache.stride + offset;
+        let (ahead, all) = (run.len(), run.len() + behind.len());
         scores.clear();
-        scores.resize(end - start, 0.0);
+        scores.resize(all, 0.0);
         let mut largest = f32::NEG_INFINITY;
         let mut at = first;
-        for score in scores.iter_mut() {
+        for score in &mut scores[..ahead] {
             *score = dot(query, &cache.keys[at..at + cache.dim]) * scale;
             largest = if *score > largest { *score } else { largest };
             at += cache.stride;
+        }
+        for (score, row) in scores[ahead..].iter_mut().zip(behind) {
+            let at = (held + *row as usize) * cache.stride + offset;
+            *score = dot(query, &cache.keys[at..at + cache.dim]) * scale;
+            largest = if *score > largest { *score } else { largest };
         }
         for score in scores.iter_mut() {
             *score = exp(*score - largest);
         }
         let mut total = 0f32;
         let mut at = first;
-        for weight in scores.iter() {
+        for weight in &scores[..ahead] {
             total += weight;
             for (out, value) in out.iter_mut().zip(&cache.values[at..at + cache.dim]) {
                 *out = weight.mul_add(*value, *out);
             }
             at += cache.stride;
+        }
+        for (weight, row) in scores[ahead..].iter().zip(behind) {
+            let at = (held + *row as usize) * cache.stride + offset;
+            total += weight;
+            for (out, value) in out.iter_mut().zip(&cache.values[at..at + cache.dim]) {
+                *out = weight.mul_add(*value, *out);
+            }
         }
         let inverse = 1.0 / total;
         for out in out.iter_mut() {

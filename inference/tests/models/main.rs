@@ -14,4 +14,5 @@ mod prefixes;
 mod prompts;
 mod reference;
 mod sessions;
+mod trees;
 mod turns;
