@@ -16,7 +16,7 @@ pub(crate) struct Cache {
     len: usize,
 }
 
-/// `(capacity, kv_heads, head_dim)` each.
+/// `(kv_heads, capacity, head_dim)` each: a head's positions lie one after another, as it reads them.
 struct Layer {
     keys: Tensor,
     values: Tensor,
@@ -25,7 +25,7 @@ struct Layer {
 /// The keys and values of some positions, apart from any cache.
 pub(crate) struct Positions {
     count: usize,
-    /// `(count, kv_heads, head_dim)` each.
+    /// `(kv_heads, count, head_dim)` each.
     layers: Vec<Layer>,
 }
 
@@ -70,47 +70,54 @@ impl Cache {
         for layer in self.layers.iter().flatten() {
             let moved = Tensor::from_slice(&moved, moved.len(), layer.keys.device())?;
             let (keys, values) = (
-                layer.keys.index_select(&moved, 0)?,
-                layer.values.index_select(&moved, 0)?,
+                layer.keys.index_select(&moved, 1)?,
+                layer.values.index_select(&moved, 1)?,
             );
-            layer.keys.slice_set(&keys, 0, self.len)?;
-            layer.values.slice_set(&values, 0, self.len)?;
+            layer.keys.slice_set(&keys, 1, self.len)?;
+            layer.values.slice_set(&values, 1, self.len)?;
         }
         self.advance(moved.len());
         Ok(())
     }
 
-    /// Writes `(rows, kv_heads, head_dim)` behind the positions held and returns keys and values up to and with them.
-    /// The length grows only by `advance`, when every layer has been written.
+    /// Writes `(rows, kv_heads, head_dim)` behind the positions held and returns keys and values up to and with them,
+    /// `(kv_heads, positions, head_dim)`. The length grows only by `advance`, when every layer has been written.
     pub(super) fn append(
         &mut self,
         layer: usize,
         keys: &Tensor,
         values: &Tensor,
     ) -> Result<(Tensor, Tensor)> {
-        let (rows, heads, dim) = keys.dims3()?;
+        let by_head = |x: &Tensor| x.transpose(0, 1)?.contiguous();
+        self.write(layer, &by_head(keys)?, &by_head(values)?)
+    }
+
+    /// The same of `(kv_heads, rows, head_dim)`.
+    fn write(&mut self, layer: usize, keys: &Tensor, values: &Tensor) -> Result<(Tensor, Tensor)> {
+        let (heads, rows, dim) = keys.dims3()?;
         let end = self.len + rows;
         let slot = &mut self.layers[layer];
         let held = match slot.take() {
-            Some(held) if held.keys.dim(0)? >= end => held,
-            old => Layer::grown(old, self.len, (end, heads, dim), keys.device())?,
+            Some(held) if held.keys.dim(1)? >= end => held,
+            old => Layer::grown(old, self.len, (heads, end, dim), keys.device())?,
         };
-        held.keys.slice_set(&keys.contiguous()?, 0, self.len)?;
-        held.values.slice_set(&values.contiguous()?, 0, self.len)?;
+        held.keys.slice_set(keys, 1, self.len)?;
+        held.values.slice_set(values, 1, self.len)?;
         let held = slot.insert(held);
-        Ok((held.keys.narrow(0, 0, end)?, held.values.narrow(0, 0, end)?))
+        Ok((held.keys.narrow(1, 0, end)?, held.values.narrow(1, 0, end)?))
     }
 
     /// Memory that the keys and values of one position take, once every layer has some.
     pub(crate) fn position_bytes(&self) -> u64 {
-        let elements = |layer: &Layer| layer.keys.stride()[0] + layer.values.stride()[0];
+        let of = |x: &Tensor| x.elem_count() / x.dims()[1];
+        let elements = |layer: &Layer| of(&layer.keys) + of(&layer.values);
         let elements: usize = self.layers.iter().flatten().map(elements).sum();
         (elements * DType::F32.size_in_bytes()) as u64
     }
 
     /// A copy of the `count` positions from `start` on, which the cache holds.
     pub(crate) fn copy(&self, start: usize, count: usize) -> Result<Positions> {
-        let part = |x: &Tensor| x.narrow(0, start, count)?.force_contiguous();
+        let part = |x: &Tensor| x.narrow(1, start, count)?.force_contiguous();
         let copied = |layer: &Layer| {
             Ok(Layer {
                 keys: part(&layer.keys)?,
@@ -131,7 +138,7 @@ impl Cache {
     /// Appends positions that were computed before, for the same tokens in the same places.
     pub(crate) fn restore(&mut self, positions: &Positions) -> Result<()> {
         for (layer, Layer { keys, values }) in positions.layers.iter().enumerate() {
-            self.append(layer, keys, values)?;
+            self.write(layer, keys, values)?;
         }
         self.advance(positions.count);
         Ok(())
@@ -147,20 +154,20 @@ impl Layer {
     fn grown(
         old: Option<Self>,
         len: usize,
-        (end, heads, dim): (usize, usize, usize),
+        (heads, end, dim): (usize, usize, usize),
         device: &Device,
     ) -> Result<Self> {
         let capacity = end.next_power_of_two().max(INITIAL_POSITIONS);
-        let zeros = || Tensor::zeros((capacity, heads, dim), DType::F32, device);
+        let zeros = || Tensor::zeros((heads, capacity, dim), DType::F32, device);
         let new = Self {
             keys: zeros()?,
             values: zeros()?,
         };
         if let Some(old) = old.filter(|_| len > 0) {
             new.keys
-                .slice_set(&old.keys.narrow(0, 0, len)?.contiguous()?, 0, 0)?;
+                .slice_set(&old.keys.narrow(1, 0, len)?.contiguous()?, 1, 0)?;
             new.values
-                .slice_set(&old.values.narrow(0, 0, len)?.contiguous()?, 0, 0)?;
+                .slice_set(&old.values.narrow(1, 0, len)?.contiguous()?, 1, 0)?;
         }
         Ok(new)
     }

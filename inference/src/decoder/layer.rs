@@ -158,7 +158,7 @@ fn gated(gate: &Tensor, up: &Tensor, kind: Kind) -> Result<Tensor> {
     }
 }
 
-/// Queries `(rows, heads, head_dim)`, keys and values `(positions, kv_heads, head_dim)`, result as the queries.
+/// Queries `(rows, heads, head_dim)`, keys and values `(kv_heads, positions, head_dim)`, result as the queries.
 fn attention(
     queries: &Tensor,
     keys: &Tensor,
@@ -179,13 +179,13 @@ fn attention_by_tensors(
     attention: &Attention<'_>,
 ) -> Result<Tensor> {
     let (rows, heads, dim) = queries.dims3()?;
-    let (positions, kv_heads, _) = keys.dims3()?;
+    let (kv_heads, positions, _) = keys.dims3()?;
     let group = heads / kv_heads;
     let queries = queries
         .transpose(0, 1)?
         .reshape((kv_heads, group * rows, dim))?;
-    let keys = keys.permute((1, 2, 0))?.contiguous()?; // (kv_heads, head_dim, positions)
-    let values = values.transpose(0, 1)?.contiguous()?; // (kv_heads, positions, head_dim)
+    let keys = keys.transpose(1, 2)?.contiguous()?; // (kv_heads, head_dim, positions)
+    let values = values.contiguous()?;
     let scores = (queries.contiguous()?.matmul(&keys)? * f64::from(attention.scale))?;
     let scores = scores.reshape((heads, rows, positions))?;
     let mask: Vec<f32> = (0..rows)
@@ -220,7 +220,7 @@ mod tests {
     fn both_ways_of_attending_agree() {
         let tensor =
             |shape: (usize, usize, usize)| Tensor::randn(0f32, 1.0, shape, &Device::Cpu).unwrap();
-        let (queries, keys, values) = (tensor((5, 6, 32)), tensor((9, 2, 32)), tensor((9, 2, 32)));
+        let (queries, keys, values) = (tensor((5, 6, 32)), tensor((2, 9, 32)), tensor((2, 9, 32)));
         let tree = Tree::new(&[0, 1, 2, 2, 1]).unwrap();
         let cases = [None, Some(2), Some(4)].map(|window| [(window, None), (window, Some(&tree))]);
         for (window, tree) in cases.into_iter().flatten() {

@@ -122,7 +122,7 @@ fn append(sequence: &mut Sequence) -> Result<(Vec<u32>, Vec<u32>)> {
     let numbers: Vec<f32> = sequence.tokens.iter().map(|token| *token as f32).collect();
     let numbers = Tensor::from_vec(numbers, (count, 1, 1), &Device::Cpu)?; // (rows, kv_heads, head_dim)
     let (held, _) = sequence.cache.append(0, &numbers, &numbers)?;
-    let held = held.narrow(0, start, end - start)?.flatten_all()?; // (tokens)
+    let held = held.narrow(1, start, end - start)?.flatten_all()?; // (tokens)
     debug_assert_eq!(held.dtype(), DType::F32);
     let numbers = held.to_vec1::<f32>()?;
     let mut held: Vec<u32> = numbers.into_iter().map(|number| number as u32).collect();

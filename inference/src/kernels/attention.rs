@@ -1,19 +1,26 @@
 //! Attention of a block of query rows over one session's cache.
 //!
-//! Each (row, head) is computed by itself, keys in order of position, so a row's output does not depend on the block it
-//! came in. Causality and the sliding window are loop bounds: no mask is ever built. In a tree the last keys of a row are those of
-//! its path, so that they are added up in the order in which the same tokens would be, had they come one after another.
+//! The operations of each (row, head) and their order depend on its own keys alone, in order of position, so a row's output does
+//! not depend on the block it came in; what heads and rows share is only who reads a key from memory. Causality and the sliding
+//! window are loop bounds: no mask is ever built. In a tree the last keys of a row are those of its path, so that they are added
+//! up in the order in which the same tokens would be, had they come one after another.
+
+mod tile;
 
 use std::ops::Range;
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, WithDType, bail};
-use pulp::{Arch, Simd, WithSimd};
+use pulp::Arch;
 use rayon::prelude::*;
 
-use crate::exponential::exp;
+use self::tile::{Query, Tile};
 use crate::tree::Tree;
 
-/// Softmax attention: queries `(rows, heads, dim)`, keys and values `(positions, kv_heads, dim)`, contiguous `f32`.
+/// Most queries that one task serves: as many scores as it has queries lie in memory for each key.
+const QUERIES: usize = 16;
+
+/// Softmax attention: queries `(rows, heads, dim)`, keys and values `(kv_heads, positions, dim)`, the heads
+/// perhaps apart, `f32`.
 /// The last query row sits at the last position, but for those of a tree.
 pub(crate) struct Attention<'a> {
     /// What scores are multiplied by.
@@ -57,42 +64,76 @@ impl CustomOp3 for Attention<'_> {
         value_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let (rows, heads, dim) = query_layout.shape().dims3()?;
-        let (positions, kv_heads, key_dim) = key_layout.shape().dims3()?;
+        let (kv_heads, positions, key_dim) = key_layout.shape().dims3()?;
         if key_dim != dim || heads % kv_heads != 0 || positions < rows {
             bail!("attention: queries {query_layout:?} do not fit keys {key_layout:?}");
         }
-        let queries = contiguous(queries, query_layout)?;
-        let cache = Cache {
-            keys: contiguous(keys, key_layout)?,
-            values: contiguous(values, value_layout)?,
-            stride: kv_heads * dim,
-            dim,
+        let (keys, values) = (by_head(keys, key_layout)?, by_head(values, value_layout)?);
+        let heads = Heads {
+            all: heads,
+            group: heads / kv_heads,
+            queries: contiguous(queries, query_layout)?,
         };
-        let mut out = vec![0f32; rows * heads * dim];
-        let tasks = out
-            .par_chunks_mut(dim)
-            .zip(queries.par_chunks(dim))
-            .enumerate();
-        tasks.for_each_init(Vec::new, |scores, (task, (out, query))| {
-            let (row, head) = (task / heads, task % heads);
-            let held = positions - rows;
-            let (run, behind) = self.seen(row, held);
-            let span = Span {
-                run,
-                behind,
-                held,
-                offset: head / (heads / kv_heads) * dim,
-                scores,
-            };
-            Arch::new().dispatch(Attend {
-                cache: &cache,
-                query,
-                out,
-                span,
-                scale: self.scale,
-            });
-        });
+        let held = positions - rows;
+        // The queries of one head of keys, row by row, a share of them to each task.
+        let shares = rayon::current_num_threads().div_ceil(kv_heads);
+        let share = (rows * heads.group).div_ceil(shares).min(QUERIES);
+        let tasks = (rows * heads.group).div_ceil(share);
+        let attended: Vec<Vec<f32>> = (0..kv_heads * tasks)
+            .into_par_iter()
+            .map_init(Vec::new, |scores, task| {
+                let (kv_head, first) = (task / tasks, task % tasks * share);
+                let last = (first + share).min(rows * heads.group);
+                let query = |index: usize| {
+                    let (keys, behind) = self.seen(index / heads.group, held);
+                    Query {
+                        vector: heads.query(kv_head, index, dim),
+                        keys,
+                        behind,
+                    }
+                };
+                let queries: Vec<Query> = (first..last).map(query).collect();
+                let mut out = vec![0f32; queries.len() * dim];
+                Arch::new().dispatch(Tile {
+                    keys: keys.of(kv_head),
+                    values: values.of(kv_head),
+                    dim,
+                    held,
+                    queries: &queries,
+                    scale: self.scale,
+                    scores,
+                    out: &mut out,
+                });
+                out
+            })
+            .collect();
+        let mut out = vec![0f32; rows * heads.all * dim];
+        for (task, attended) in attended.iter().enumerate() {
+            let (kv_head, first) = (task / tasks, task % tasks * share);
+            for (index, vector) in (first..).zip(attended.chunks_exact(dim)) {
+                out[heads.place(kv_head, index) * dim..][..dim].copy_from_slice(vector);
+            }
+        }
         Ok((f32::to_cpu_storage_owned(out), query_layout.shape().clone()))
+    }
+}
+
+/// Queries by the head of keys that they look at.
+struct Heads<'a> {
+    all: usize,
+    /// Heads that share a head of keys.
+    group: usize,
+    queries: &'a [f32],
+}
+
+impl Heads<'_> {
+    /// Where among all rows' heads the `index`-th query of a head of keys lies.
+    fn place(&self, kv_head: usize, index: usize) -> usize {
+        index / self.group * self.all + kv_head * self.group + index % self.group
+    }
+
+    fn query(&self, kv_head: usize, index: usize, dim: usize) -> &[f32] {
+        &self.queries[self.place(kv_head, index) * dim..][..dim]
     }
 }
 
@@ -103,114 +144,29 @@ fn contiguous<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]>
     }
 }
 
-struct Cache<'a> {
-    keys: &'a [f32],
-    values: &'a [f32],
+/// Keys or values, those of a head one after another.
+struct ByHead<'a> {
+    all: &'a [f32],
+    /// From one head to the next.
     stride: usize,
-    dim: usize,
+    /// Numbers of a head.
+    count: usize,
 }
 
-/// What one row and head looks at, and room for its scores.
-struct Span<'a> {
-    /// Keys one after another.
-    run: Range<usize>,
-    /// Rows whose keys follow those, the first row's being number `held`.
-    behind: &'a [u32],
-    held: usize,
-    offset: usize,
-    scores: &'a mut Vec<f32>,
-}
-
-/// One row and head.
-struct Attend<'a> {
-    cache: &'a Cache<'a>,
-    query: &'a [f32],
-    out: &'a mut [f32],
-    span: Span<'a>,
-    scale: f32,
-}
-
-impl WithSimd for Attend<'_> {
-    type Output = ();
-
-    /// Plain loops: an adaptor that is not inlined here would be compiled without the dispatched instructions.
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let Self {
-            cache,
-            query,
-            out,
-            span:
-                Span {
-                    run,
-                    behind,
-                    held,
-                    offset,
-                    scores,
-                },
-            scale,
-        } = self;
-        let first = run.start * cache.stride + offset;
-        let (ahead, all) = (run.len(), run.len() + behind.len());
-        scores.clear();
-        scores.resize(all, 0.0);
-        let mut largest = f32::NEG_INFINITY;
-        let mut at = first;
-        for score in &mut scores[..ahead] {
-            *score = dot(query, &cache.keys[at..at + cache.dim]) * scale;
-            largest = if *score > largest { *score } else { largest };
-            at += cache.stride;
-        }
-        for (score, row) in scores[ahead..].iter_mut().zip(behind) {
-            let at = (held + *row as usize) * cache.stride + offset;
-            *score = dot(query, &cache.keys[at..at + cache.dim]) * scale;
-            largest = if *score > largest { *score } else { largest };
-        }
-        for score in scores.iter_mut() {
-            *score = exp(*score - largest);
-        }
-        let mut total = 0f32;
-        let mut at = first;
-        for weight in &scores[..ahead] {
-            total += weight;
-            for (out, value) in out.iter_mut().zip(&cache.values[at..at + cache.dim]) {
-                *out = weight.mul_add(*value, *out);
-            }
-            at += cache.stride;
-        }
-        for (weight, row) in scores[ahead..].iter().zip(behind) {
-            let at = (held + *row as usize) * cache.stride + offset;
-            total += weight;
-            for (out, value) in out.iter_mut().zip(&cache.values[at..at + cache.dim]) {
-                *out = weight.mul_add(*value, *out);
-            }
-        }
-        let inverse = 1.0 / total;
-        for out in out.iter_mut() {
-            *out *= inverse;
-        }
+impl<'a> ByHead<'a> {
+    fn of(&self, head: usize) -> &'a [f32] {
+        &self.all[head * self.stride..][..self.count]
     }
 }
 
-/// Sixteen running sums, so that the order of additions is the same for every instruction set.
-#[inline(always)]
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let (a_chunks, a_rest) = a.as_chunks::<16>();
-    let (b_chunks, b_rest) = b.as_chunks::<16>();
-    let mut sums = [0f32; 16];
-    for (a, b) in a_chunks.iter().zip(b_chunks) {
-        for lane in 0..16 {
-            sums[lane] = a[lane].mul_add(b[lane], sums[lane]);
-        }
+fn by_head<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<ByHead<'a>> {
+    let (_, positions, dim) = layout.shape().dims3()?;
+    match *layout.stride() {
+        [stride, between, 1] if between == dim => Ok(ByHead {
+            all: &storage.as_slice::<f32>()?[layout.start_offset()..],
+            stride,
+            count: positions * dim,
+        }),
+        _ => bail!("attention: {layout:?} has a head's positions apart"),
     }
-    for width in [8, 4, 2, 1] {
-        for lane in 0..width {
-            sums[lane] += sums[lane + width];
-        }
-    }
-    let mut sum = sums[0];
-    for (a, b) in a_rest.iter().zip(b_rest) {
-        sum = a.mul_add(*b, sum);
-    }
-    sum
 }
