@@ -52,8 +52,10 @@ pub(crate) enum Kind {
     Breaks,
     /// Says in order that something went wrong, after two blocks.
     Fails(FailureCode),
-    /// Refuses to open.
-    Refuses,
+    /// Has no room for another session.
+    Full,
+    /// Cannot draft the reply that it is asked for.
+    RefusesReply,
     /// Sends blocks without end.
     Floods,
     /// Sends a block beyond what it was asked for.
@@ -149,7 +151,7 @@ impl Law {
 
 impl Kind {
     /// Every one that is neither honest nor asleep for good.
-    pub(crate) const HOSTILE: [Self; 21] = [
+    pub(crate) const HOSTILE: [Self; 22] = [
         Self::RandomBytes,
         Self::Useless,
         Self::Declines,
@@ -162,7 +164,8 @@ impl Kind {
         Self::Closes,
         Self::Breaks,
         Self::Fails(FailureCode::Internal),
-        Self::Refuses,
+        Self::Full,
+        Self::RefusesReply,
         Self::Floods,
         Self::Huge,
         Self::InvalidEnds,
@@ -332,16 +335,22 @@ impl Drafter for Script {
         &self,
         request: Request<Streaming<wire::DraftRequest>>,
     ) -> Result<Response<Self::DraftStream>, Status> {
-        if self.kind == Kind::Refuses {
-            return Err(Status::resource_exhausted("full"));
-        }
         let trace = request.metadata().get("traceparent");
         let trace = trace
             .and_then(|value| value.to_str().ok())
             .map(str::to_owned);
         self.note(|seen| seen.traces.push(trace));
         let (sender, receiver) = mpsc::channel(1);
-        let session = Conversation::new(self.clone(), request.into_inner(), sender);
+        let mut session = Conversation::new(self.clone(), request.into_inner(), sender);
+        let refusal = match self.kind {
+            Kind::Full => Some(Status::resource_exhausted("full")),
+            Kind::RefusesReply => Some(Status::invalid_argument("this reply cannot be drafted")),
+            _ => None,
+        };
+        if let Some(refusal) = refusal {
+            drop(session.take_open().await);
+            return Err(refusal);
+        }
         self.sessions.spawn(session.run());
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
@@ -390,12 +399,7 @@ impl Conversation {
 
     async fn converse(&mut self) -> Result<(), Over> {
         let kind = self.script.kind;
-        let open = match self.listen().await? {
-            ToDrafter::Open(open) => *open,
-            other => return self.fault(format!("{other:?} comes first")),
-        };
-        self.committed = CommittedText::resumed(&open.committed).map_err(|_| Over)?;
-        self.script.note(|seen| seen.opens.push(open.clone()));
+        let open = self.take_open().await?;
         if kind == Kind::NeverOpens {
             return self.follow_until_the_end().await;
         }
@@ -427,6 +431,17 @@ impl Conversation {
                 self.follow().await?;
             }
         }
+    }
+
+    /// What the verifier asks for, which comes first.
+    async fn take_open(&mut self) -> Result<Open, Over> {
+        let open = match self.listen().await? {
+            ToDrafter::Open(open) => *open,
+            other => return self.fault(format!("{other:?} comes first")),
+        };
+        self.committed = CommittedText::resumed(&open.committed).map_err(|_| Over)?;
+        self.script.note(|seen| seen.opens.push(open.clone()));
+        Ok(open)
     }
 
     async fn open(&mut self, open: &Open) -> Result<(), Over> {

@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use proto::{
     drafter::FailureCode,
-    verifier::{DrafterState, FallbackReason, Generate},
+    verifier::{DrafterState, DrafterStatus, FallbackReason, Generate},
 };
 use tests::tiny::Tiny;
-use tokio::runtime::Runtime;
+use tokio::{runtime::Runtime, task::JoinSet};
 use tonic::Request;
 use verifier_service::config::Serving;
 
 use crate::{
     drafters::{Kind, Running},
-    harness::{Process, Whole, endless, eventually, load, request, requests, serving},
+    harness::{Process, Whole, endless, eventually, load, read, request, requests, serving},
 };
 
 /// Replies with a drafter of this kind to each request; they equal plain ones.
@@ -72,7 +72,8 @@ async fn reason_says_what_the_drafter_did() {
         (Kind::Closes, FallbackReason::Disconnected),
         (Kind::Breaks, FallbackReason::Disconnected),
         (Kind::Fails(FailureCode::Internal), FallbackReason::Failed),
-        (Kind::Refuses, FallbackReason::Failed),
+        (Kind::Full, FallbackReason::Failed),
+        (Kind::RefusesReply, FallbackReason::Failed),
         (Kind::Huge, FallbackReason::Protocol),
         (Kind::InvalidEnds, FallbackReason::Protocol),
         (Kind::Empty, FallbackReason::Protocol),
@@ -248,6 +249,40 @@ async fn drafter_that_fails_again_and_again_is_left_alone() {
         error.is_some_and(|text| text.contains("message is missing")),
         "{error:?}"
     );
+}
+
+/// How often a drafter of this kind is asked to open a session for some long replies, and how it is seen afterwards.
+async fn opens(kind: Kind, replies: usize) -> (usize, DrafterStatus) {
+    let drafter = Running::start(kind).await;
+    // An engine of its own, which the replies share: each takes several times as long as a session waits to join again.
+    let process = Process::start(load(&Tiny::default()), serving(&[&drafter.address])).await;
+    let request = Generate {
+        max_tokens: Some(400),
+        ..request(0.0, 0)
+    };
+    let mut open = Vec::new();
+    for _ in 0..replies {
+        open.push(process.open(&request).await.expect("a reply"));
+    }
+    let mut reading: JoinSet<Whole> = open.into_iter().map(read).collect();
+    while let Some(reply) = reading.join_next().await {
+        let fallbacks = reply.expect("no panic").finish.usage.fallbacks;
+        assert!(fallbacks[&FallbackReason::Failed] > 0, "{fallbacks:?}");
+    }
+    let described = process.client.clone().describe(Request::new(())).await;
+    let known = described.expect("a description").drafters.remove(0);
+    (drafter.seen(|seen| seen.opens.len()), known)
+}
+
+#[tokio::test]
+async fn drafter_that_refuses_a_reply_is_not_asked_again_for_it_and_stays_in_use() {
+    let (asked, known) = opens(Kind::RefusesReply, 8).await;
+    assert_eq!(asked, 8);
+    assert_eq!((known.state, known.last_error), (DrafterState::Ready, None));
+    // One that is full may have room later.
+    let (asked, known) = opens(Kind::Full, 8).await;
+    assert!(asked > 8, "{asked}");
+    assert_eq!(known.state, DrafterState::Ready);
 }
 
 #[tokio::test]
