@@ -74,18 +74,8 @@ impl App {
 
     /// A drafter over what is loaded.
     pub async fn with_source(source: Source<Engine>, serving: Serving) -> Self {
-        if let Some(info) = source.model().map(Engine::info) {
-            tracing::info!(
-                model = serving.model_name,
-                architecture = info.architecture,
-                parameters = info.parameters,
-                quantisation = info.quantisation,
-                requantised = ?info.requantised,
-                kernels = info.kernels,
-                context = info.context_length,
-                threads = info.threads,
-                "model is loaded"
-            );
+        if let Some(engine) = source.model() {
+            engine.info().log(&serving.model_name);
         } else {
             tracing::info!(model = serving.model_name, "drafts without a model");
         }

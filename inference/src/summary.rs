@@ -72,3 +72,20 @@ pub(crate) fn simulated(
         threads: options.threads,
     }
 }
+
+impl ModelInfo {
+    /// Says in the log what was loaded, and by which name it is served.
+    pub fn log(&self, served_as: &str) {
+        tracing::info!(
+            model = served_as,
+            architecture = self.architecture,
+            parameters = self.parameters,
+            quantisation = self.quantisation,
+            requantised = ?self.requantised,
+            kernels = self.kernels,
+            context = self.context_length,
+            threads = self.threads,
+            "model is loaded"
+        );
+    }
+}

@@ -69,18 +69,7 @@ impl App {
 
     /// A verifier over a model that is loaded.
     pub async fn with_engine(engine: Engine, serving: Serving) -> anyhow::Result<Self> {
-        let info = engine.info();
-        tracing::info!(
-            model = serving.model_name,
-            architecture = info.architecture,
-            parameters = info.parameters,
-            quantisation = info.quantisation,
-            requantised = ?info.requantised,
-            kernels = info.kernels,
-            context = info.context_length,
-            threads = info.threads,
-            "model is loaded"
-        );
+        engine.info().log(&serving.model_name);
         let mut registry = exposition::registry(NAME, VERSION);
         let metrics = Metrics::new(&mut registry);
         let lifecycle = Lifecycle::new(serving.grace_period);
