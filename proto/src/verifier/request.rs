@@ -25,16 +25,16 @@ pub struct Generate {
     pub stop: Vec<String>,
     /// Whether and how drafters help.
     pub speculation: Speculation,
+    /// Whether the request is refused unless a drafter is in use when it begins. Means nothing where speculation is off.
+    pub requires_drafter: bool,
     /// Opaque, for logs and traces; `None`: the verifier makes one.
     pub request_id: Option<String>,
     /// Whether chunks tell of their round.
     pub include_rounds: bool,
-    /// So many of the likeliest tokens with each token of the reply; `None`: tokens are not told. At most 20.
-    pub top_logprobs: Option<u32>,
-    /// Whether the request is refused unless a drafter is in use when it begins. Means nothing where speculation is off.
-    pub requires_drafter: bool,
     /// Whether they tell of it token by token.
     pub include_round_details: bool,
+    /// So many of the likeliest tokens with each token of the reply; `None`: tokens are not told. At most 20.
+    pub top_logprobs: Option<u32>,
 }
 
 /// Whether and how drafters help.
@@ -64,11 +64,11 @@ impl Generate {
             seed: None,
             stop: Vec::new(),
             speculation: Speculation::auto(),
+            requires_drafter: false,
             request_id: None,
             include_rounds: false,
-            top_logprobs: None,
-            requires_drafter: false,
             include_round_details: false,
+            top_logprobs: None,
         }
     }
 
@@ -122,11 +122,11 @@ impl TryFrom<wire::GenerateRequest> for Generate {
             seed: request.seed,
             stop: request.stop,
             speculation: Speculation::try_from(speculation).map_err(|e| e.within("speculation"))?,
+            requires_drafter,
             request_id: Some(request_id).filter(|id| !id.is_empty()),
             include_rounds: request.include_rounds,
-            top_logprobs: request.top_logprobs,
-            requires_drafter,
             include_round_details: request.include_round_details,
+            top_logprobs: request.top_logprobs,
         })
     }
 }
@@ -164,8 +164,8 @@ impl From<Generate> for wire::GenerateRequest {
             speculation: Some(speculation),
             request_id: request.request_id.unwrap_or_default(),
             include_rounds: request.include_rounds,
-            top_logprobs: request.top_logprobs,
             include_round_details: request.include_round_details,
+            top_logprobs: request.top_logprobs,
         }
     }
 }
