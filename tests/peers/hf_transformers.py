@@ -5,9 +5,9 @@ line in the shape of a workload of `duet bench --json`.
     hf_transformers.py --prompts RENDERED --name NAME --model TARGET.gguf [--draft DRAFTER.gguf]
                        [--count 20] [--tokens 64] [--runs 1] [--threads 1]
 
-RENDERED is what render.py wrote. Weights are widened from the GGUF files to f32 (four bytes a weight). Rates are tokens by the time
-from the first token to the last, so that the prompt's pass is left out, as in Duet's. Draft and target model compute by turns on
-the same threads.
+RENDERED is what render.py wrote. Weights are widened from the GGUF files to f32 (four bytes a weight). The prompt's pass is left
+out of the rates, with all that comes of it: what is first streamed, a token or with a drafter a whole block, is the head of the reply,
+and a rate is the tokens behind it by the time from there to the end. Draft and target model compute by turns on the same threads.
 """
 
 import argparse
@@ -96,26 +96,30 @@ class Peer:
         )
         end = time.perf_counter()
         reply = output[0, prompt["input_ids"].shape[1] :].tolist()
+        behind = reply[clock.head :]
         return {
             "text": self.tokenizer.decode(reply),
-            "tokens": len(reply),
+            "tokens": len(behind),
+            "bytes": len(self.tokenizer.decode(behind).encode()),
             # The first pass is the prompt's.
             "forwards": max(1, self.forwards - 1),
-            "rate": len(reply) / (end - clock.first),
+            "rate": len(behind) / (end - clock.first),
         }
 
 
 class Clock:
-    """Takes down when the first token of a reply came: what comes before it is the prompt."""
+    """Takes down when the head of a reply came, which the prompt's pass gave, and how many tokens it has."""
 
     def __init__(self):
         self.puts = 0
+        self.head = 0
         self.first = None
 
-    def put(self, _):
-        """Told of the prompt, then of tokens."""
+    def put(self, ids):
+        """Told of the prompt, then of tokens, one or a block at a time."""
         self.puts += 1
         if self.puts == 2:
+            self.head = ids.numel()
             self.first = time.perf_counter()
 
     def end(self):
@@ -132,18 +136,23 @@ def summary(args, pairs):
     }
     if args.draft:
         replies = [pair["speculative"] for pair in pairs]
-        total = {field: sum(reply[field] for reply in replies) for field in ("tokens", "forwards")}
-        characters = sum(len(reply["text"].encode()) for reply in replies)
+        total = {field: sum(reply[field] for reply in replies) for field in ("tokens", "bytes", "forwards")}
         report |= {
             "speculative_tokens_per_second": statistics.median(reply["rate"] for reply in replies),
-            "speedup": statistics.median(pair["speculative"]["rate"] / pair["plain"]["rate"] for pair in pairs),
+            "speedup": statistics.median(speedups(pairs)),
             # The library does not say how much it proposed.
             "acceptance": None,
             "accepted_per_forward": total["tokens"] / total["forwards"] - 1,
-            "committed_bytes_per_forward": characters / total["forwards"],
+            "committed_bytes_per_forward": total["bytes"] / total["forwards"],
             "identical": all(pair["plain"]["text"] == pair["speculative"]["text"] for pair in pairs),
         }
     return report
+
+
+def speedups(pairs):
+    """Of replies that have tokens behind their heads on both sides."""
+    rates = ((pair["plain"]["rate"], pair["speculative"]["rate"]) for pair in pairs)
+    return [speculative / plain for plain, speculative in rates if plain and speculative]
 
 
 if __name__ == "__main__":

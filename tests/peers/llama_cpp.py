@@ -6,8 +6,8 @@ line in the shape of a workload of `duet bench --json`.
                  [--count 20] [--tokens 64] [--runs 1] [--threads 1] [--block-length 4]
 
 FOLDER is what tests/reference/prepare.sh filled, RENDERED what render.py wrote. Speculation is greedy, with blocks of a fixed length
-that one pass verifies. Rates are tokens by the time from the first token to the last, so that the prompt's pass is left out, as in
-Duet's. Draft and target model compute by turns on the same threads.
+that one pass verifies. The prompt's pass is left out of the rates, with the first token, which comes of it: a rate is the tokens
+behind that one by the time from there to the end. Draft and target model compute by turns on the same threads.
 """
 
 import argparse
@@ -90,10 +90,11 @@ class Reply:
     def end(self):
         """What came of it."""
         seconds = time.perf_counter() - self.began
+        pieces = [self.engine.piece(token) for token in self.ids]
         return {
-            "text": b"".join(self.engine.piece(token) for token in self.ids),
-            "tokens": len(self.ids),
-            "rate": len(self.ids) / seconds,
+            "text": b"".join(pieces),
+            "bytes": len(b"".join(pieces[1:])),
+            "rate": len(self.ids[1:]) / seconds,
             "forwards": max(1, self.forwards),
             "proposed": self.proposed,
             "accepted": self.accepted,
@@ -178,18 +179,24 @@ def summary(args, pairs):
     }
     if args.draft:
         replies = [pair["speculative"] for pair in pairs]
-        total = {field: sum(reply[field] for reply in replies) for field in ("forwards", "proposed", "accepted")}
+        total = {field: sum(reply[field] for reply in replies) for field in ("bytes", "forwards", "proposed", "accepted")}
         report |= {
             "block_length": args.block_length,
             "speculative_tokens_per_second": statistics.median(reply["rate"] for reply in replies),
-            "speedup": statistics.median(pair["speculative"]["rate"] / pair["plain"]["rate"] for pair in pairs),
+            "speedup": statistics.median(speedups(pairs)),
             "acceptance": total["accepted"] / max(1, total["proposed"]),
             "accepted_per_forward": total["accepted"] / total["forwards"],
-            "committed_bytes_per_forward": sum(len(reply["text"]) for reply in replies) / total["forwards"],
+            "committed_bytes_per_forward": total["bytes"] / total["forwards"],
             # Its pass over several rows is not bit for bit its pass over one.
             "identical": all(pair["plain"]["text"] == pair["speculative"]["text"] for pair in pairs),
         }
     return report
+
+
+def speedups(pairs):
+    """Of replies that have tokens behind the first on both sides."""
+    rates = ((pair["plain"]["rate"], pair["speculative"]["rate"]) for pair in pairs)
+    return [speculative / plain for plain, speculative in rates if plain and speculative]
 
 
 if __name__ == "__main__":
