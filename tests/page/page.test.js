@@ -189,6 +189,24 @@ test("comparison runs both and finds the texts identical", async () => {
   assert.ok((await page.locator(".column.on .piece.accepted").count()) > 0);
 });
 
+test("comparison of a reply that was cut off gives no verdict on the text", async () => {
+  const usage = { completion_tokens: 3, decode_micros: 1000, target_forwards: 3 };
+  const finish = JSON.stringify({ reason: "cancelled", method: "greedy", usage });
+  const body = `event: finish\ndata: ${finish}\n\n`;
+  let asked = 0;
+  // The first is answered; of the second nothing comes but its end.
+  await page.route("**/duet/v1/generate", (route) => {
+    asked += 1;
+    return asked === 1 ? route.continue() : route.fulfill({ contentType: "text/event-stream", body });
+  });
+  await page.locator("#prompt").fill(REPEAT);
+  await settings({ "max-tokens": 8, "block-tokens": 6 });
+  await page.locator("#compare").click();
+  await ended();
+  assert.equal(asked, 2);
+  assert.match(await page.locator("#verdict").textContent(), /^✗ Not compared: the verifier had to stop/);
+});
+
 test("page asks nobody but its own port and runs no script of others", async () => {
   const hosts = new Set();
   page.on("request", (request) => hosts.add(new URL(request.url()).host));

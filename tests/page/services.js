@@ -67,13 +67,23 @@ export class Service {
   }
 }
 
-// The small real pair, and where its page is.
+// SmolLM2-135M drafting for Qwen2.5-Coder-0.5B, and where their page is. What has been started is stopped if the rest fails.
 export async function startPair() {
-  const drafter = new Service("drafter-service", ["--model", "smollm2-135m"]);
-  const drafts = await drafter.address("serving");
-  const verifier = new Service("verifier-service", [
-    "--model", "qwen2.5-coder-0.5b", "--drafter", `http://${drafts}`, "--http", "127.0.0.1:0",
-  ]);
-  const url = `http://${await verifier.address("serving HTTP")}/`;
-  return { drafter, verifier, url };
+  const started = [];
+  const start = (...of) => {
+    started.unshift(new Service(...of));
+    return started[0];
+  };
+  try {
+    const drafter = start("drafter-service", ["--model", "smollm2-135m"]);
+    const drafts = await drafter.address("serving");
+    const verifier = start("verifier-service", [
+      "--model", "qwen2.5-coder-0.5b", "--drafter", `http://${drafts}`, "--http", "127.0.0.1:0",
+    ]);
+    const url = `http://${await verifier.address("serving HTTP")}/`;
+    return { drafter, verifier, url };
+  } catch (error) {
+    for (const service of started) await service.stop();
+    throw error;
+  }
 }

@@ -58,6 +58,10 @@ function draw(columns, results) {
 }
 
 function verdict(off, on) {
+  // What was cut off says nothing of the text, nor of the speed.
+  if ([off, on].some(({ finish }) => finish.reason === "cancelled")) {
+    return [html("span", { class: "bad" }, "✗ Not compared"), ": the verifier had to stop before both replies ended."];
+  }
   const ratio = on.rate / Math.max(off.rate, 1e-9);
   const speed = ratio >= 1 ? `${ratio.toFixed(2)}× as fast with the drafter` : `${ratio.toFixed(2)}× the speed with the drafter`;
   if (off.text === on.text) return [html("span", { class: "good" }, "✓ Identical text"), `, ${speed}.`];
