@@ -14,12 +14,9 @@ use verifier_service::config::Serving;
 
 use crate::{
     drafters::{Kind, Running},
-    harness::{Process, endless, eventually, load, serving},
-    web::{Answer, posted},
+    harness::{Process, endless, eventually, load, patient, serving},
+    web::{Answer, CHAT, COMPLETIONS, posted, posted_as},
 };
-
-const CHAT: &str = "/v1/chat/completions";
-const COMPLETIONS: &str = "/v1/completions";
 
 fn chat(parameters: &Value) -> Value {
     let messages = json!([{"role": "user", "content": "let"}]);
@@ -224,9 +221,8 @@ async fn bodies_that_are_none_get_an_error_at_once() {
         assert_eq!(answer.status, status, "{answer:?}");
         answer.error();
     }
-    let plain = "POST /v1/completions HTTP/1.1\r\nhost: duet\r\nconnection: close\r\ncontent-type: text/plain\r\n\
-                 content-length: 2\r\n\r\n{}";
-    let answer = process.write(plain.as_bytes()).await.expect("an answer");
+    let plain = posted_as("text/plain", COMPLETIONS, b"{}");
+    let answer = process.write(&plain).await.expect("an answer");
     assert_eq!(answer.status, 415);
     answer.error();
     assert_unharmed(&process).await;
@@ -298,19 +294,11 @@ async fn what_is_not_http_harms_nobody() {
     assert_unharmed(&process).await;
 }
 
-/// Waits for blocks much longer than any test takes: with a drafter that never answers, requests stay in progress.
-fn patient(drafter: &Running) -> Serving {
-    let mut serving = serving(&[&drafter.address]);
-    serving.deadline.initial = Duration::from_mins(1);
-    serving.deadline.cap = Duration::from_mins(1);
-    serving
-}
-
 #[tokio::test]
 async fn client_that_leaves_frees_its_sessions_streamed_or_not() {
     let drafter = Running::start(Kind::NeverAnswers).await;
     // An engine of its own, so that no other test has sessions in it.
-    let process = Process::start(load(&Tiny::default()), patient(&drafter)).await;
+    let process = Process::start(load(&Tiny::default()), patient(&drafter.address)).await;
     for stream in [false, true] {
         let body = chat(&json!({"stream": stream, "n": 3, "speculation": {"block_length": 4}}));
         let mut connection = process.connect().await;
@@ -328,7 +316,7 @@ async fn full_server_refuses_with_the_time_to_come_back_and_begins_none_of_sever
     let drafter = Running::start(Kind::NeverAnswers).await;
     let serving = Serving {
         max_sessions: 2,
-        ..patient(&drafter)
+        ..patient(&drafter.address)
     };
     let process = Process::start(endless(), serving).await;
     let mut first = process.connect().await;
@@ -352,7 +340,7 @@ async fn answer_that_is_cut_off_is_an_error_and_never_looks_complete() {
         let drafter = Running::start(Kind::NeverAnswers).await;
         let serving = Serving {
             grace_period: Duration::ZERO,
-            ..patient(&drafter)
+            ..patient(&drafter.address)
         };
         let mut process = Process::start(endless(), serving).await;
         let body = chat(&json!({"stream": stream, "speculation": {"block_length": 4}})).to_string();

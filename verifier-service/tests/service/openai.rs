@@ -1,4 +1,7 @@
-//! The OpenAI-compatible API: the same text with speculation and without, whole and streamed, over HTTP and over gRPC.
+//! The OpenAI-compatible API: what its answers say, and that they say the same over HTTP and over gRPC.
+
+mod matrix;
+mod said;
 
 use proto::{
     model::{Message, Prompt, Role},
@@ -8,133 +11,12 @@ use serde_json::{Map, Value, json};
 use tests::tiny::Tiny;
 use tonic::{Code, Request};
 
+use self::said::Said;
 use crate::{
     drafters::{Kind, Running},
     harness::{Process, endless, eventually, load, request, serving},
-    web::Answer,
+    web::{CHAT, COMPLETIONS},
 };
-
-const CHAT: &str = "/v1/chat/completions";
-const COMPLETIONS: &str = "/v1/completions";
-
-/// What an answer says, however it came.
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Said {
-    choices: Vec<Choice>,
-    prompt_tokens: u64,
-    completion_tokens: u64,
-    accepted: u64,
-    rejected: u64,
-}
-
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Choice {
-    text: String,
-    finish_reason: Option<String>,
-    /// Tokens with their log probabilities, each with its alternatives.
-    tokens: Vec<(Value, f64)>,
-}
-
-impl Said {
-    fn whole(answer: &Answer) -> Self {
-        assert_eq!(answer.status, 200, "{answer:?}");
-        let json = answer.json();
-        let mut said = Self::default();
-        said.take(&json);
-        said.count(&json["usage"]);
-        said
-    }
-
-    fn streamed(answer: &Answer) -> Self {
-        assert_eq!(answer.status, 200, "{answer:?}");
-        let events = answer.events();
-        let (last, chunks) = events.split_last().expect("events");
-        let mut said = Self::default();
-        for chunk in chunks {
-            assert_eq!(chunk["id"], last["id"]);
-            assert!(chunk.get("usage").is_some_and(Value::is_null), "{chunk}");
-            said.take(chunk);
-        }
-        assert_eq!(last["choices"], json!([]));
-        said.count(&last["usage"]);
-        said
-    }
-
-    fn take(&mut self, json: &Value) {
-        for choice in json["choices"].as_array().expect("choices") {
-            let index = choice["index"].as_u64().expect("an index") as usize;
-            self.choices
-                .resize(self.choices.len().max(index + 1), Choice::default());
-            let said = &mut self.choices[index];
-            assert_eq!(said.finish_reason, None, "a chunk behind the end: {json}");
-            for text in [
-                &choice["text"],
-                &choice["message"]["content"],
-                &choice["delta"]["content"],
-            ] {
-                said.text.push_str(text.as_str().unwrap_or_default());
-            }
-            said.finish_reason = choice["finish_reason"].as_str().map(ToOwned::to_owned);
-            said.tokens.extend(tokens(&choice["logprobs"]));
-        }
-    }
-
-    fn count(&mut self, usage: &Value) {
-        let number = |value: &Value| value.as_u64().expect("a number");
-        let details = &usage["completion_tokens_details"];
-        self.prompt_tokens = number(&usage["prompt_tokens"]);
-        self.completion_tokens = number(&usage["completion_tokens"]);
-        let total = self.prompt_tokens + self.completion_tokens;
-        assert_eq!(number(&usage["total_tokens"]), total);
-        self.accepted = number(&details["accepted_prediction_tokens"]);
-        self.rejected = number(&details["rejected_prediction_tokens"]);
-    }
-
-    /// Equal in all that speculation must not change.
-    fn assert_same(&self, other: &Self, case: &str) {
-        assert_eq!(self.prompt_tokens, other.prompt_tokens, "{case}");
-        assert_eq!(self.completion_tokens, other.completion_tokens, "{case}");
-        assert_eq!(self.choices.len(), other.choices.len(), "{case}");
-        for (one, other) in self.choices.iter().zip(&other.choices) {
-            assert_eq!(one.text, other.text, "{case}");
-            assert_eq!(one.finish_reason, other.finish_reason, "{case}");
-            assert_eq!(one.tokens.len(), other.tokens.len(), "{case}");
-            for ((token, logprob), (other, expected)) in one.tokens.iter().zip(&other.tokens) {
-                assert_eq!(token, other, "{case}");
-                assert!(
-                    (logprob - expected).abs() <= 1e-4,
-                    "{case}: {logprob}, {expected}"
-                );
-            }
-        }
-    }
-}
-
-/// Tokens and alternatives in the order in which they are told, in either shape.
-fn tokens(logprobs: &Value) -> Vec<(Value, f64)> {
-    let number = |value: &Value| value.as_f64().expect("a number");
-    let mut all = Vec::new();
-    if let Some(tokens) = logprobs["content"].as_array() {
-        for token in tokens {
-            all.push((token["bytes"].clone(), number(&token["logprob"])));
-            for other in token["top_logprobs"].as_array().expect("alternatives") {
-                all.push((other["token"].clone(), number(&other["logprob"])));
-            }
-        }
-    }
-    if let Some(tokens) = logprobs["tokens"].as_array() {
-        for (index, token) in tokens.iter().enumerate() {
-            let offset = &logprobs["text_offset"][index];
-            let itself = number(&logprobs["token_logprobs"][index]);
-            all.push((json!([token, offset]), itself));
-            let others = logprobs["top_logprobs"][index].as_object();
-            for (other, logprob) in others.expect("alternatives") {
-                all.push((json!(other), number(logprob)));
-            }
-        }
-    }
-    all
-}
 
 /// Ids behind ASCII are ruled out: see `harness::request`.
 fn biases(more: &[(u32, f32)]) -> Value {
@@ -192,137 +74,6 @@ fn with(mut body: Value, parameters: &Value) -> Value {
         }
     }
     body
-}
-
-/// Parameters of the matrix, made with the text that comes without a stop string.
-const CASES: [fn(&str) -> Value; 34] = [
-    |_| json!({}),
-    |_| json!({"temperature": 0.8}),
-    |_| json!({"temperature": 1.3, "seed": 8}),
-    |_| json!({"temperature": 0.8, "top_p": 0.5}),
-    |_| json!({"temperature": 0.8, "top_k": 5}),
-    |_| json!({"temperature": 0.8, "min_p": 0.1}),
-    |_| json!({"temperature": 1.0, "top_k": 20, "top_p": 0.9, "min_p": 0.02}),
-    |_| json!({"repetition_penalty": 1.3}),
-    |_| json!({"frequency_penalty": 0.7}),
-    |_| json!({"presence_penalty": 0.9}),
-    |_| json!({"temperature": 0.9, "repetition_penalty": 1.2, "frequency_penalty": 0.4, "presence_penalty": -0.5}),
-    |_| json!({"max_tokens": 1}),
-    |_| json!({"max_tokens": 2, "temperature": 0.8}),
-    |_| json!({"max_tokens": 17}),
-    |_| json!({"max_tokens": 33, "temperature": 0.8}),
-    |text| json!({"stop": &text[5..6]}),
-    |text| json!({"stop": [&text[9..14]]}),
-    |text| json!({"stop": ["\u{1f980}", &text[12..19], &text[20..21], "never"]}),
-    |text| json!({"temperature": 0.8, "stop": [&text[3..5]]}),
-    |_| json!({"stop": "never comes"}),
-    |text| json!({"stop": &text[..1]}),
-    |_| json!({"logprobs": 0}),
-    |_| json!({"logprobs": 5}),
-    |_| json!({"logprobs": 3, "temperature": 0.8}),
-    |_| json!({"logprobs": 2, "repetition_penalty": 1.3, "frequency_penalty": 0.5}),
-    |text| json!({"logprobs": 1, "stop": [&text[9..14]]}),
-    |_| json!({"logprobs": 2, "n": 2, "temperature": 0.8}),
-    |_| json!({"n": 3, "temperature": 0.8, "seed": 0}),
-    |_| json!({"logit_bias": biases(&[(97, 5.0), (65, -100.0)])}),
-    |_| json!({"logit_bias": biases(&[(97, 2.5)]), "temperature": 0.8, "logprobs": 1}),
-    |_| json!({"temperature": 0.8, "seed": -1}),
-    |_| json!({"temperature": 0.8, "seed": u64::MAX}),
-    |_| json!({"temperature": 0.8, "speculation": {"block_length": 1, "method": "coupled"}}),
-    |_| json!({"speculation": {"block_length": 3, "mode": "auto"}, "user": "someone", "n": 1}),
-];
-
-/// The answer as a drafter would have it that is wrong now and then.
-fn flawed(text: &str) -> String {
-    let flaw = |(at, byte): (usize, char)| if at % 11 == 7 { '#' } else { byte };
-    text.chars().enumerate().map(flaw).collect()
-}
-
-/// Every case at one endpoint: whole and streamed, with speculation and without. Gives how much was accepted and rejected.
-async fn matrix(process: &Process, drafter: &Running, path: &str) -> (u64, u64) {
-    let mut judged = (0, 0);
-    let off = json!({"speculation": {"mode": "off"}});
-    let streamed = json!({"stream": true, "stream_options": {"include_usage": true}});
-    for (number, case) in CASES.into_iter().enumerate() {
-        let case = |text: &str| body(path, case(text));
-        // As long as the longest stop string of the cases reaches.
-        let placeholder = "x".repeat(40);
-        let unstopped = with(
-            case(&placeholder),
-            &json!({"stop": null, "max_tokens": 40, "logprobs": null, "top_logprobs": null, "n": 1}),
-        );
-        let unstopped = Said::whole(&process.post(path, &with(unstopped, &off)).await);
-        let text = &unstopped.choices[0].text;
-        drafter.learn(&flawed(text));
-        let asked = case(text);
-        let name = format!("{path} {number} {asked}");
-        let plain = Said::whole(&process.post(path, &with(asked.clone(), &off)).await);
-        let plain_streamed = with(with(asked.clone(), &off), &streamed);
-        let plain_streamed = Said::streamed(&process.post(path, &plain_streamed).await);
-        let helped = Said::whole(&process.post(path, &asked).await);
-        let helped_streamed = process.post(path, &with(asked.clone(), &streamed)).await;
-        let helped_streamed = Said::streamed(&helped_streamed);
-        assert_eq!((plain.accepted, plain.rejected), (0, 0), "{name}");
-        for other in [&plain_streamed, &helped, &helped_streamed] {
-            other.assert_same(&plain, &name);
-        }
-        check(&plain, &asked, &name);
-        judged.0 += helped.accepted + helped_streamed.accepted;
-        judged.1 += helped.rejected + helped_streamed.rejected;
-    }
-    judged
-}
-
-/// What must hold of an answer whatever its text is.
-fn check(said: &Said, asked: &Value, case: &str) {
-    let most = asked["max_tokens"].as_u64().expect("a limit");
-    let choices = asked["n"].as_u64().unwrap_or(1);
-    assert_eq!(said.choices.len() as u64, choices, "{case}");
-    assert!(said.completion_tokens <= most * choices, "{case}");
-    for choice in &said.choices {
-        let expected = if said.completion_tokens == most * choices {
-            "length"
-        } else {
-            "stop"
-        };
-        if asked["stop"].is_null() {
-            assert_eq!(choice.finish_reason.as_deref(), Some(expected), "{case}");
-        }
-        if let Some(stop) = asked["stop"].as_str() {
-            assert!(!choice.text.contains(stop), "{case}");
-        }
-    }
-    let alternatives = asked["top_logprobs"]
-        .as_u64()
-        .or(asked["logprobs"].as_u64());
-    if let Some(alternatives) = alternatives {
-        let told: usize = said.choices.iter().map(|choice| choice.tokens.len()).sum();
-        let each = 1 + alternatives;
-        if asked["stop"].is_null() {
-            assert_eq!(told as u64, said.completion_tokens * each, "{case}");
-        } else {
-            assert!(
-                told as u64 <= said.completion_tokens * each && told > 0,
-                "{case}"
-            );
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_chat_is_the_same_with_and_without_speculation_whole_and_streamed() {
-    let drafter = Running::start(Kind::Ahead).await;
-    let process = Process::endless(&[&drafter.address]).await;
-    let (accepted, rejected) = matrix(&process, &drafter, CHAT).await;
-    assert!(accepted > 500 && rejected > 200, "{accepted}, {rejected}");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_completion_is_the_same_with_and_without_speculation_whole_and_streamed() {
-    let drafter = Running::start(Kind::Ahead).await;
-    let process = Process::endless(&[&drafter.address]).await;
-    let (accepted, rejected) = matrix(&process, &drafter, COMPLETIONS).await;
-    assert!(accepted > 500 && rejected > 200, "{accepted}, {rejected}");
 }
 
 #[tokio::test]
@@ -470,6 +221,37 @@ async fn several_prompts_are_answered_at_once() {
     }
     assert_eq!(all.choices, alone);
     assert_eq!(all.prompt_tokens, prompt_tokens);
+}
+
+#[tokio::test]
+async fn prompt_that_was_read_before_is_told_as_cached() {
+    // An engine of its own: what other tests have asked for is not in its cache.
+    let process = Process::start(load(&Tiny::default()), serving(&[])).await;
+    let read = "let the fn = ".repeat(20);
+    let cached = async |body: &Value| {
+        let answer = process.post(COMPLETIONS, body).await;
+        let said = Said::whole(&answer);
+        let cached = &answer.json()["usage"]["prompt_tokens_details"]["cached_tokens"];
+        (said, cached.as_u64().expect("a count"))
+    };
+    let (new, none) = cached(&body(COMPLETIONS, json!({"prompt": read}))).await;
+    assert_eq!(none, 0);
+    let (again, all) = cached(&body(COMPLETIONS, json!({"prompt": read}))).await;
+    again.assert_same(&new, "read again");
+    // The last token goes with the first round, and what is kept are whole blocks.
+    assert!(
+        all < new.prompt_tokens && all + 64 > new.prompt_tokens,
+        "{all} of {new:?}"
+    );
+    let longer = format!("{read}{}", "or a".repeat(40));
+    let (longer, begun) = cached(&body(COMPLETIONS, json!({"prompt": longer, "n": 2}))).await;
+    assert!(longer.prompt_tokens > new.prompt_tokens + 30, "{longer:?}");
+    assert!(
+        begun > 0 && begun <= new.prompt_tokens,
+        "{begun}: once for both choices"
+    );
+    let other = json!({"prompt": format!("or {read}")});
+    assert_eq!(cached(&body(COMPLETIONS, other)).await.1, 0);
 }
 
 #[tokio::test]

@@ -2,70 +2,16 @@
 
 use proto::verifier::{Generate, Speculation};
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-};
+use tests::tiny::Tiny;
+use tokio::io::AsyncWriteExt as _;
 
 use crate::{
     drafters::{Kind, Running},
-    harness::{Process, eventually, request, requests},
+    harness::{Process, eventually, load, patient, request, requests},
+    web::{Answer, posted, posted_as},
 };
 
-/// What a POST of `body` is answered with: status, then the body without its transfer coding.
-async fn post(process: &Process, headers: &str, body: &[u8]) -> (u16, String) {
-    let mut stream = send(process, headers, body).await;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await.expect("an answer");
-    let answer = String::from_utf8(answer).expect("text");
-    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
-    let status = head[9..12].parse().expect("a status");
-    let is_chunked = head.to_lowercase().contains("transfer-encoding: chunked");
-    let body = if is_chunked {
-        joined(body)
-    } else {
-        body.to_owned()
-    };
-    (status, body)
-}
-
-async fn send(process: &Process, headers: &str, body: &[u8]) -> TcpStream {
-    let mut stream = TcpStream::connect(&process.http).await.expect("the port");
-    let head = format!(
-        "POST /duet/v1/generate HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n{headers}\r\n",
-        body.len()
-    );
-    let request = [head.as_bytes(), body].concat();
-    // A request that is refused by its size is not read to its end.
-    drop(stream.write_all(&request).await);
-    stream
-}
-
-/// A body in chunks as one.
-fn joined(mut chunks: &str) -> String {
-    let mut body = String::new();
-    while let Some((size, rest)) = chunks.split_once("\r\n") {
-        let size = usize::from_str_radix(size, 16).expect("a size");
-        body.push_str(&rest[..size]);
-        chunks = &rest[size + 2..];
-    }
-    body
-}
-
-/// Name and data of each event.
-fn events(body: &str) -> Vec<(String, Value)> {
-    let event = |event: &str| {
-        let name = event
-            .lines()
-            .find_map(|line| line.strip_prefix("event: "))?;
-        let data = event.lines().find_map(|line| line.strip_prefix("data: "))?;
-        let data = serde_json::from_str(data).expect("JSON");
-        Some((name.to_owned(), data))
-    };
-    body.split("\n\n").filter_map(event).collect()
-}
-
-const JSON: &str = "content-type: application/json; charset=utf-8\r\n";
+const GENERATE: &str = "/duet/v1/generate";
 
 /// The request as the endpoint takes it.
 fn body(request: &Generate) -> Value {
@@ -97,10 +43,9 @@ async fn events_put_together_are_the_reply_that_grpc_gives() {
                 speculation,
                 ..request.clone()
             };
-            let body = body(&request).to_string();
-            let (status, body) = post(&process, JSON, body.as_bytes()).await;
-            assert_eq!(status, 200, "{body}");
-            let mut events = events(&body);
+            let answer = process.post(GENERATE, &body(&request)).await;
+            assert_eq!(answer.status, 200, "{answer:?}");
+            let mut events = answer.named_events();
             let (name, finish) = events.pop().expect("a last event");
             assert_eq!(name, "finish");
             assert_eq!(finish["reason"], "length");
@@ -169,33 +114,41 @@ async fn what_is_wrong_with_a_request_is_said_in_the_shape_of_errors() {
         ),
     ];
     for (body, expected) in cases {
-        let (status, answer) = post(&process, JSON, body.to_string().as_bytes()).await;
-        assert_eq!(status, 400, "{answer}");
-        let answer: Value = serde_json::from_str(&answer).expect("JSON");
-        let message = answer["error"]["message"].as_str().expect("a message");
+        let answer = process.post(GENERATE, &body).await;
+        assert_eq!(answer.status, 400, "{answer:?}");
+        let (_, _, message) = answer.error();
         assert!(message.contains(expected), "{expected}: {message}");
     }
     let good = json!({"prompt": prompt, "max_tokens": 1}).to_string();
-    let (status, answer) = post(&process, "content-type: text/plain\r\n", good.as_bytes()).await;
-    assert_eq!(status, 415, "{answer}");
-    let required = json!({"prompt": prompt, "speculation": {"mode": "required"}}).to_string();
-    let (status, answer) = post(&process, JSON, required.as_bytes()).await;
-    assert_eq!(status, 503, "{answer}");
-    let (status, answer) = post(&process, JSON, &vec![b' '; 5 << 20]).await;
-    assert_eq!(status, 413, "{answer}");
+    assert_eq!(posted_of(&process, "text/plain", &good).await.status, 415);
+    let with_parameter = "application/json; charset=utf-8";
+    assert_eq!(posted_of(&process, with_parameter, &good).await.status, 200);
+    let required = json!({"prompt": prompt, "speculation": {"mode": "required"}});
+    assert_eq!(process.post(GENERATE, &required).await.status, 503);
+    let large = " ".repeat(5 << 20);
+    assert_eq!(
+        posted_of(&process, "application/json", &large).await.status,
+        413
+    );
     assert_eq!(process.sessions().await, 0);
+}
+
+/// What a body of this type is answered with.
+async fn posted_of(process: &Process, kind: &str, body: &str) -> Answer {
+    let request = posted_as(kind, GENERATE, body.as_bytes());
+    process.write(&request).await.expect("an answer")
 }
 
 #[tokio::test]
 async fn client_that_leaves_frees_its_session() {
-    let process = Process::endless(&[]).await;
-    let endless = Generate {
-        max_tokens: None,
-        ..request(0.8, 1)
-    };
-    let mut stream = send(&process, JSON, body(&endless).to_string().as_bytes()).await;
-    stream.read_exact(&mut [0; 400]).await.expect("events");
-    assert_eq!(process.sessions().await, 1);
-    drop(stream);
+    let drafter = Running::start(Kind::NeverAnswers).await;
+    // An engine of its own, so that no other test has sessions in it.
+    let process = Process::start(load(&Tiny::default()), patient(&drafter.address)).await;
+    let mut connection = process.connect().await;
+    let request = posted(GENERATE, body(&request(0.8, 1)).to_string().as_bytes());
+    connection.write_all(&request).await.expect("a request");
+    eventually(|| async { process.sessions().await == 1 }).await;
+    drop(connection);
     eventually(|| async { process.sessions().await == 0 }).await;
+    eventually(|| async { process.metric("engine_sessions").await == 0 }).await;
 }

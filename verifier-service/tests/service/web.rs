@@ -8,6 +8,9 @@ use tokio::{
 
 use crate::harness::Process;
 
+pub(crate) const CHAT: &str = "/v1/chat/completions";
+pub(crate) const COMPLETIONS: &str = "/v1/completions";
+
 /// An answer that has been read to its end.
 #[derive(Debug)]
 pub(crate) struct Answer {
@@ -53,14 +56,29 @@ impl Answer {
     }
 
     pub(crate) fn all_events(&self) -> Vec<String> {
-        assert_eq!(
-            self.header("content-type"),
-            Some("text/event-stream; charset=utf-8")
-        );
+        let event = |event: &str| event.strip_prefix("data: ").expect("data").to_owned();
+        self.blocks().map(event).collect()
+    }
+
+    /// Name and data of each event, where events have names.
+    pub(crate) fn named_events(&self) -> Vec<(String, Value)> {
+        let event = |event: &str| {
+            let (name, data) = event.split_once('\n').expect("two lines");
+            let name = name.strip_prefix("event: ").expect("a name").to_owned();
+            let data = data.strip_prefix("data: ").expect("data");
+            (name, serde_json::from_str(data).expect("JSON"))
+        };
+        self.blocks().map(event).collect()
+    }
+
+    /// The events as they were sent, without comments, which keep a connection alive.
+    fn blocks(&self) -> impl Iterator<Item = &str> {
+        let kind = self.header("content-type").expect("a type");
+        let kind = kind.split(';').next();
+        assert_eq!(kind, Some("text/event-stream"), "{self:?}");
         let text = std::str::from_utf8(&self.body).expect("UTF-8");
-        let events = text.split_terminator("\n\n");
-        let events = events.map(|event| event.strip_prefix("data: ").expect("data"));
-        events.map(ToOwned::to_owned).collect()
+        let blocks = text.split_terminator("\n\n");
+        blocks.filter(|block| !block.starts_with(':'))
     }
 
     /// Reads what is written on a connection until it is closed; `None` where nothing was.
@@ -110,8 +128,13 @@ fn unchunked(mut bytes: &[u8]) -> Vec<u8> {
 
 /// A request that announces its body and closes the connection behind it.
 pub(crate) fn posted(path: &str, body: &[u8]) -> Vec<u8> {
+    posted_as("application/json", path, body)
+}
+
+/// The same with a body of this type.
+pub(crate) fn posted_as(kind: &str, path: &str, body: &[u8]) -> Vec<u8> {
     let head = format!(
-        "POST {path} HTTP/1.1\r\nhost: duet\r\nconnection: close\r\ncontent-type: application/json\r\n\
+        "POST {path} HTTP/1.1\r\nhost: duet\r\nconnection: close\r\ncontent-type: {kind}\r\n\
          content-length: {}\r\n\r\n",
         body.len()
     );
