@@ -1,8 +1,11 @@
 //! `duet chat` as a script has it: lines in, answers out, notes on standard error. Greedy answers are known from asking directly.
 
 use std::{
-    io::{Read as _, Write as _},
+    io::{self, BufRead as _, BufReader, Read as _, Write as _},
+    net::{TcpListener, TcpStream},
     process::{Child, Command, Output, Stdio},
+    sync::mpsc,
+    thread::{self, JoinHandle},
 };
 
 use proto::{
@@ -37,6 +40,14 @@ fn begin(server: [&str; 2], tokens: u32) -> Child {
         .stderr(Stdio::piped())
         .spawn();
     child.expect("duet starts")
+}
+
+/// Presses Ctrl-C.
+fn interrupt(child: &Child) {
+    let sent = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
+    assert!(sent.expect("kill runs").success());
 }
 
 /// The answer to the last of these turns, which begin with the user's.
@@ -134,10 +145,7 @@ fn interrupt_stops_the_answer_and_the_chat_goes_on() {
         .unwrap();
     let mut stdout = child.stdout.take().unwrap();
     stdout.read_exact(&mut [0; 10]).unwrap();
-    let sent = Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status();
-    assert!(sent.unwrap().success());
+    interrupt(&child);
     // Read only once the answer has been stopped.
     stdin.write_all(b"/stats\n/quit\n").unwrap();
     let mut rest = String::new();
@@ -146,4 +154,69 @@ fn interrupt_stops_the_answer_and_the_chat_goes_on() {
     assert!(output.status.success(), "{output:?}");
     let notes = String::from_utf8(output.stderr).unwrap();
     assert_eq!(notes, "(stopped)\nNothing has been answered yet.\n");
+}
+
+/// A server of OpenAI's API that names its model and says nothing more.
+struct Silent {
+    url: String,
+    /// Told when an answer is asked for.
+    asked: mpsc::Receiver<()>,
+    /// Ends when whoever asked is gone, or has not gone for too long.
+    gone: JoinHandle<io::Result<u64>>,
+}
+
+impl Silent {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let (ask, asked) = mpsc::channel();
+        let gone = thread::spawn(move || {
+            let mut models = accept(&listener)?;
+            let head = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 26\r\n\r\n";
+            write!(models, "{head}{{\"data\":[{{\"id\":\"silent\"}}]}}")?;
+            drop(models);
+            let mut chat = accept(&listener)?;
+            // A test that no longer listens has failed already.
+            let _ = ask.send(());
+            chat.set_read_timeout(Some(process::PATIENCE))?;
+            io::copy(&mut chat, &mut io::sink())
+        });
+        Self {
+            url: format!("http://{address}/v1"),
+            asked,
+            gone,
+        }
+    }
+}
+
+/// The next connection, on which a request has come, but for its body.
+fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
+    let (stream, _) = listener.accept()?;
+    let mut lines = BufReader::new(&stream).lines();
+    while lines
+        .next()
+        .transpose()?
+        .is_some_and(|line| !line.is_empty())
+    {}
+    drop(lines);
+    Ok(stream)
+}
+
+#[test]
+fn chat_that_is_left_does_not_wait_for_a_server_that_says_nothing() {
+    let server = Silent::start();
+    let mut child = begin(["--api", &server.url], TOKENS);
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"Hello\n").unwrap();
+    server.asked.recv_timeout(process::PATIENCE).unwrap();
+    interrupt(&child);
+    stdin.write_all(b"/quit\n").unwrap();
+    let gone = server.gone.join().unwrap();
+    if gone.is_err() {
+        child.kill().unwrap();
+    }
+    let output = child.wait_with_output().unwrap();
+    assert!(gone.is_ok(), "{gone:?}: it has not ended: {output:?}");
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "(stopped)\n");
 }
