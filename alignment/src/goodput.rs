@@ -311,8 +311,8 @@ impl Length {
         }
     }
 
-    /// Counts a round for which the drafter had nothing to propose, or was not there yet. That says nothing of what its blocks are worth, and a probe
-    /// goes on until there is one: it costs no more than a plain round.
+    /// Counts a round for which the drafter had nothing to propose, or was not there yet. That says nothing of what its blocks
+    /// are worth, and a probe goes on until there is one: it costs no more than a plain round.
     pub fn declined(&mut self, others: usize, verify: &VerifyCost) {
         self.others += GAIN * (others as f64 - self.others);
         match &mut self.pause {

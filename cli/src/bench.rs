@@ -1,8 +1,8 @@
 //! `duet bench`: what speculation brings, measured in turn with plain decoding on the same verifier.
 //!
 //! Both services run in this process, each on a runtime, and where the system allows on processors, of its own, and talk gRPC
-//! over loopback; or a verifier that runs already is asked. Every prompt is decoded plainly and with each setting, one after the other and
-//! in alternating order, so that whatever else the machine does falls on both.
+//! over loopback; or a verifier that runs already is asked. Every prompt is decoded plainly and with each setting, one after
+//! the other and in alternating order, so that whatever else the machine does falls on both.
 
 mod args;
 mod arrivals;

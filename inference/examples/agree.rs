@@ -1,8 +1,9 @@
 //! Compares greedy choices with an independent engine's.
 //!
-//! `cargo run --release -p inference --example agree -- MODEL.gguf REFERENCE.jsonl` reads lines of `{prompt_tokens, ids, gaps}` (see
-//! `tests/reference`), feeds each prompt with the reference's own continuation, and compares the choice at every step, so that one
-//! difference does not hide the rest. A difference is a tie where the reference's two best logits were closer than 0.05.
+//! `cargo run --release -p inference --example agree -- MODEL.gguf REFERENCE.jsonl` reads lines of `{prompt_tokens, ids, gaps}`
+//! (see `tests/reference`), feeds each prompt with the reference's own continuation, and compares the choice at every step, so
+//! that one difference does not hide the rest. A difference is a tie where the reference's two best logits were closer than
+//! 0.05.
 
 use std::io::Write as _;
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! The course of a measurement on one verifier: which request comes when.
 //!
-//! One request at a time, the settings follow each other prompt by prompt; several at once, they follow each other run by run. Plain
-//! decoding is one of the settings, and every other time the order is reversed.
+//! One request at a time, the settings follow each other prompt by prompt; several at once, they follow each other run by run.
+//! Plain decoding is one of the settings, and every other time the order is reversed.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::Arc;

@@ -26,7 +26,7 @@ pub(super) struct Comparison {
     pub(super) p: f64,
     /// Total variation between the two samples.
     pub(super) total_variation: f64,
-    /// Its interval: 2.5 to 97.5 % of bootstrap samples.
+    /// The middle 95 % of bootstrap samples of it. Drawing anew adds a distance, so it may lie above what was found.
     pub(super) interval: (f64, f64),
     /// Total variation that samples of these sizes from one law have on average.
     pub(super) by_chance: f64,

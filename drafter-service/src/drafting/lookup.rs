@@ -19,9 +19,9 @@ use crate::{error::DraftError, metrics::Metrics};
 
 /// Bytes of the end of the text that must have been said before, at first and at most, where there is nothing else to go by.
 pub(super) const SHORTEST: RangeInclusive<usize> = 8..=8;
-/// The same where a model would be asked instead. Measured on code, where short matches mislead most: a model's blocks are worth more
-/// than those of matches under 16 bytes, and where replies repeat, matches are longer. A look-up that was wrong needs twice as
-/// many, so that it yields to the model until the text repeats indeed.
+/// The same where a model would be asked instead. Measured on code, where short matches mislead most: a model's blocks are
+/// worth more than those of matches under 16 bytes, and where replies repeat, matches are longer. A look-up that was wrong
+/// needs twice as many, so that it yields to the model until the text repeats indeed.
 pub(super) const SHORTEST_BEFORE_MODEL: RangeInclusive<usize> = 16..=history::LONGEST;
 /// Bytes that are proposed for each byte that agrees.
 const TRUST: usize = 2;

@@ -164,7 +164,8 @@ pub(super) fn stop(params: &mut Params) -> Result<Vec<String>, ApiError> {
     }
 }
 
-/// Our extension: `{"mode": "off" | "auto" | "required", "method", "allow_lossy"}`, and the length of blocks by the name `length`.
+/// Our extension: `{"mode": "off" | "auto" | "required", "method", "allow_lossy"}`, and the length of blocks by the name
+/// `length`.
 pub(super) fn speculation(
     params: &mut Params,
     length: &str,

@@ -11,8 +11,8 @@ enum Kind {
     Sign,
 }
 
-/// Where each piece of `text` ends. A piece is a run of letters, digits, signs or white space, with the blank ahead of it, and is cut
-/// where it gets long.
+/// Where each piece of `text` ends. A piece is a run of letters, digits, signs or white space, with the blank ahead of it, and
+/// is cut where it gets long.
 pub(super) fn ends(text: &[u8]) -> Vec<u32> {
     let mut ends = Vec::new();
     let mut start = 0;

@@ -1,8 +1,8 @@
 //! Checks a GGUF header before candle reads it.
 //!
-//! candle's reader believes some of what a damaged header says: an alignment of 0 makes it divide by zero, and an array of one-byte
-//! numbers may be as long as the file and takes 32 times that in memory. So the header is walked once here, without allocating,
-//! against limits that no honest file comes near.
+//! candle's reader believes some of what a damaged header says: an alignment of 0 makes it divide by zero, and an array of
+//! one-byte numbers may be as long as the file and takes 32 times that in memory. So the header is walked once here, without
+//! allocating, against limits that no honest file comes near.
 
 use crate::checkpoint::{CheckpointError, Mapping};
 

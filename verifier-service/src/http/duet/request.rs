@@ -1,4 +1,5 @@
-//! A request in JSON: the fields of `GenerateRequest` in the schema, by the same names, with the same meaning and the same checks.
+//! A request in JSON: the fields of `GenerateRequest` in the schema, by the same names, with the same meaning and the same
+//! checks.
 
 use proto::{
     model::{Prompt, Sampling},
