@@ -183,9 +183,8 @@ async fn what_is_no_tree_and_what_is_no_path_is_refused_and_leaves_no_trace() {
         let expected = EngineError::Tree { token, tokens: 3 };
         assert_eq!(refused.err(), Some(expected), "{parents:?}");
     }
-    let refused = session
-        .forward_tree(vec![4; 10_000], &[0; 10_000], none)
-        .await;
+    let (many, parents) = (vec![4; 10_000], vec![0; 10_000]);
+    let refused = session.forward_tree(many, &parents, none).await;
     assert!(matches!(refused.err(), Some(EngineError::Rows { .. })));
     for rows in [vec![1], vec![0, 2], vec![0, 0], vec![3, 0], vec![99]] {
         let refused = grow(&mut session, rows.clone()).await;
