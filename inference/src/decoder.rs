@@ -18,7 +18,7 @@ use candle_nn::ops::rms_norm;
 pub(crate) use cache::{Cache, Positions};
 use embedding::Embedding;
 use layer::Layer;
-use linear::Linear;
+use linear::{Inputs, Linear};
 use loader::Loader;
 use rotary::Frequencies;
 pub use simulated::ProfileError;
@@ -143,7 +143,7 @@ impl Decoder {
             x = x.index_select(&Tensor::from_vec(wanted, count, &self.device)?, 0)?;
         }
         let x = rms_norm(&x, &self.norm, self.architecture.norm_epsilon)?;
-        self.output.forward(&x).map(Some) // (wanted, vocab_size)
+        self.output.forward(&Inputs::new(&x)).map(Some) // (wanted, vocab_size)
     }
 }
 

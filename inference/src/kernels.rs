@@ -30,8 +30,8 @@ mod tiles;
 
 pub(crate) use attention::Attention;
 pub(crate) use gated::{Activation, Gated};
-pub(crate) use matrix::{Matrix, kernels};
-pub(crate) use pack::Conversion;
+pub(crate) use matrix::{Matrix, Shared, kernels};
+pub(crate) use pack::{Conversion, Times};
 
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@ use candle_core::{Result, Tensor};
 use candle_nn::ops::rms_norm;
 use candle_nn::rotary_emb::rope_thd;
 
-use super::linear::Linear;
+use super::linear::{Inputs, Linear};
 use super::loader::Loader;
 use super::{Angles, Sequence};
 use crate::architecture::Kind;
@@ -94,17 +94,20 @@ impl Layer {
         let attended = self.attend(&normed, angles, sequences)?;
         let x = (x + self.normed_if(attended, self.attention_post_norm.as_ref())?)?;
         let normed = rms_norm(&x, &self.feed_forward_norm, self.epsilon)?;
-        let (gate, up) = (self.gate.forward(&normed)?, self.up.forward(&normed)?);
-        let fed = self.down.forward(&gated(&gate, &up, self.kind)?)?;
+        let inputs = Inputs::new(&normed);
+        let (gate, up) = (self.gate.forward(&inputs)?, self.up.forward(&inputs)?);
+        let inner = gated(&gate, &up, self.kind)?;
+        let fed = self.down.forward(&Inputs::new(&inner))?;
         &x + self.normed_if(fed, self.feed_forward_post_norm.as_ref())?
     }
 
     fn attend(&self, x: &Tensor, angles: &Angles, sequences: &mut [Sequence]) -> Result<Tensor> {
         let rows = x.dim(0)?;
         let heads = |x: Tensor, count| x.reshape((rows, count, self.head_dim)); // (rows, heads, head_dim)
-        let queries = heads(self.query.forward(x)?, self.heads)?;
-        let keys = heads(self.key.forward(x)?, self.kv_heads)?;
-        let values = heads(self.value.forward(x)?, self.kv_heads)?;
+        let inputs = Inputs::new(x);
+        let queries = heads(self.query.forward(&inputs)?, self.heads)?;
+        let keys = heads(self.key.forward(&inputs)?, self.kv_heads)?;
+        let values = heads(self.value.forward(&inputs)?, self.kv_heads)?;
         let queries = self.normed_if(queries, self.query_norm.as_ref())?;
         let keys = self.normed_if(keys, self.key_norm.as_ref())?;
         let (cosines, sines) = match (&angles.local, self.window) {
@@ -133,8 +136,8 @@ impl Layer {
         } else {
             Tensor::cat(&outputs, 0)?
         };
-        self.attention_output
-            .forward(&joined.reshape((rows, self.heads * self.head_dim))?)
+        let joined = joined.reshape((rows, self.heads * self.head_dim))?;
+        self.attention_output.forward(&Inputs::new(&joined))
     }
 
     fn normed_if(&self, x: Tensor, norm: Option<&Tensor>) -> Result<Tensor> {

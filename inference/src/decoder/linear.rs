@@ -6,7 +6,7 @@ use candle_core::quantized::{GgmlDType, QMatMul, QStorage, QTensor};
 use candle_core::{Device, Module, Result, Tensor};
 
 use crate::checkpoint::{CheckpointError, RawTensor};
-use crate::kernels::Matrix;
+use crate::kernels::{Matrix, Shared, Times};
 
 /// `x W^T + b` for `x` of `(rows, inputs)`.
 pub(super) struct Linear {
@@ -61,14 +61,29 @@ impl Linear {
     }
 
     /// `(rows, inputs)` to `(rows, outputs)`.
-    pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    pub(super) fn forward(&self, x: &Inputs) -> Result<Tensor> {
         let y = match &self.weight {
-            Weight::Cpu(matrix) => x.apply_op1_no_bwd(&matrix)?,
-            Weight::Device(matrix) => matrix.forward(x)?,
+            Weight::Cpu(matrix) => x.rows.apply_op1_no_bwd(&Times(matrix, &x.shared))?,
+            Weight::Device(matrix) => matrix.forward(x.rows)?,
         };
         match &self.bias {
             Some(bias) => y.broadcast_add(bias),
             None => Ok(y),
+        }
+    }
+}
+
+/// What goes into one layer or several: `(rows, inputs)`.
+pub(super) struct Inputs<'a> {
+    rows: &'a Tensor,
+    shared: Shared,
+}
+
+impl<'a> Inputs<'a> {
+    pub(super) fn new(rows: &'a Tensor) -> Self {
+        Self {
+            rows,
+            shared: Shared::default(),
         }
     }
 }

@@ -3,6 +3,8 @@
 //! Invariant: a row's result depends on that row and the weights alone, bit for bit; neither the number of rows, nor the
 //! threads, nor the rows beside it change the order of its operations.
 
+use std::cell::OnceCell;
+
 use half::{bf16, f16};
 use rayon::prelude::*;
 
@@ -129,7 +131,7 @@ impl Kernel for TileQ80 {
 
 struct Quantised<'a, T> {
     tiles: &'a [T],
-    acts: Activations,
+    acts: &'a Activations,
     by: By,
 }
 
@@ -139,9 +141,9 @@ impl<T: Kernel> Product for Quantised<'_, T> {
         let tiles = &self.tiles[tile * blocks..][..blocks];
         match self.by {
             #[cfg(target_arch = "x86_64")]
-            By::Vnni(vnni) => T::vector(vnni, tiles, &self.acts, row),
+            By::Vnni(vnni) => T::vector(vnni, tiles, self.acts, row),
             By::Portable => pulp::Arch::new().dispatch(Portably {
-                acts: &self.acts,
+                acts: self.acts,
                 tiles,
                 row,
             }),
@@ -182,24 +184,41 @@ impl<W: float::Weight> Product for Float<'_, W> {
     }
 }
 
+/// Rows of activations as several matrices want them: quantised for the first that wants them so, for all that do.
+#[derive(Default)]
+pub(crate) struct Shared {
+    by_super: OnceCell<Activations>,
+    by_block: OnceCell<Activations>,
+}
+
+impl Shared {
+    fn quantised(&self, rows: &[f32], k: usize, scheme: Scheme) -> &Activations {
+        let cell = match scheme {
+            Scheme::Super => &self.by_super,
+            Scheme::Block => &self.by_block,
+        };
+        cell.get_or_init(|| Activations::quantise(rows, k, scheme))
+    }
+}
+
 impl Matrix {
-    /// `rows` is `(m, k)`; the result is `(m, n)`.
-    pub(crate) fn multiply(&self, rows: &[f32]) -> Vec<f32> {
-        self.multiply_by(rows, By::detect())
+    /// `rows` is `(m, k)`; the result is `(m, n)`. `shared` is that of the same rows for every matrix.
+    pub(crate) fn multiply(&self, rows: &[f32], shared: &Shared) -> Vec<f32> {
+        self.multiply_by(rows, shared, By::detect())
     }
 
     /// The same with the kernels that any processor can run.
     #[cfg(test)]
     pub(crate) fn multiply_portably(&self, rows: &[f32]) -> Vec<f32> {
-        self.multiply_by(rows, By::Portable)
+        self.multiply_by(rows, &Shared::default(), By::Portable)
     }
 
-    fn multiply_by(&self, rows: &[f32], by: By) -> Vec<f32> {
+    fn multiply_by(&self, rows: &[f32], shared: &Shared, by: By) -> Vec<f32> {
         match &self.tiles {
-            Tiles::Q4K(tiles) => self.quantised(tiles, rows, by),
-            Tiles::Q6K(tiles) => self.quantised(tiles, rows, by),
-            Tiles::Q41(tiles) => self.quantised(tiles, rows, by),
-            Tiles::Q80(tiles) => self.quantised(tiles, rows, by),
+            Tiles::Q4K(tiles) => self.quantised(tiles, rows, shared, by),
+            Tiles::Q6K(tiles) => self.quantised(tiles, rows, shared, by),
+            Tiles::Q41(tiles) => self.quantised(tiles, rows, shared, by),
+            Tiles::Q80(tiles) => self.quantised(tiles, rows, shared, by),
             Tiles::F32(weights) => self.run(
                 &Float {
                     weights,
@@ -227,8 +246,8 @@ impl Matrix {
         }
     }
 
-    fn quantised<T: Kernel>(&self, tiles: &[T], rows: &[f32], by: By) -> Vec<f32> {
-        let acts = Activations::quantise(rows, self.k, T::SCHEME);
+    fn quantised<T: Kernel>(&self, tiles: &[T], rows: &[f32], shared: &Shared, by: By) -> Vec<f32> {
+        let acts = shared.quantised(rows, self.k, T::SCHEME);
         self.run(&Quantised { tiles, acts, by }, rows)
     }
 

@@ -7,7 +7,7 @@ use candle_core::quantized::{GgmlDType, QStorage, QTensor};
 use candle_core::{CpuStorage, CustomOp1, Device, Layout, Shape, WithDType};
 use half::{bf16, f16};
 
-use super::matrix::{Matrix, Tiles};
+use super::matrix::{Matrix, Shared, Tiles};
 use super::pages::Pages;
 use super::tiles::{
     BLOCK, COLUMNS, Q4K_BYTES, Q6K_BYTES, Q40_BYTES, Q41_BYTES, Q50_BYTES, Q80_BYTES, SUPER,
@@ -214,7 +214,10 @@ fn round_to_q80(
     Ok(tiles)
 }
 
-impl CustomOp1 for &Matrix {
+/// The product with a matrix, as an operation of candle's.
+pub(crate) struct Times<'a>(pub(crate) &'a Matrix, pub(crate) &'a Shared);
+
+impl CustomOp1 for Times<'_> {
     fn name(&self) -> &'static str {
         "matrix"
     }
@@ -228,13 +231,17 @@ impl CustomOp1 for &Matrix {
         let Some((start, end)) = layout.contiguous_offsets() else {
             candle_core::bail!("matrix: activations must be contiguous");
         };
-        if k != self.k {
+        let Self(matrix, shared) = self;
+        if k != matrix.k {
             candle_core::bail!(
                 "matrix: activations have {k} columns, the weights {}",
-                self.k
+                matrix.k
             );
         }
-        let out = self.multiply(&storage.as_slice::<f32>()?[start..end]);
-        Ok((f32::to_cpu_storage_owned(out), Shape::from((rows, self.n))))
+        let out = matrix.multiply(&storage.as_slice::<f32>()?[start..end], shared);
+        Ok((
+            f32::to_cpu_storage_owned(out),
+            Shape::from((rows, matrix.n)),
+        ))
     }
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use candle_core::quantized::{GgmlDType, QStorage, QTensor};
 use candle_core::{Device, Tensor};
 
-use super::matrix::Matrix;
+use super::matrix::{Matrix, Shared};
 
 /// Reproducible values in [-1, 1).
 fn noise(seed: u64, count: usize) -> Vec<f32> {
@@ -53,7 +53,7 @@ fn products_agree_with_dequantised_weights() {
     let rows = noise(3, m * k);
     for format in FORMATS {
         let (matrix, dense) = matrix(format, (n, k));
-        let out = matrix.multiply(&rows);
+        let out = matrix.multiply(&rows, &Shared::default());
         for row in 0..m {
             for column in 0..n {
                 let weights = &dense[column * k..][..k];
@@ -78,10 +78,10 @@ fn a_row_has_the_same_bits_in_every_batch() {
         let (matrix, _) = matrix(format, (n, k));
         let single: Vec<f32> = rows
             .chunks_exact(k)
-            .flat_map(|row| matrix.multiply(row))
+            .flat_map(|row| matrix.multiply(row, &Shared::default()))
             .collect();
         for m in 2..=19 {
-            let batch = matrix.multiply(&rows[..m * k]);
+            let batch = matrix.multiply(&rows[..m * k], &Shared::default());
             assert!(batch == single[..m * n], "{format:?} with {m} rows");
         }
     }
@@ -102,9 +102,9 @@ fn threads_change_no_bit() {
         let (matrix, _) = matrix(format, (n, k));
         for m in [1, 3] {
             let rows = &rows[..m * k];
-            let single = one.install(|| matrix.multiply(rows));
+            let single = one.install(|| matrix.multiply(rows, &Shared::default()));
             assert!(
-                single == two.install(|| matrix.multiply(rows)),
+                single == two.install(|| matrix.multiply(rows, &Shared::default())),
                 "{format:?}"
             );
         }
@@ -118,7 +118,7 @@ fn portable_kernels_give_the_vector_kernels_bits() {
     for format in FORMATS {
         let (matrix, _) = matrix(format, (n, k));
         assert!(
-            matrix.multiply(&rows) == matrix.multiply_portably(&rows),
+            matrix.multiply(&rows, &Shared::default()) == matrix.multiply_portably(&rows),
             "{format:?}"
         );
     }
