@@ -11,6 +11,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use alignment::acceptance::{Law, Method};
+use alignment::candidates::Candidates;
 use alignment::dtw::{self, Band};
 use alignment::noise::{Place, SharedNoise};
 use alignment::round::{Round, Verdict};
@@ -180,7 +181,8 @@ impl Block {
     fn verdict(&self, pair: &Pair) -> Verdict {
         let proxies = reencode::proxies(&pair.target, &self.committed, black_box(&self.draft), 16);
         black_box(spans::align(&self.draft_ends, &proxies.ends).ok());
-        let mut round = Round::new(&proxies, Place::default());
+        let candidates = Candidates::from(proxies);
+        let mut round = Round::new(&candidates, Place::default());
         while let Some(position) = round.open() {
             let (ids, log_probs) = &self.laws[position.row()];
             let noise = self.noise.at_place(position.place());
@@ -190,7 +192,7 @@ impl Block {
             position.decide(emitted, pair.target.token_bytes(emitted.0).len(), false);
         }
         let verdict = round.verdict();
-        assert_eq!(verdict.accepted, proxies.tokens.len());
+        assert_eq!(verdict.accepted, candidates.len());
         verdict
     }
 }

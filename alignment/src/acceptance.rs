@@ -19,6 +19,7 @@ mod conditional;
 mod draft_law;
 mod mapped;
 mod method;
+pub mod rivals;
 mod rule;
 pub mod sharpness;
 mod sparse;

@@ -2,7 +2,7 @@
 //!
 //! A draft model and a target model with different vocabularies decode one text together. This
 //! crate holds what is neither network nor tensor: how draft bytes become target tokens
-//! ([`reencode`]), which tokens of the two lists belong together ([`spans`], [`dtw`], one result
+//! ([`reencode`], and [`candidates`] where there are several ways to go on), which tokens of the two lists belong together ([`spans`], [`dtw`], one result
 //! type in [`aligned`]), which proposals stay ([`acceptance`], over the shared randomness of
 //! [`noise`]), how the decisions of a round add up ([`round`]), and how long a round may wait for
 //! its block ([`deadline`]).
@@ -12,6 +12,7 @@
 
 pub mod acceptance;
 pub mod aligned;
+pub mod candidates;
 pub mod deadline;
 pub mod dtw;
 pub mod goodput;

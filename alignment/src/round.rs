@@ -2,12 +2,13 @@
 //! round kept, what it appended and whether the generation is over.
 //!
 //! ```
-//! # use alignment::{TargetToken, noise::Place, reencode::Proxies, round::Round};
+//! # use alignment::{TargetToken, candidates::Candidates, noise::Place, reencode::Proxies, round::Round};
 //! # let proxies = Proxies { tokens: vec![TargetToken(5)], ends: vec![2], ..Proxies::default() };
 //! # let choose = |_row: usize, proposed: Option<TargetToken>, _place: Place| proposed.unwrap_or(TargetToken(9));
 //! # let bytes_of = |_: TargetToken| 2;
 //! # let finishes = |token: TargetToken| token == TargetToken(9);
-//! let mut round = Round::new(&proxies, Place::default());
+//! let candidates = Candidates::new(proxies);
+//! let mut round = Round::new(&candidates, Place::default());
 //! while let Some(position) = round.open() {
 //!     let emitted = choose(position.row(), position.proposed(), position.place());
 //!     position.decide(emitted, bytes_of(emitted), finishes(emitted));
@@ -20,22 +21,22 @@
 //! the generation, whichever comes first. So no bonus follows an end of sequence, and no count goes
 //! past what is emitted: verdict, usage and metrics come from one place.
 //!
-//! A block that is a tree of candidates will be walked the same way. A position then offers the
-//! children of the node reached instead of one proxy, `decide` goes on to the child that equals the
-//! token emitted, and `row` becomes that node's row in the pass; [`Verdict`] stays as it is, for what
-//! is kept of a tree is a path.
+//! Where the block is a tree of candidates, a position offers the children of the node reached: `decide`
+//! goes on to the child that equals the token emitted, and `row` is that node's row in the pass. What is
+//! kept of a tree is a path.
 
 use crate::TargetToken;
 use crate::acceptance::Choice;
+use crate::candidates::Candidates;
 use crate::noise::Place;
-use crate::reencode::Proxies;
 
 /// A round under way.
 #[derive(Clone, Debug)]
 pub struct Round<'a> {
-    proxies: &'a Proxies,
+    candidates: &'a Candidates,
     place: Place,
-    accepted: usize,
+    /// Nodes accepted, each the parent of the next.
+    path: Vec<usize>,
     appended: Option<TargetToken>,
     finished: bool,
 }
@@ -46,7 +47,7 @@ pub struct OpenPosition<'r, 'a> {
     round: &'r mut Round<'a>,
 }
 
-/// What a round came to. The tokens emitted are the first `accepted` proxies, then `appended`.
+/// What a round came to. The tokens emitted are the `accepted` proxies of the path, then `appended`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict {
     /// Proxies that stand.
@@ -64,11 +65,11 @@ pub struct Verdict {
 
 impl<'a> Round<'a> {
     /// A round over a block whose first proxy starts at `place`; without proxies it decodes plainly.
-    pub fn new(proxies: &'a Proxies, place: Place) -> Self {
+    pub fn new(candidates: &'a Candidates, place: Place) -> Self {
         Self {
-            proxies,
+            candidates,
             place,
-            accepted: 0,
+            path: Vec::new(),
             appended: None,
             finished: false,
         }
@@ -82,14 +83,19 @@ impl<'a> Round<'a> {
 
     /// What the decisions so far come to.
     pub fn verdict(&self) -> Verdict {
-        let last_kept = self.accepted.checked_sub(1);
+        let last = self.path.last();
         Verdict {
-            accepted: self.accepted,
-            kept_bytes: last_kept.map_or(0, |last| self.proxies.ends[last]),
+            accepted: self.path.len(),
+            kept_bytes: last.map_or(0, |last| self.candidates.end(*last)),
             appended: self.appended,
             finished: self.finished,
             place: self.place,
         }
+    }
+
+    /// The nodes accepted so far, each the parent of the next.
+    pub fn path(&self) -> &[usize] {
+        &self.path
     }
 }
 
@@ -97,12 +103,14 @@ impl OpenPosition<'_, '_> {
     /// The row of the pass over the proxies that holds this position's logits, counted from 0: the
     /// row before the first proxy.
     pub fn row(&self) -> usize {
-        self.round.accepted
+        self.reached().map_or(0, |node| node + 1)
     }
 
-    /// The proxy here; none after the last.
+    /// The proxy here, of several the main one; none after the last.
     pub fn proposed(&self) -> Option<TargetToken> {
-        self.round.proxies.tokens.get(self.round.accepted).copied()
+        let candidates = self.round.candidates;
+        let proposed = candidates.first_child(self.reached())?;
+        Some(candidates.token(proposed))
     }
 
     /// Where the token emitted here starts: the key of its noise.
@@ -114,15 +122,21 @@ impl OpenPosition<'_, '_> {
     /// the generation is over with it, for whatever reason (end of sequence, a stop string that it
     /// completes, the limit of tokens).
     pub fn decide(self, emitted: TargetToken, bytes: usize, finishes: bool) -> Choice {
-        let choice = Choice::of(emitted, self.proposed());
+        let child = self.round.candidates.child(self.reached(), emitted);
+        let proposed = child.map_or_else(|| self.proposed(), |_| Some(emitted));
+        let choice = Choice::of(emitted, proposed);
         let round = self.round;
         match choice {
-            Choice::Accepted(_) => round.accepted += 1,
+            Choice::Accepted(_) => round.path.extend(child),
             Choice::Corrected(token) | Choice::Bonus(token) => round.appended = Some(token),
         }
         round.place = round.place.after(bytes);
         round.finished = finishes;
         choice
+    }
+
+    fn reached(&self) -> Option<usize> {
+        self.round.path.last().copied()
     }
 }
 
@@ -136,6 +150,7 @@ impl Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reencode::Proxies;
 
     const END: TargetToken = TargetToken(99);
 
@@ -151,7 +166,8 @@ mod tests {
     /// Decides with the target's tokens in turn; `END` has no bytes and finishes. Fails when the round
     /// asks for more than there are.
     fn run(proxies: &Proxies, emitted: &[u32]) -> (Vec<Choice>, Verdict) {
-        let mut round = Round::new(proxies, Place::default());
+        let candidates = Candidates::from(proxies.clone());
+        let mut round = Round::new(&candidates, Place::default());
         let mut emitted = emitted.iter().copied().map(TargetToken);
         let mut choices = Vec::new();
         while let Some(position) = round.open() {
@@ -197,7 +213,8 @@ mod tests {
     #[test]
     fn counts_stop_at_the_token_that_finishes() {
         let proxies = block(&[1, 2, 3, 4]);
-        let mut round = Round::new(&proxies, Place::default());
+        let candidates = Candidates::from(proxies);
+        let mut round = Round::new(&candidates, Place::default());
         let mut emitted = 0;
         while let Some(position) = round.open() {
             let token = position.proposed().unwrap();
@@ -225,5 +242,64 @@ mod tests {
         assert_eq!(choices, [Choice::Bonus(TargetToken(7))]);
         assert_eq!((verdict.accepted, verdict.kept_bytes), (0, 0));
         assert_eq!(verdict.emitted(), 1);
+    }
+
+    /// Rows read, path and verdict of a round over ways that all begin at the same place.
+    fn walk(ways: &[&[u32]], emitted: &[u32]) -> (Vec<usize>, Vec<usize>, Verdict) {
+        let mut candidates = Candidates::from(block(ways[0]));
+        for way in &ways[1..] {
+            candidates.add(&block(way), 99);
+        }
+        let mut round = Round::new(&candidates, Place::default());
+        let mut emitted = emitted.iter().copied().map(TargetToken);
+        let mut rows = Vec::new();
+        while let Some(position) = round.open() {
+            rows.push(position.row());
+            let token = emitted.next().unwrap();
+            position.decide(token, 1, token == END);
+        }
+        assert_eq!(emitted.next(), None, "the round stopped early");
+        (rows, round.path().to_vec(), round.verdict())
+    }
+
+    #[test]
+    fn tree_is_walked_along_the_tokens_emitted() {
+        let ways: [&[u32]; 4] = [&[1, 2, 3], &[4], &[1, 5], &[1, 5, 6]];
+        // The main way, and a bonus.
+        let (rows, path, verdict) = walk(&ways, &[1, 2, 3, 9]);
+        assert_eq!((rows, path), (vec![0, 1, 2, 3], vec![0, 1, 2]));
+        assert_eq!(verdict.appended, Some(TargetToken(9)));
+        // A leaf beside its first token: its row gives the token behind it.
+        let (rows, path, verdict) = walk(&ways, &[4, 1]);
+        assert_eq!((rows, path), (vec![0, 4], vec![3]));
+        assert_eq!((verdict.accepted, verdict.kept_bytes), (1, 1));
+        assert_eq!(verdict.appended, Some(TargetToken(1)));
+        // A branch to its end, and one that is left.
+        let (rows, path, verdict) = walk(&ways, &[1, 5, 6, 6]);
+        assert_eq!((rows, path), (vec![0, 1, 5, 6], vec![0, 4, 5]));
+        assert_eq!(verdict.emitted(), 4);
+        let (_, path, verdict) = walk(&ways, &[1, 5, 7]);
+        assert_eq!((path, verdict.kept_bytes), (vec![0, 4], 2));
+        // What is in no branch ends the round at once.
+        let (rows, path, verdict) = walk(&ways, &[2]);
+        assert_eq!((rows, path, verdict.accepted), (vec![0], vec![], 0));
+    }
+
+    #[test]
+    fn choice_beside_the_main_way_counts_as_accepted_and_one_behind_a_leaf_as_bonus() {
+        let mut candidates = Candidates::from(block(&[1, 2]));
+        candidates.add(&block(&[3]), 9);
+        let mut round = Round::new(&candidates, Place::default());
+        let mut choices = Vec::new();
+        for token in [3, 2].map(TargetToken) {
+            let position = round.open().unwrap();
+            choices.push(position.decide(token, 1, false));
+        }
+        let expected = [
+            Choice::Accepted(TargetToken(3)),
+            Choice::Bonus(TargetToken(2)),
+        ];
+        assert_eq!(choices, expected);
+        assert!(round.open().is_none());
     }
 }

@@ -5,6 +5,7 @@ use alignment::acceptance::{
     Drawn, Law, Method, PathLaw, Proposal, Rule, SparseLaw, TokenMap, conditional, sample, transfer,
 };
 use alignment::aligned::Alignment;
+use alignment::candidates::Candidates;
 use alignment::noise::{END_RANK, Place, SharedNoise};
 use alignment::reencode::{self, Proxies};
 use alignment::round::Round;
@@ -71,7 +72,8 @@ fn empty_blocks_are_rounds_that_decode_plainly() {
         Ok(Alignment::default())
     );
     assert_eq!(transfer(&Alignment::default(), &[]), Ok(Vec::new()));
-    let mut round = Round::new(&proxies, Place::default());
+    let candidates = Candidates::from(proxies);
+    let mut round = Round::new(&candidates, Place::default());
     let position = round.open().expect("a bonus");
     assert_eq!(position.proposed(), None);
     position.decide(TargetToken(1), 1, false);

@@ -7,6 +7,7 @@ use alignment::acceptance::{
     DraftLaw, Drawn, Law, MappedBlock, Method, PathLaw, Proposal, SparseLaw, TokenMap,
     UnmappedToken, conditional, intersection,
 };
+use alignment::candidates::Candidates;
 use alignment::noise::{Place, SharedNoise};
 use alignment::round::Round;
 use alignment::{DraftToken, TargetToken, Vocabulary};
@@ -78,7 +79,8 @@ fn generate(method: Method, map: &TokenMap, seed: u64) -> Vec<u32> {
         }
         // The verifier.
         let block = MappedBlock::new(map, &drawn, &Toy, 8).expect("a block");
-        let mut round = Round::new(&block.proxies, place);
+        let candidates = Candidates::from(block.proxies);
+        let mut round = Round::new(&candidates, place);
         while let Some(position) = round.open() {
             let log_probs = log_probs(&text, 5, 2);
             let law = Law {

@@ -1,6 +1,7 @@
 //! Whole generations over the rounds of a toy target: speculation off is the oracle for speculation on.
 
 use alignment::acceptance::{Law, Method};
+use alignment::candidates::Candidates;
 use alignment::noise::{END_RANK, Place, SharedNoise};
 use alignment::reencode::{self, Proxies};
 use alignment::round::Round;
@@ -57,11 +58,11 @@ fn log_probs(tokens: &[TargetToken], temperature_zero: bool) -> Vec<f32> {
     weights.iter().map(|w| (w - total.ln()) as f32).collect()
 }
 
-/// Generates with a block from `draft` in each round; what the drafter says may be anything.
+/// Generates with a block from `draft` in each round, the ways in which it would go on; what the drafter says may be anything.
 fn generate(
     method: Method,
     seed: u64,
-    mut draft: impl FnMut(&[u8]) -> Vec<u8>,
+    mut draft: impl FnMut(&[u8]) -> Vec<Vec<u8>>,
 ) -> Vec<TargetToken> {
     let noise = SharedNoise::new(seed);
     let ids: Vec<u32> = (0..=END.0).collect();
@@ -72,10 +73,15 @@ fn generate(
     let (mut tokens, mut text) = (Vec::new(), Vec::new());
     let mut place = Place::default();
     loop {
-        let block = draft(&text);
-        let mut proxies: Proxies = reencode::proxies(&Toy, &tokens, &block, 6);
+        let ways = draft(&text);
+        let spelled = |way: &Vec<u8>| reencode::proxies(&Toy, &tokens, way, 6);
+        let mut proxies: Proxies = ways.first().map(spelled).unwrap_or_default();
         proxies.push_end(END, 6);
-        let mut round = Round::new(&proxies, place);
+        let mut candidates = Candidates::from(proxies);
+        for way in ways.iter().skip(1) {
+            candidates.add(&spelled(way), 12);
+        }
+        let mut round = Round::new(&candidates, place);
         while let Some(position) = round.open() {
             let log_probs = log_probs(&tokens, method == Method::Greedy);
             let law = Law {
@@ -93,7 +99,8 @@ fn generate(
         let verdict = round.verdict();
         let kept = verdict.kept_bytes as usize;
         let before = text.len() - (verdict.place.offset - place.offset) as usize;
-        assert_eq!(text[before..before + kept], block[..kept]);
+        let stands = &text[before..before + kept];
+        assert!(kept == 0 || ways.iter().any(|way| way.starts_with(stands)));
         assert_eq!(verdict.place.offset as usize, text.len());
         place = verdict.place;
         if verdict.finished {
@@ -103,9 +110,9 @@ fn generate(
 }
 
 /// A drafter that says the given blocks in turn, whatever was committed.
-fn in_turn(blocks: &[Vec<u8>]) -> impl FnMut(&[u8]) -> Vec<u8> {
+fn in_turn(blocks: &[Vec<u8>]) -> impl FnMut(&[u8]) -> Vec<Vec<u8>> {
     let mut blocks = blocks.iter().cycle();
-    move |_| blocks.next().cloned().unwrap_or_default()
+    move |_| blocks.next().into_iter().cloned().collect()
 }
 
 fn blocks() -> impl Strategy<Value = Vec<Vec<u8>>> {
@@ -120,6 +127,8 @@ proptest! {
         for method in [Method::Greedy, Method::Coupled] {
             let plain = generate(method, seed, |_| Vec::new());
             prop_assert_eq!(&generate(method, seed, in_turn(&blocks)), &plain);
+            // All of them at once, as a tree.
+            prop_assert_eq!(&generate(method, seed, |_| blocks.clone()), &plain);
         }
     }
 
@@ -129,7 +138,7 @@ proptest! {
         let whole: Vec<u8> = plain.iter().flat_map(|t| Toy.token_bytes(t.0)).copied().collect();
         let drafted = generate(Method::Coupled, seed, |text| {
             let rest = &whole[text.len().min(whole.len())..];
-            rest[..rest.len().min(length)].to_vec()
+            vec![rest[..rest.len().min(length)].to_vec()]
         });
         prop_assert_eq!(drafted, plain);
     }
@@ -140,7 +149,7 @@ fn first_tokens_follow_the_law_under_point_mass_with_a_stubborn_drafter() {
     const DRAWS: u64 = 40_000;
     let mut counts = [0_u32; 9];
     for seed in 0..DRAWS {
-        let tokens = generate(Method::PointMass, seed, |_| b"abab".to_vec());
+        let tokens = generate(Method::PointMass, seed, |_| vec![b"abab".to_vec()]);
         counts[tokens[0].0 as usize] += 1;
     }
     for (count, log_prob) in counts.iter().zip(log_probs(&[], false)) {
@@ -149,4 +158,30 @@ fn first_tokens_follow_the_law_under_point_mass_with_a_stubborn_drafter() {
         let rate = f64::from(*count) / DRAWS as f64;
         assert!((rate - p).abs() < 4.5 * deviation, "{counts:?}");
     }
+}
+
+#[test]
+fn every_tree_of_two_short_ways_gives_the_text_of_none() {
+    let mut ways = vec![Vec::new()];
+    for length in 0..3 {
+        let longer = ways.iter().filter(|way: &&Vec<u8>| way.len() == length);
+        let longer =
+            longer.flat_map(|way| [b'a', b'b', b'c'].map(|byte| [&way[..], &[byte]].concat()));
+        ways.extend(longer.collect::<Vec<_>>());
+    }
+    let mut beside = 0;
+    for method in [Method::Greedy, Method::Coupled] {
+        let plain = generate(method, 3, |_| Vec::new());
+        for (main, other) in ways
+            .iter()
+            .flat_map(|main| ways.iter().map(move |other| (main, other)))
+        {
+            let tree = generate(method, 3, |text| {
+                beside += usize::from(!main.starts_with(other) && text.is_empty());
+                vec![main.clone(), other.clone()]
+            });
+            assert_eq!(tree, plain, "{main:?} and {other:?}");
+        }
+    }
+    assert!(beside > 1000, "{beside}");
 }

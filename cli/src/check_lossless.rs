@@ -207,6 +207,7 @@ impl Plan {
             block_tokens: Some(useful.min(BLOCK_TOKENS)),
             // To show that a lossy method is caught is what the check is for.
             allow_lossy: true,
+            alternatives: None,
         };
         self.request(named, seed, speculation)
     }

@@ -179,6 +179,7 @@ async fn sample(args: &Args, [target, drafter]: [&String; 2]) -> anyhow::Result<
             method: None,
             block_tokens: Some(BLOCK_TOKENS),
             allow_lossy: false,
+            alternatives: None,
         };
         let usage = request::ask(&mut client, request, |_| Ok(())).await?;
         let usage = usage.finish.usage;

@@ -127,6 +127,7 @@ impl Args {
                 method: self.method.clone(),
                 block_tokens: self.block_length,
                 allow_lossy: self.allow_lossy,
+                alternatives: None,
             },
         };
         Ok(request)

@@ -141,6 +141,7 @@ async fn round(
         new_length: committed.len() as u64,
         new_hash: committed.hash(),
         next_block_tokens: TOKENS,
+        next_alternatives: 0,
     };
     let began = Instant::now();
     session.verdicts.verdict(verdict)?;

@@ -14,6 +14,10 @@ pub const MAX_APPENDED_BYTES: usize = 64 << 10;
 pub const MAX_BLOCK_BYTES: u32 = 8192;
 /// Draft tokens of one block.
 pub const MAX_BLOCK_TOKENS: u32 = 128;
+/// Draft tokens beside the chain that a verdict may ask for.
+pub const MAX_ALTERNATIVES: u32 = 8;
+/// The same that a request may ask for.
+pub const MAX_REQUESTED_ALTERNATIVES: u32 = 4;
 /// Blocks of a session that may be unanswered.
 pub const MAX_CREDIT: u32 = 16;
 /// Entries of all sparse laws of a block together.

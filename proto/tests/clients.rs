@@ -216,6 +216,7 @@ async fn session_opens_drafts_and_closes() {
         new_length: 5,
         new_hash: BaseHash::of(b"main("),
         next_block_tokens: 4,
+        next_alternatives: 0,
     };
     session.verdicts.verdict(verdict.clone()).unwrap();
     assert_eq!(

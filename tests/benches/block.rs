@@ -12,6 +12,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use alignment::acceptance::{Law, Method};
+use alignment::candidates::Candidates;
 use alignment::noise::{Place, SharedNoise};
 use alignment::reencode::{self, Proxies};
 use alignment::round::{Round, Verdict};
@@ -79,7 +80,8 @@ impl<'a> Block<'a> {
     fn verdict(&self) -> Verdict {
         let proxies = self.proxies();
         black_box(spans::align(&self.draft_ends, &proxies.ends).ok());
-        let mut round = Round::new(&proxies, Place::default());
+        let candidates = Candidates::from(proxies);
+        let mut round = Round::new(&candidates, Place::default());
         while let Some(position) = round.open() {
             let (ids, log_probs) = &self.laws[position.row()];
             let noise = self.noise.at_place(position.place());
@@ -89,7 +91,7 @@ impl<'a> Block<'a> {
             position.decide(emitted, self.target.token_bytes(emitted.0).len(), false);
         }
         let verdict = round.verdict();
-        assert_eq!(verdict.accepted, proxies.tokens.len());
+        assert_eq!(verdict.accepted, candidates.len());
         verdict
     }
 }

@@ -288,6 +288,7 @@ impl Variant {
             block_tokens: self.block_length.0,
             // Only a method asked for by its name can be lossy.
             allow_lossy: self.method.0.is_some(),
+            alternatives: None,
         }
     }
 }

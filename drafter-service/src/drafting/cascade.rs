@@ -50,12 +50,14 @@ impl Proposer for Cascade {
         let Ask {
             reply,
             aim,
+            alternatives,
             bounds,
             timings,
         } = ask;
         let first = Ask {
             reply,
             aim,
+            alternatives,
             bounds,
             timings: &mut *timings,
         };
@@ -66,6 +68,7 @@ impl Proposer for Cascade {
         let then = Ask {
             reply,
             aim,
+            alternatives,
             bounds,
             timings,
         };

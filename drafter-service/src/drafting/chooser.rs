@@ -9,6 +9,7 @@ use std::{
 use alignment::{
     acceptance::{
         self, DraftLaw, Method,
+        rivals::{Rival, coupled_rival, likeliest_rival},
         sharpness::{SHARPNESSES, Sharpness, coupled_each},
     },
     noise::SharedNoise,
@@ -22,6 +23,9 @@ use super::vocabulary::DraftVocabulary;
 /// noise for a whole vocabulary would cost more than all else that is done for a token; any law is right for a draft.
 const LEAST_SHARE: f32 = 1e-5;
 
+/// Tokens of the law in which a rival of the likeliest token is looked for: others are hardly ever proposable instead.
+const RIVALS: u32 = 8;
+
 /// Tokens of a law that is sent. It is the law drawn from, so leaving out the rest of the vocabulary is no error.
 const LAW_TOKENS: usize = 64;
 
@@ -33,6 +37,8 @@ pub(super) struct Chooser {
     history: History,
     /// Logits without those of tokens that cannot be proposed; empty until one of them is chosen.
     masked: Vec<f32>,
+    sampling: Sampling,
+    wants_rivals: bool,
 }
 
 /// How a token is chosen from its law.
@@ -45,8 +51,8 @@ enum Policy {
 
 /// A rule that picks one token of a law.
 enum Picking {
-    /// The likeliest.
-    Greedy,
+    /// The likeliest; and the law by which the second likeliest is found, once one was wanted.
+    Greedy(Option<Box<LawEvaluator>>),
     /// With the noise that the verifier has too.
     Coupled(Box<Coupling>),
 }
@@ -79,6 +85,8 @@ struct Drawing {
 pub(super) struct Chosen {
     pub(super) choice: Choice,
     pub(super) draw: Option<Draw>,
+    /// What else it might have been, where that is wanted and a token was chosen.
+    pub(super) rival: Option<Rival>,
 }
 
 /// What was chosen.
@@ -126,14 +134,35 @@ impl Chooser {
         } else {
             // The likeliest token whatever the temperature, penalties counted.
             sampling.temperature = 0.0;
-            Policy::Picked(Picking::Greedy)
+            Policy::Picked(Picking::Greedy(None))
         };
         Self {
-            evaluator: LawEvaluator::new(sampling, vocabulary.size()),
+            evaluator: LawEvaluator::new(sampling.clone(), vocabulary.size()),
+            sampling,
             vocabulary,
             policy,
             history: History::new(prompt),
             masked: Vec::new(),
+            wants_rivals: false,
+        }
+    }
+
+    /// Whether choices from now on come with what else they might have been.
+    pub(super) fn want_rivals(&mut self, wanted: bool) {
+        self.wants_rivals = wanted;
+        if let Policy::Picked(Picking::Greedy(rivals)) = &mut self.policy
+            && wanted
+            && rivals.is_none()
+        {
+            let sampling = Sampling {
+                temperature: 1.0,
+                top_k: RIVALS,
+                ..self.sampling.clone()
+            };
+            *rivals = Some(Box::new(LawEvaluator::new(
+                sampling,
+                self.vocabulary.size(),
+            )));
         }
     }
 
@@ -162,16 +191,21 @@ impl Chooser {
 
     /// Chooses the token that starts `offset` bytes into the reply, and counts it as said.
     pub(super) fn choose(&mut self, logits: &[f32], offset: u64) -> Result<Chosen, LawError> {
+        let mut rival = None;
         let (id, draw) = match &mut self.policy {
             Policy::Picked(picking) => {
-                let law = self.evaluator.evaluate(logits, &self.history)?;
+                let mut law = self.evaluator.evaluate(logits, &self.history)?;
                 let mut id = picking.pick(law, offset, &self.vocabulary);
                 // Only where such a token came first, so that the common case copies nothing.
                 if !self.vocabulary.is_proposable(id) {
                     let may_be = |id| self.vocabulary.is_proposable(id);
                     mask(logits, &mut self.masked, may_be);
-                    let law = self.evaluator.evaluate(&self.masked, &self.history)?;
+                    law = self.evaluator.evaluate(&self.masked, &self.history)?;
                     id = picking.pick(law, offset, &self.vocabulary);
+                }
+                if self.wants_rivals {
+                    let position = (logits, &self.history, offset);
+                    rival = picking.rival((law, id), position, &self.vocabulary)?;
                 }
                 (id, None)
             }
@@ -183,7 +217,12 @@ impl Chooser {
             }
         };
         let choice = self.say(id);
-        Ok(Chosen { choice, draw })
+        let rival = rival.filter(|_| matches!(choice, Choice::Token(_)));
+        Ok(Chosen {
+            choice,
+            draw,
+            rival,
+        })
     }
 
     /// Counts a token as said, unless it ends the reply.
@@ -211,12 +250,9 @@ fn mask(logits: &[f32], masked: &mut Vec<f32>, may_be: impl Fn(u32) -> bool) {
 
 impl Picking {
     fn pick(&mut self, law: Law<'_>, offset: u64, vocabulary: &DraftVocabulary) -> u32 {
-        let law = acceptance::Law {
-            ids: law.ids,
-            log_probs: law.log_probs,
-        };
+        let law = native(law);
         match self {
-            Self::Greedy => acceptance::greedy(&law),
+            Self::Greedy(_) => acceptance::greedy(&law),
             // Tokens without bytes are never drafted before another one, so none precedes this at its offset.
             Self::Coupled(coupling) => {
                 let position = coupling.noise.at(offset, 0);
@@ -225,6 +261,33 @@ impl Picking {
                 guess[coupling.sharpness.index()]
             }
         }
+    }
+}
+
+impl Picking {
+    /// What else might have been picked from a law than a token.
+    fn rival(
+        &mut self,
+        (law, first): (Law<'_>, u32),
+        (logits, history, offset): (&[f32], &History, u64),
+        vocabulary: &DraftVocabulary,
+    ) -> Result<Option<Rival>, LawError> {
+        let key = |id| {
+            let key = vocabulary.key(id);
+            (!key.0.is_empty() && vocabulary.end_role(id).is_none()).then_some(key)
+        };
+        Ok(match self {
+            Self::Greedy(None) => None,
+            Self::Greedy(Some(rivals)) => {
+                let law = rivals.evaluate(logits, history)?;
+                likeliest_rival(&native(law), first, |id| key(id).is_some())
+            }
+            Self::Coupled(coupling) => {
+                let noise = coupling.noise.at(offset, 0);
+                let sharpness = SHARPNESSES[coupling.sharpness.index()];
+                coupled_rival(&native(law), (sharpness, first), &noise, key)
+            }
+        })
     }
 }
 
@@ -268,10 +331,7 @@ impl Drawing {
 
     /// Draws from a law, as it will be told; `None` where nothing in it can be drawn.
     fn draw(&mut self, law: Law<'_>) -> Option<Draw> {
-        let law = acceptance::Law {
-            ids: law.ids,
-            log_probs: law.log_probs,
-        };
+        let law = native(law);
         let told = self.law.restrict(&law, LAW_TOKENS, |_| true)?;
         let id = told.sample(&self.noise.at(self.draws, 0));
         let log_prob = told.probability(id).ln().min(0.0) as f32;
@@ -281,6 +341,14 @@ impl Drawing {
             log_probs: self.law.log_probs().to_vec(),
         });
         Some(Draw { id, log_prob, law })
+    }
+}
+
+/// A law as acceptance takes it.
+fn native(law: Law<'_>) -> acceptance::Law<'_> {
+    acceptance::Law {
+        ids: law.ids,
+        log_probs: law.log_probs,
     }
 }
 

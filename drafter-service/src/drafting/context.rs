@@ -190,6 +190,18 @@ impl Context {
         })
     }
 
+    /// The bytes behind `base` that a token would have in place of the `index`th of the reply; `None` if they are no whole code
+    /// points, nothing, or not what is in the reply before `base`.
+    pub(super) fn instead(&self, base: usize, index: usize, id: u32) -> Option<Vec<u8>> {
+        let start = self.end_of(index);
+        let bytes = self.vocabulary.key(id).0;
+        let new = bytes.strip_prefix(self.text.get(start..base).unwrap_or_default())?;
+        let before = base - self.unfinished(base)..start.max(base);
+        let whole = [&self.text[before], new].concat();
+        let is_text = !new.is_empty() && std::str::from_utf8(&whole).is_ok();
+        is_text.then(|| new.to_vec())
+    }
+
     /// The token from which on committed text is spelled anew: a few before what is settled, since what follows may change
     /// them, at the beginning of a code point.
     fn respelled_from(&self, committed: &[u8]) -> usize {

@@ -5,14 +5,18 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use alignment::acceptance::rivals::Rival;
 use inference::engine;
-use proto::drafter::{Draw, EndRole};
+use proto::{
+    drafter::{Draw, EndRole},
+    limits::MAX_BLOCK_TOKENS,
+};
 
 use super::{
     Line,
     chooser::{Choice, Chooser, Chosen},
     context::Context,
-    proposer::{Ask, Behind, Offer, Proposer, agreement},
+    proposer::{Alternative, Ask, Behind, Offer, Proposal, Proposer, agreement},
 };
 use crate::{error::DraftError, metrics::Metrics};
 
@@ -30,6 +34,8 @@ pub(super) struct ModelProposer {
     chooser: Arc<Mutex<Chooser>>,
     /// How drafted tokens were drawn, by their place in the reply; empty where the method need not know.
     draws: BTreeMap<usize, Draw>,
+    /// What drafted tokens might have been instead, by their place in the reply, where that was wanted.
+    rivals: BTreeMap<usize, Rival>,
     /// How tokens are drawn is told, so that only whole code points are.
     draws_whole: bool,
     /// The model would end the reply behind what is drafted.
@@ -52,6 +58,7 @@ impl ModelProposer {
             context,
             chooser: Arc::new(Mutex::new(chooser)),
             draws: BTreeMap::new(),
+            rivals: BTreeMap::new(),
             draws_whole,
             ending: None,
             given: 0,
@@ -82,8 +89,14 @@ impl ModelProposer {
         let left = self.context.reply().len();
         self.ending = None;
         self.given = 0;
-        self.draws.retain(|at, _| *at < left);
+        self.forget_choices(left);
         self.positions.truncate(self.context.prompt_len() + left);
+    }
+
+    /// Forgets how the tokens from this place of the reply on were chosen.
+    fn forget_choices(&mut self, from: usize) {
+        self.draws.retain(|at, _| *at < from);
+        self.rivals.retain(|at, _| *at < from);
     }
 
     /// Whether there is a proposal behind the first `base` bytes that is as good as it will get.
@@ -99,20 +112,29 @@ impl ModelProposer {
         let unseen = self.context.ids()[self.positions.len()..].to_vec();
         let offset = self.context.text().len() as u64;
         let chooser = Arc::clone(&self.chooser);
-        let choose = move |logits: engine::Logits<'_>| lock(&chooser).choose(logits.row(0), offset);
+        let wants_rivals = ask.alternatives > 0;
+        let choose = move |logits: engine::Logits<'_>| {
+            let mut chooser = lock(&chooser);
+            chooser.want_rivals(wants_rivals);
+            chooser.choose(logits.row(0), offset)
+        };
         let pass = self.positions.forward(unseen, 1, choose);
         let passed = line.unless_over(pass).await??;
         ask.timings.compute += passed.compute;
         ask.timings.queue += passed.queued;
         let waited = passed.queued.as_secs_f64();
         self.metrics.queue_seconds.observe(waited);
-        let Chosen { choice, draw } = passed.value?;
+        let Chosen {
+            choice,
+            draw,
+            rival,
+        } = passed.value?;
         match choice {
             Choice::Token(id) => {
                 self.metrics.draft_tokens.inc();
-                if let Some(draw) = draw {
-                    self.draws.insert(self.context.reply().len(), draw);
-                }
+                let place = self.context.reply().len();
+                self.draws.extend(draw.map(|draw| (place, draw)));
+                self.rivals.extend(rival.map(|rival| (place, rival)));
                 self.context.push(id);
             }
             Choice::End(role) => self.ending = Some(role),
@@ -132,7 +154,39 @@ impl ModelProposer {
         let first = self.context.first_behind(base);
         let sent = self.draws.range(first..first + proposal.token_ends.len());
         proposal.draws = sent.map(|(_, draw)| draw.clone()).collect();
+        if proposal.ends_with.is_none() {
+            proposal.alternatives = self.alternatives(&proposal, base, ask);
+        }
         Offer::Proposal(proposal)
+    }
+
+    /// What may stand in place of tokens of a proposal: of all second best those that are likeliest to be needed, since all before
+    /// them stand and the first does not.
+    fn alternatives(&self, proposal: &Proposal, base: usize, ask: &Ask<'_>) -> Vec<Alternative> {
+        let drafted = proposal.token_ends.len();
+        let most = ask.alternatives.min(MAX_BLOCK_TOKENS as usize - drafted);
+        if most == 0 {
+            return Vec::new();
+        }
+        let first = self.context.first_behind(base);
+        let (mut reaches, mut rivals) = (1.0, Vec::new());
+        for place in first..first + drafted {
+            // Behind a token of which nothing is known nothing can be said.
+            let Some(rival) = self.rivals.get(&place) else {
+                break;
+            };
+            rivals.push((reaches * rival.chance, place, rival.id));
+            reaches *= rival.stands;
+        }
+        rivals.sort_by(|one, other| other.0.total_cmp(&one.0));
+        let mut room = ask.bounds.bytes - proposal.text.len();
+        let alternatives = rivals.into_iter().filter_map(|(_, place, id)| {
+            let text = self.context.instead(base, place, id)?;
+            room = room.checked_sub(text.len())?;
+            let after = (place - first) as u32;
+            Some(Alternative { after, text })
+        });
+        alternatives.take(most).collect()
     }
 
     /// Shows the model `most` of the tokens that it has not seen, but never the last, which the first draft token needs anyway.
@@ -170,11 +224,12 @@ impl Proposer for ModelProposer {
         if changed {
             self.ending = None;
             self.given = 0;
-            self.draws.retain(|at, _| *at < followed.unchanged);
             lock(&self.chooser).follow(reply, followed.unchanged);
+            self.forget_choices(followed.unchanged);
         }
         let first = self.context.first_behind(committed.len());
         self.draws = self.draws.split_off(&first);
+        self.rivals = self.rivals.split_off(&first);
         let unchanged = self.context.prompt_len() + followed.unchanged;
         self.positions.truncate(unchanged);
         !changed

@@ -104,6 +104,7 @@ mod tests {
             new_length: whole.len() as u64,
             new_hash: BaseHash::of(whole),
             next_block_tokens: 4,
+            next_alternatives: 0,
         }
     }
 

@@ -52,6 +52,7 @@ impl Drafter {
             most_tokens: open.max_block_tokens,
             first_tokens,
             draws_whole: method.needs_ids(),
+            accepts_trees: open.accepts_trees,
         };
         let proposer = self.proposer(open.prompt, plan, line).await?;
         let mut session = Session::new(self, permit, proposer, terms);

@@ -53,6 +53,8 @@ pub(super) struct Ask<'a> {
     pub(super) reply: &'a [u8],
     /// Draft tokens to aim at.
     pub(super) aim: usize,
+    /// Draft tokens that the block may have beside these.
+    pub(super) alternatives: usize,
     /// What the proposal must not go beyond.
     pub(super) bounds: Bounds,
     /// Where time in the model is added.
@@ -88,8 +90,19 @@ pub(super) struct Proposal {
     pub(super) token_ends: Vec<u32>,
     /// The reply ends behind it.
     pub(super) ends_with: Option<EndRole>,
+    /// What may stand in place of some of them, the likeliest first; none where the reply ends.
+    pub(super) alternatives: Vec<Alternative>,
     /// How each was drawn; empty where the method need not know.
     pub(super) draws: Vec<Draw>,
+}
+
+/// A token that may stand in place of one that was drafted.
+#[derive(Debug, PartialEq)]
+pub(super) struct Alternative {
+    /// Draft tokens that it follows.
+    pub(super) after: u32,
+    /// Its bytes.
+    pub(super) text: Vec<u8>,
 }
 
 /// Bytes at the end of `text` that begin a code point without finishing it.

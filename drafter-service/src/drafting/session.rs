@@ -13,7 +13,7 @@ use tracing::Instrument as _;
 use super::{
     Drafter, Line,
     ledger::Ledger,
-    proposer::{Ask, Behind, Bounds, Offer, Proposal, Proposer, agreement},
+    proposer::{Alternative, Ask, Behind, Bounds, Offer, Proposal, Proposer, agreement},
 };
 use crate::{error::DraftError, metrics::Metrics};
 
@@ -30,6 +30,8 @@ pub(super) struct Terms {
     pub(super) first_tokens: usize,
     /// How tokens are drawn is told, so that a draw that was refused may not be sent again.
     pub(super) draws_whole: bool,
+    /// Whether blocks may have alternatives.
+    pub(super) accepts_trees: bool,
 }
 
 /// A session that is open.
@@ -45,6 +47,8 @@ pub(super) struct Session {
     terms: Terms,
     /// Draft tokens that the next block aims at; 0 is a pause.
     aim: usize,
+    /// Draft tokens that it may have besides.
+    alternatives: usize,
     /// Nothing can be sent before the next verdict.
     waits: bool,
     timings: DraftTimings,
@@ -68,6 +72,7 @@ impl Session {
             reply: Vec::new(),
             ledger: Ledger::new(terms.credit),
             aim: terms.first_tokens,
+            alternatives: 0,
             terms,
             waits: false,
             timings: DraftTimings::default(),
@@ -140,6 +145,7 @@ impl Session {
         let ask = Ask {
             reply: &self.reply,
             aim: self.aim,
+            alternatives: self.alternatives,
             bounds: self.terms.bounds,
             timings: &mut self.timings,
         };
@@ -174,8 +180,19 @@ impl Session {
             text,
             token_ends,
             ends_with,
+            alternatives,
             draws,
         } = proposal;
+        let (chain, tokens) = (text.clone(), token_ends.len() as u32);
+        let (mut text, mut token_ends, mut parents) = (text, token_ends, Vec::new());
+        if !alternatives.is_empty() {
+            parents.extend(0..tokens);
+        }
+        for Alternative { after, text: bytes } in alternatives {
+            text.extend_from_slice(&bytes);
+            token_ends.push(text.len() as u32);
+            parents.push(after);
+        }
         self.metrics.blocks.inc();
         self.metrics.block_bytes.inc_by(text.len() as u64);
         let drafting = std::mem::take(&mut self.drafting);
@@ -183,17 +200,17 @@ impl Session {
         tracing::Span::current()
             .record("tokens", token_ends.len())
             .record("bytes", text.len());
-        self.reply.extend_from_slice(&text);
+        self.reply.extend_from_slice(&chain);
         // Behind the end of a reply there is nothing to draft ahead of the verdict.
         self.waits |= ends_with.is_some();
         let block = Block {
-            round: self.ledger.enter(base, base_hash, text.clone()),
+            round: self.ledger.enter(base, base_hash, chain),
             base_length: base as u64,
             base_hash,
             text,
             token_ends,
             ends_with,
-            parents: Vec::new(),
+            parents,
             draws,
             timings: std::mem::take(&mut self.timings),
         };
@@ -232,6 +249,13 @@ impl Session {
                 expected,
             ));
         }
+        if verdict.next_alternatives > 0 && !self.terms.accepts_trees {
+            return Err(DraftError::field(
+                "verdict.next_alternatives",
+                verdict.next_alternatives.to_string(),
+                "0, since open.accepts_trees is false",
+            ));
+        }
         let answered = self.ledger.answer(verdict, &mut self.committed);
         let presumed = answered.map_err(DraftError::Desynchronised)?;
         let behind = match presumed {
@@ -240,6 +264,7 @@ impl Session {
             false => Behind::Doubtful,
         };
         self.aim = tokens as usize;
+        self.alternatives = verdict.next_alternatives as usize;
         self.waits = false;
         self.metrics.verdicts.inc();
         self.follow_committed(behind);

@@ -88,6 +88,7 @@ fn verdict(round: u64, appended: &[u8], text: &[u8]) -> ToDrafter {
         new_length: text.len() as u64,
         new_hash: BaseHash::of(text),
         next_block_tokens: 4,
+        next_alternatives: 0,
     })
 }
 

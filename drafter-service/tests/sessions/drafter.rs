@@ -216,6 +216,7 @@ impl Peer {
             new_length: self.committed.len() as u64,
             new_hash: self.committed.hash(),
             next_block_tokens: 6,
+            next_alternatives: 0,
         }
     }
 
@@ -229,6 +230,7 @@ impl Peer {
             new_length: self.committed.len() as u64,
             new_hash: self.committed.hash(),
             next_block_tokens: 6,
+            next_alternatives: 0,
         }
     }
 

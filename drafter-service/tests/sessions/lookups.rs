@@ -125,6 +125,7 @@ async fn look_up_runs_ahead_of_the_verdict_behind_what_it_proposed() {
     // Kept in full, and what is added is what the second begins with: that is still good, and is not sent again.
     let verdict = Verdict {
         next_block_tokens: 3,
+        next_alternatives: 0,
         ..peer.verdict(&first, first.text.len(), b" second")
     };
     peer.send(verdict);
@@ -326,6 +327,7 @@ async fn cascade_drafts_ahead_what_a_fresh_session_would_propose() {
             reply.extend_from_slice(&block.text);
             let verdict = Verdict {
                 next_block_tokens: 2,
+                next_alternatives: 0,
                 ..peer.verdict(&block, block.text.len(), b"")
             };
             peer.send(verdict);

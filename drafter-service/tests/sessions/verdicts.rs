@@ -238,6 +238,7 @@ async fn verdict_that_breaks_the_specification_is_refused_by_name() {
         },
         |verdict| Verdict {
             next_block_tokens: 7,
+            next_alternatives: 0,
             ..verdict
         },
     ];
@@ -262,18 +263,21 @@ async fn paused_session_takes_in_what_is_committed_and_goes_on_where_that_ends()
     let block = peer.block().await;
     let pause = Verdict {
         next_block_tokens: 0,
+        next_alternatives: 0,
         ..peer.verdict(&block, 2, b" the")
     };
     peer.send(pause);
     for word in ["then ", "let the other ", "in the end of it all, "] {
         let pause = Verdict {
             next_block_tokens: 0,
+            next_alternatives: 0,
             ..peer.unanswering(word.as_bytes())
         };
         peer.send(pause);
     }
     let resume = Verdict {
         next_block_tokens: 3,
+        next_alternatives: 0,
         ..peer.unanswering(b"x")
     };
     peer.send(resume);

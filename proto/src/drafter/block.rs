@@ -19,7 +19,7 @@ pub struct Block {
     pub token_ends: Vec<u32>,
     /// Role of the control token proposed after `text`.
     pub ends_with: Option<EndRole>,
-    /// Tokens as a tree: 0 follows the base, n follows token n-1. Empty: a chain.
+    /// Tokens as a tree: 0 follows the base, n follows token n-1. Empty: a chain. See [`Block::ways`].
     pub parents: Vec<u32>,
     /// How each token was drawn, and the one that `ends_with` stands for; empty where the method need not know.
     pub draws: Vec<Draw>,
@@ -82,12 +82,66 @@ pub struct Verdict {
     pub new_hash: BaseHash,
     /// Draft tokens that the next block shall aim at; 0 for a pause.
     pub next_block_tokens: u32,
+    /// Draft tokens beside its chain that the next block may have; 0: a chain.
+    pub next_alternatives: u32,
+}
+
+/// One way through a tree, from the base on.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Way {
+    /// The bytes of its tokens.
+    pub text: Vec<u8>,
+    /// Where each token ends in them.
+    pub token_ends: Vec<u32>,
 }
 
 impl Block {
     /// Whether the drafter says that it has nothing to propose.
     pub fn declines(&self) -> bool {
         self.text.is_empty() && self.ends_with.is_none()
+    }
+
+    /// How many tokens the chain has: the first ones, as many as each follow the one before.
+    pub fn chain_tokens(&self) -> usize {
+        if self.parents.is_empty() {
+            return self.token_ends.len();
+        }
+        let parents = self.parents.iter().zip(0..);
+        parents
+            .take_while(|(parent, index)| **parent == *index)
+            .count()
+    }
+
+    /// The chain, and the ways to those tokens besides that nothing follows, in their order. Without a tree there is only the
+    /// chain. O(tokens · bytes).
+    pub fn ways(&self) -> (Way, Vec<Way>) {
+        let chain = self.chain_tokens();
+        let is_followed = |token: &usize| self.parents.contains(&(*token as u32 + 1));
+        let leaves = (chain..self.parents.len()).filter(|token| !is_followed(token));
+        let chain = self.way(&(0..chain).collect::<Vec<_>>());
+        (
+            chain,
+            leaves.map(|leaf| self.way(&self.path(leaf))).collect(),
+        )
+    }
+
+    /// The tokens from the base to this one.
+    fn path(&self, token: usize) -> Vec<usize> {
+        let before = |token: &usize| (self.parents[*token] as usize).checked_sub(1);
+        let mut path: Vec<usize> = std::iter::successors(Some(token), before).collect();
+        path.reverse();
+        path
+    }
+
+    fn way(&self, tokens: &[usize]) -> Way {
+        let mut way = Way::default();
+        for token in tokens {
+            let before = token.checked_sub(1).map_or(0, |last| self.token_ends[last]);
+            let bytes = before as usize..self.token_ends[*token] as usize;
+            way.text.extend_from_slice(&self.text[bytes]);
+            way.token_ends.push(way.text.len() as u32);
+        }
+        way
     }
 }
 
@@ -343,6 +397,12 @@ impl TryFrom<wire::Verdict> for Verdict {
         )?;
         let tokens = verdict.next_block_tokens;
         check::within("next_block_tokens", tokens, 0..=limits::MAX_BLOCK_TOKENS)?;
+        let alternatives = verdict.next_alternatives;
+        check::within(
+            "next_alternatives",
+            alternatives,
+            0..=limits::MAX_ALTERNATIVES,
+        )?;
         Ok(Self {
             round: verdict.round,
             kept_bytes: verdict.kept_bytes,
@@ -350,6 +410,7 @@ impl TryFrom<wire::Verdict> for Verdict {
             new_length: verdict.new_length,
             new_hash: BaseHash(verdict.new_hash),
             next_block_tokens: tokens,
+            next_alternatives: alternatives,
         })
     }
 }
@@ -363,6 +424,7 @@ impl From<Verdict> for wire::Verdict {
             new_length: verdict.new_length,
             new_hash: verdict.new_hash.0,
             next_block_tokens: verdict.next_block_tokens,
+            next_alternatives: verdict.next_alternatives,
         }
     }
 }

@@ -214,12 +214,10 @@ impl Blocks {
         let most = self.opened.max_block_bytes as usize;
         crate::check::size("block.text", block.text.len(), 0..=most, "bytes")?;
         let most = self.max_block_tokens as usize;
-        crate::check::size(
-            "block.token_ends",
-            block.token_ends.len(),
-            0..=most,
-            "entries",
-        )?;
+        let (all, chain) = (block.token_ends.len(), block.chain_tokens());
+        crate::check::size("block.token_ends", chain, 0..=most, "entries")?;
+        let most = crate::limits::MAX_ALTERNATIVES as usize;
+        crate::check::size("block.parents", all - chain, 0..=most, "alternatives")?;
         if !self.accepts_trees && !block.parents.is_empty() {
             let expected = "empty, since trees were not asked for";
             return Err(ProtocolError::invalid("block.parents", "set", expected));

@@ -74,10 +74,10 @@ pub struct DroppedBlock {
 }
 
 impl RoundDetail {
-    /// Of a round with so many proxies.
+    /// Of a round with so many proxies proposed and accepted. Those of ways that were not taken are not told.
     pub(super) fn from_wire(
         detail: wire::RoundDetail,
-        proposed: u32,
+        (proposed, accepted): (u32, u32),
     ) -> Result<Self, ProtocolError> {
         let clock = check::required("clock", detail.clock, "present")?;
         let drafted = detail.draft_tokens.len();
@@ -87,8 +87,9 @@ impl RoundDetail {
         let most = limits::MAX_BLOCK_BYTES as usize;
         check::size("draft_tokens", bytes, 0..=most, "bytes")?;
         check::within("skipped_bytes", detail.skipped_bytes, 0..=most as u32)?;
-        let proxies = proposed as usize;
-        check::size("proxies", detail.proxies.len(), proxies..=proxies, "tokens")?;
+        let proxies = detail.proxies.len();
+        let range = accepted as usize..=proposed as usize;
+        check::size("proxies", proxies, range, "tokens")?;
         let most = limits::MAX_DROPPED_BLOCKS;
         check::size("dropped", detail.dropped.len(), 0..=most, "blocks")?;
         let of_proxies = detail.proxies.into_iter().map(TargetToken::try_from);

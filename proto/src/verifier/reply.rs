@@ -229,7 +229,7 @@ impl TryFrom<wire::RoundInfo> for RoundInfo {
         )?;
         let detail = info
             .detail
-            .map(|detail| RoundDetail::from_wire(detail, proposed));
+            .map(|detail| RoundDetail::from_wire(detail, (proposed, accepted)));
         let detail = detail.transpose().map_err(|e| e.within("detail"))?;
         Ok(Self {
             round: check::within("round", info.round, 1..=u64::MAX)?,

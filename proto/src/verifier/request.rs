@@ -50,6 +50,8 @@ pub enum Speculation {
         block_tokens: Option<u32>,
         /// Whether a method that is not lossless may be used.
         allow_lossy: bool,
+        /// Draft tokens of every block beside its chain; `None`: adapted to what pays where `block_tokens` is `None`, else 0.
+        alternatives: Option<u32>,
     },
 }
 
@@ -86,6 +88,7 @@ impl Speculation {
             method: None,
             block_tokens: None,
             allow_lossy: false,
+            alternatives: None,
         }
     }
 }
@@ -181,6 +184,10 @@ impl TryFrom<wire::Speculation> for Speculation {
         if let Some(tokens) = speculation.block_tokens {
             check::within("block_tokens", tokens, 1..=limits::MAX_BLOCK_TOKENS)?;
         }
+        if let Some(alternatives) = speculation.alternatives {
+            let most = limits::MAX_REQUESTED_ALTERNATIVES;
+            check::within("alternatives", alternatives, 0..=most)?;
+        }
         Ok(match check::known("mode", speculation.mode)? {
             wire::SpeculationMode::Off => Self::Off,
             wire::SpeculationMode::Unspecified
@@ -189,6 +196,7 @@ impl TryFrom<wire::Speculation> for Speculation {
                 method,
                 block_tokens: speculation.block_tokens,
                 allow_lossy: speculation.allow_lossy,
+                alternatives: speculation.alternatives,
             },
         })
     }
@@ -205,11 +213,13 @@ impl From<Speculation> for wire::Speculation {
                 method,
                 block_tokens,
                 allow_lossy,
+                alternatives,
             } => Self {
                 mode: wire::SpeculationMode::Auto.into(),
                 method,
                 block_tokens,
                 allow_lossy,
+                alternatives,
             },
         }
     }

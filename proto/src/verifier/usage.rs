@@ -39,6 +39,10 @@ pub struct Usage {
     pub decode: Duration,
     /// Of that, spent waiting for blocks.
     pub draft_wait: Duration,
+    /// Of `proposed_tokens`, those of alternatives to what the draft goes on with.
+    pub proposed_alternatives: u32,
+    /// Of `accepted_tokens`, those of alternatives.
+    pub accepted_alternatives: u32,
 }
 
 /// Why a round was decoded without a proposal. Displayed as in metrics: `no_drafter`.
@@ -162,6 +166,7 @@ impl TryFrom<wire::Usage> for Usage {
                 expected,
             ));
         }
+        let of_alternatives = |field, count, all| check::within(field, count, 0..=all);
         Ok(Self {
             prompt_tokens: usage.prompt_tokens,
             cached_prompt_tokens: check::within(
@@ -183,6 +188,16 @@ impl TryFrom<wire::Usage> for Usage {
             prefill: Duration::from_micros(usage.prefill_micros),
             decode: Duration::from_micros(usage.decode_micros),
             draft_wait: Duration::from_micros(usage.draft_wait_micros),
+            proposed_alternatives: of_alternatives(
+                "proposed_alternatives",
+                usage.proposed_alternatives,
+                proposed,
+            )?,
+            accepted_alternatives: of_alternatives(
+                "accepted_alternatives",
+                usage.accepted_alternatives,
+                usage.accepted_tokens.min(usage.proposed_alternatives),
+            )?,
         })
     }
 }
@@ -235,6 +250,8 @@ impl From<Usage> for wire::Usage {
             prefill_micros: check::micros(usage.prefill),
             decode_micros: check::micros(usage.decode),
             draft_wait_micros: check::micros(usage.draft_wait),
+            proposed_alternatives: usage.proposed_alternatives,
+            accepted_alternatives: usage.accepted_alternatives,
         }
     }
 }

@@ -76,6 +76,17 @@ pub(crate) fn block() -> Block {
     }
 }
 
+/// A chain of two, and a leaf beside its second.
+pub(crate) fn tree() -> Block {
+    Block {
+        text: b"fn main it".to_vec(),
+        token_ends: vec![2, 7, 10],
+        parents: vec![0, 1, 1],
+        draws: Vec::new(),
+        ..block()
+    }
+}
+
 pub(crate) fn verdict() -> Verdict {
     Verdict {
         round: 1,
@@ -84,6 +95,7 @@ pub(crate) fn verdict() -> Verdict {
         new_length: 5,
         new_hash: BaseHash::of(b"fn it"),
         next_block_tokens: 0,
+        next_alternatives: 3,
     }
 }
 
@@ -105,6 +117,8 @@ pub(crate) fn usage() -> Usage {
         prefill: Duration::from_millis(20),
         decode: Duration::from_millis(900),
         draft_wait: Duration::from_micros(1),
+        proposed_alternatives: 2,
+        accepted_alternatives: 1,
     }
 }
 

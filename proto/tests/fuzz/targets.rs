@@ -41,6 +41,23 @@ where
     }
 }
 
+/// The same, and the ways of a tree have all of its bytes that they should, in order.
+fn from_the_drafter(bytes: &[u8]) {
+    enters::<drafter_wire::DraftResponse, drafter::FromDrafter>(bytes);
+    let message = drafter_wire::DraftResponse::decode(bytes);
+    let message = message.ok().map(drafter::FromDrafter::try_from);
+    if let Some(Ok(drafter::FromDrafter::Block(block))) = message {
+        let (chain, others) = block.ways();
+        assert_eq!(chain.token_ends.len(), block.chain_tokens());
+        assert!(block.text.starts_with(&chain.text));
+        assert!(others.len() <= block.token_ends.len() - block.chain_tokens());
+        for way in others.iter().chain([&chain]) {
+            let last = way.token_ends.last().copied().unwrap_or_default();
+            assert_eq!(last as usize, way.text.len());
+        }
+    }
+}
+
 fn target<W, D>(name: &'static str, seeds: impl IntoIterator<Item = W>) -> Target
 where
     W: Message + Default + From<D>,
@@ -75,6 +92,7 @@ pub(crate) fn targets() -> Vec<Target> {
         drafter::ToDrafter::Verdict(samples::verdict()),
     ];
     let from_drafter = drafter::FromDrafter::Block(samples::block());
+    let tree = drafter::FromDrafter::Block(samples::tree());
     let page = drafter::VocabularyPage::of(Fingerprint([9; 32]), 3, 0, |id| {
         (&b"abc"[..=id as usize], None)
     });
@@ -84,10 +102,13 @@ pub(crate) fn targets() -> Vec<Target> {
             "to_drafter",
             to_drafter.map(Into::into),
         ),
-        target::<drafter_wire::DraftResponse, drafter::FromDrafter>(
-            "from_drafter",
-            [from_drafter.into()],
-        ),
+        Target {
+            run: from_the_drafter,
+            ..target::<drafter_wire::DraftResponse, drafter::FromDrafter>(
+                "from_drafter",
+                [from_drafter.into(), tree.into()],
+            )
+        },
         target::<drafter_wire::DescribeResponse, drafter::Description>(
             "drafter_description",
             [drafter_wire::DescribeResponse::default()],

@@ -17,7 +17,7 @@ use proto::{
 
 use crate::{
     field,
-    samples::{block, open, verdict},
+    samples::{block, open, tree, verdict},
 };
 
 #[test]
@@ -43,11 +43,6 @@ fn messages_from_the_drafter_survive_the_wire() {
         ends_with: Some(EndRole::EndOfTurn),
         ..block()
     };
-    let tree = Block {
-        parents: vec![0, 0],
-        draws: Vec::new(),
-        ..block()
-    };
     let messages = [
         FromDrafter::Opened(Opened {
             model: "smollm2-135m".to_owned(),
@@ -59,7 +54,7 @@ fn messages_from_the_drafter_survive_the_wire() {
         }),
         FromDrafter::Block(block()),
         FromDrafter::Block(end_only),
-        FromDrafter::Block(tree),
+        FromDrafter::Block(tree()),
         FromDrafter::Failure(Failure {
             code: FailureCode::Overloaded,
             text: "busy".to_owned(),
@@ -198,6 +193,40 @@ fn block_without_text_or_end_says_that_there_is_nothing_to_propose() {
 }
 
 #[test]
+fn ways_of_a_tree_are_its_chain_and_what_leads_to_each_leaf_besides() {
+    let block = |parents: &[u32]| Block {
+        text: b"abbcccdddde".to_vec(),
+        token_ends: vec![1, 3, 6, 10, 11],
+        parents: parents.to_vec(),
+        draws: Vec::new(),
+        ..block()
+    };
+    let ways = |parents: &[u32]| {
+        let (chain, others) = block(parents).ways();
+        let others: Vec<_> = others.into_iter().map(|way| way.text).collect();
+        (chain.text, others)
+    };
+    let none: Vec<Vec<u8>> = Vec::new();
+    assert_eq!(ways(&[]), (b"abbcccdddde".to_vec(), none.clone()));
+    assert_eq!(ways(&[0, 1, 2, 3, 4]), (b"abbcccdddde".to_vec(), none));
+    let leaves = vec![b"dddd".to_vec(), b"abbe".to_vec()];
+    assert_eq!(ways(&[0, 1, 2, 0, 2]), (b"abbccc".to_vec(), leaves));
+    // A branch that goes on, and one that goes on from the chain's end, which is then no leaf.
+    let deep = vec![b"acccdddd".to_vec(), b"abbe".to_vec()];
+    assert_eq!(ways(&[0, 1, 1, 3, 2]), (b"abb".to_vec(), deep));
+    let (chain, others) = block(&[0, 1, 0, 3, 4]).ways();
+    assert_eq!(chain.token_ends, [1, 3]);
+    assert_eq!(others[0].token_ends, [3, 7, 8]);
+    let empty = Block {
+        text: Vec::new(),
+        token_ends: Vec::new(),
+        parents: Vec::new(),
+        ..block(&[])
+    };
+    assert_eq!(empty.ways(), Default::default());
+}
+
+#[test]
 fn bad_fields_of_a_block_are_refused_by_name() {
     let check = |name: &str, spoil: fn(&mut drafter::Block)| {
         let mut wire = drafter::Block::from(block());
@@ -263,6 +292,9 @@ fn bad_fields_of_a_verdict_are_refused_by_name() {
     });
     check("next_block_tokens", |v| {
         v.next_block_tokens = limits::MAX_BLOCK_TOKENS + 1;
+    });
+    check("next_alternatives", |v| {
+        v.next_alternatives = limits::MAX_ALTERNATIVES + 1;
     });
 }
 

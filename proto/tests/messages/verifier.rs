@@ -34,6 +34,7 @@ fn request_for_a_reply_survives_the_wire() {
             method: Some("point_mass".to_owned()),
             block_tokens: Some(8),
             allow_lossy: false,
+            alternatives: Some(2),
         },
     ] {
         request.requires_drafter = speculation == Speculation::auto();
@@ -165,6 +166,9 @@ fn bad_fields_of_a_request_are_refused_by_name() {
     check("speculation.block_tokens", |r| {
         r.speculation.get_or_insert_default().block_tokens = Some(0);
     });
+    check("speculation.alternatives", |r| {
+        r.speculation.get_or_insert_default().alternatives = Some(5);
+    });
 }
 
 #[test]
@@ -231,7 +235,9 @@ fn bad_fields_of_a_rounds_detail_are_refused_by_name() {
     check("draft_tokens", |d| d.draft_tokens = vec![vec![b'x']; 129]);
     check("draft_tokens", |d| d.draft_tokens[0] = vec![b'x'; 8192]);
     check("skipped_bytes", |d| d.skipped_bytes = 8193);
-    check("proxies", |d| d.proxies.truncate(3));
+    check("proxies", |d| d.proxies.truncate(1));
+    check("proxies", |d| d.proxies.push(d.proxies[0].clone()));
+    check("groups.proxies", |d| d.proxies.truncate(3));
     check("proxies.probability", |d| d.proxies[1].probability = 1.5);
     check("proxies.probability", |d| {
         d.proxies[1].probability = f32::NAN;
@@ -274,6 +280,13 @@ fn counts_that_do_not_add_up_are_refused() {
         field(Usage::try_from(more_than_all)),
         "cached_prompt_tokens"
     );
+    let check = |name: &str, spoil: fn(&mut verifier::Usage)| {
+        let mut wire = usage().into();
+        spoil(&mut wire);
+        assert_eq!(field(Usage::try_from(wire)), name);
+    };
+    check("proposed_alternatives", |u| u.proposed_alternatives = 9);
+    check("accepted_alternatives", |u| u.accepted_alternatives = 3);
     let mut twice = verifier::Usage::from(usage());
     twice.fallbacks.push(twice.fallbacks[0]);
     assert_eq!(field(Usage::try_from(twice)), "fallbacks.reason");

@@ -92,6 +92,7 @@ async fn method_that_needs_a_law_decodes_plainly_with_a_look_up() {
             method: Some("tli".to_owned()),
             block_tokens: Some(pair::BLOCK_LENGTH),
             allow_lossy: false,
+            alternatives: None,
         },
         ..prompts::sampled(prompts::REPETITION, 16, 3)
     };

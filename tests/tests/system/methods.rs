@@ -17,6 +17,7 @@ fn by(method: &str, allow_lossy: bool) -> Generate {
             method: Some(method.to_owned()),
             block_tokens: Some(BLOCK_LENGTH),
             allow_lossy,
+            alternatives: None,
         },
         ..prompts::sampled(prompts::REPETITION, 24, 3)
     }

@@ -50,6 +50,7 @@ pub(crate) fn greedy(text: &str, max_tokens: u32) -> Generate {
             method: None,
             block_tokens: Some(BLOCK_LENGTH),
             allow_lossy: false,
+            alternatives: None,
         },
         ..Generate::new(Prompt::Text(text.to_owned()))
     }

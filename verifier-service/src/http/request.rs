@@ -164,8 +164,8 @@ pub(super) fn stop(params: &mut Params) -> Result<Vec<String>, ApiError> {
     }
 }
 
-/// Our extension: `{"mode": "off" | "auto" | "required", "method", "allow_lossy"}`, and the length of blocks by the name
-/// `length`.
+/// Our extension: `{"mode": "off" | "auto" | "required", "method", "allow_lossy", "alternatives"}`, and the length of blocks by
+/// the name `length`.
 pub(super) fn speculation(
     params: &mut Params,
     length: &str,
@@ -179,6 +179,7 @@ pub(super) fn speculation(
         method: params.text("method")?,
         block_tokens: params.count(length)?,
         allow_lossy: params.flag("allow_lossy")?.unwrap_or(false),
+        alternatives: params.count("alternatives")?,
     };
     let path = params.path("mode");
     params.finish()?;

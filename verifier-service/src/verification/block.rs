@@ -6,10 +6,10 @@ use std::{
 };
 
 use alignment::{
-    TargetToken, Vocabulary as _, acceptance::Method, aligned::Alignment, dtw, goodput::Outcome,
-    reencode, reencode::Proxies, spans,
+    TargetToken, Vocabulary as _, acceptance::Method, aligned::Alignment, candidates::Candidates,
+    dtw, goodput::Outcome, reencode, reencode::Proxies, spans,
 };
-use proto::verifier::FallbackReason;
+use proto::{limits::MAX_ALTERNATIVES, verifier::FallbackReason};
 
 use super::{
     drafting_peer::Proposal,
@@ -17,11 +17,16 @@ use super::{
 };
 use crate::target::Target;
 
+/// Proxies of all alternatives together: a draft token is seldom more than two of the target's.
+const PROXIES_BESIDE: usize = 2 * MAX_ALTERNATIVES as usize;
+
 /// What one round verifies; empty in a plain one.
 #[derive(Debug)]
 pub(crate) struct Block {
     pub(crate) proposal: Proposal,
-    pub(crate) proxies: Arc<Proxies>,
+    pub(crate) candidates: Arc<Candidates>,
+    /// The first proxy that each alternative has for itself, in the order of the proposal's.
+    alternatives: Vec<Option<usize>>,
     /// What each proxy was drawn from; empty where the method need not know.
     pub(crate) evidence: Arc<[Evidence]>,
     /// Why there are no proxies.
@@ -30,15 +35,32 @@ pub(crate) struct Block {
     pub(crate) took: Duration,
 }
 
+/// How many proxies a round may have.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    /// On each way.
+    pub(crate) proxies: usize,
+    /// Rows of the pass, the pending token's included.
+    pub(crate) rows: usize,
+}
+
+/// Draft tokens and proxies of one way.
+#[derive(Debug)]
+pub(crate) struct Taken<'a> {
+    pub(crate) text: &'a [u8],
+    pub(crate) token_ends: &'a [u32],
+    pub(crate) proxies: Proxies,
+}
+
 impl Block {
     /// Makes at most `room` proxies of a proposal: the tokens that were drawn where the method judges by their law, else what
-    /// re-encoding makes of the bytes behind the `committed` tokens. The end of a reply crosses by its role. An error says
-    /// what the drafter did wrong.
+    /// re-encoding makes of the bytes behind the `committed` tokens. The end of a reply crosses by its role. Alternatives have
+    /// ways of the same length. An error says what the drafter did wrong.
     pub(crate) fn new(
         target: &Target,
         committed: &[TargetToken],
         proposal: Result<Proposal, FallbackReason>,
-        (method, room): (Method, usize),
+        (method, room): (Method, Room),
     ) -> Result<Self, String> {
         let began = Instant::now();
         let proposal = match proposal {
@@ -46,9 +68,9 @@ impl Block {
             Err(why) => return Ok(Self::plain(why)),
         };
         let (proxies, evidence) = if method.needs_laws() {
-            evidence::drawn_proxies(target, &proposal, method, room)?
+            evidence::drawn_proxies(target, &proposal, method, room.proxies)?
         } else {
-            let proxies = reencoded(target, committed, &proposal, room);
+            let proxies = reencoded(target, committed, &proposal, room.proxies);
             let scalars = method.needs_scalars() && !proxies.tokens.is_empty();
             let evidence = if scalars {
                 evidence::transferred(target, &proposal, &proxies)?
@@ -57,36 +79,85 @@ impl Block {
             };
             (proxies, evidence)
         };
-        let nothing = proxies.tokens.is_empty();
+        let most = PROXIES_BESIDE.min(room.rows.saturating_sub(1 + proxies.tokens.len()));
+        let mut candidates = Candidates::new(proxies);
+        let alternatives = proposal.alternatives.iter().map(|way| {
+            let proxies = reencode::proxies(target, committed, &way.text, room.proxies);
+            candidates.add(&proxies, most)
+        });
+        let alternatives = alternatives.collect();
+        let nothing = candidates.is_empty();
         Ok(Self {
             proposal,
-            proxies: Arc::new(proxies),
+            candidates: Arc::new(candidates),
+            alternatives,
             evidence: evidence.into(),
             fallback: nothing.then_some(FallbackReason::NothingUsable),
             took: began.elapsed(),
         })
     }
 
-    /// How much of what was drafted stands, if anything was; the first `kept_bytes` do.
-    pub(crate) fn outcome(&self, kept_bytes: u32) -> Option<Outcome> {
+    /// How much of what was drafted stands, if anything was, where the target took this path.
+    pub(crate) fn outcome(&self, path: &[usize]) -> Option<Outcome> {
+        let proxies = self.candidates.main();
+        let kept_bytes = self
+            .on_main(path)
+            .checked_sub(1)
+            .map_or(0, |last| proxies.ends[last]);
         let until = |bytes| {
             self.proposal
                 .token_ends
                 .partition_point(|end| *end <= bytes)
         };
-        let drafted = until(self.proxies.covered_bytes() as u32);
+        let drafted = until(proxies.covered_bytes() as u32);
         (drafted > 0).then(|| Outcome {
             drafted,
             stood: until(kept_bytes),
-            proxies: self.proxies.tokens.len(),
+            proxies: proxies.tokens.len(),
         })
+    }
+
+    /// How many nodes of a path are on the main way.
+    pub(crate) fn on_main(&self, path: &[usize]) -> usize {
+        let main = self.candidates.main().tokens.len();
+        path.partition_point(|node| *node < main)
+    }
+
+    /// For each alternative whether the target took it on this path; none where the draft was taken to its end.
+    pub(crate) fn hits(&self, path: &[usize]) -> Vec<bool> {
+        let is_hit = |first: &Option<usize>| first.is_some_and(|first| path.contains(&first));
+        self.alternatives.iter().map(is_hit).collect()
+    }
+
+    /// What was drafted on the way that the target took, or on the main one, and its proxies.
+    pub(crate) fn taken(&self, target: &Target, path: &[usize]) -> Taken<'_> {
+        let (proxies, _) = self.candidates.way(path);
+        let tokens = proxies.tokens.iter().filter(|id| !target.is_end(id.0));
+        let spelled = tokens.flat_map(|id| target.token_bytes(id.0));
+        let spelled: Vec<u8> = spelled.copied().collect();
+        let mut ways = self.proposal.alternatives.iter();
+        let main = &self.proposal;
+        let alternative = if main.text.starts_with(&spelled) {
+            None
+        } else {
+            ways.find(|way| way.text.starts_with(&spelled))
+        };
+        let (text, token_ends) = alternative.map_or((&main.text, &main.token_ends), |way| {
+            (&way.text, &way.token_ends)
+        });
+        Taken {
+            text,
+            token_ends,
+            proxies,
+        }
     }
 
     /// Nothing, for this reason.
     pub(crate) fn plain(why: FallbackReason) -> Self {
         Self {
             proposal: Proposal::default(),
-            proxies: Arc::default(),
+            candidates: Arc::default(),
+            alternatives: Vec::new(),
             evidence: Arc::default(),
             fallback: Some(why),
             took: Duration::ZERO,
@@ -97,7 +168,8 @@ impl Block {
     /// texts. For metrics only: no method of this release decides by it. Done while the pass is under way.
     pub(crate) fn align(&self, target: &Target) -> (Option<Alignment>, Duration) {
         let began = Instant::now();
-        let covered = self.proxies.covered_bytes() as u32;
+        let proxies = self.candidates.main();
+        let covered = proxies.covered_bytes() as u32;
         if covered == 0 {
             return (None, began.elapsed());
         }
@@ -105,7 +177,7 @@ impl Block {
         let within = ends.partition_point(|end| *end <= covered);
         let has_boundary = within > 0 && ends[within - 1] == covered;
         let aligned = if has_boundary {
-            spans::align(&ends[..within], &self.proxies.ends).ok()
+            spans::align(&ends[..within], &proxies.ends).ok()
         } else {
             self.align_by_texts(target, &ends[..ends.len().min(within + 1)])
         };
@@ -116,7 +188,7 @@ impl Block {
         let starts = std::iter::once(0).chain(draft_ends.iter().copied());
         let text = |(start, end): (u32, &u32)| &self.proposal.text[start as usize..*end as usize];
         let draft: Vec<&[u8]> = starts.zip(draft_ends).map(text).collect();
-        let proxies = self.proxies.tokens.iter();
+        let proxies = self.candidates.main().tokens.iter();
         let proxies: Vec<&[u8]> = proxies.map(|token| target.token_bytes(token.0)).collect();
         dtw::align(&draft, &proxies, &dtw::Options::default()).ok()
     }

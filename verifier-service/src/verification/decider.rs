@@ -9,8 +9,8 @@ use std::{
 use alignment::{
     TargetToken,
     acceptance::{self, Choice, Drawn, Method, Proposal},
+    candidates::Candidates,
     noise::{Place, SharedNoise},
-    reencode::Proxies,
     round::{Round, Verdict},
 };
 use inference::{
@@ -47,6 +47,8 @@ pub(crate) struct Decider {
 pub(crate) struct Decision {
     /// How much of the block stands, and what follows.
     pub(crate) verdict: Verdict,
+    /// The proxies that stand, each the parent of the next.
+    pub(crate) path: Vec<usize>,
     /// Every token emitted, in order.
     pub(crate) choices: Vec<Choice>,
     /// What the model gave each of them, if the request asks for it.
@@ -55,7 +57,7 @@ pub(crate) struct Decision {
     pub(crate) end: Option<End>,
     /// Bytes at the end of the text that may yet become a stop string.
     pub(crate) withheld: usize,
-    /// What the model gives each proxy, then the token behind those accepted; empty unless the request wants to know.
+    /// What the model gives each proxy of the way taken, then the token behind those accepted; empty unless the request wants to know.
     pub(crate) probabilities: Vec<f32>,
     /// Time that deciding took.
     pub(crate) took: Duration,
@@ -70,6 +72,14 @@ pub(crate) enum End {
     Stop { stop: usize, start: usize },
     /// No further token may be emitted.
     Limit,
+}
+
+impl Decision {
+    /// Rows of the pass that the reply goes on from: the pending token's, then those of the proxies that stand.
+    pub(crate) fn rows(&self) -> Vec<usize> {
+        let stand = self.path.iter().map(|proxy| proxy + 1);
+        std::iter::once(0).chain(stand).collect()
+    }
 }
 
 impl Decider {
@@ -99,12 +109,12 @@ impl Decider {
     pub(crate) fn decide(
         &mut self,
         logits: &Logits<'_>,
-        proxies: &Proxies,
+        candidates: &Candidates,
         evidence: &[Evidence],
     ) -> Result<Decision, LawError> {
         let began = Instant::now();
-        let mut round = Round::new(proxies, self.place);
-        let mut choices = Vec::with_capacity(proxies.tokens.len() + 1);
+        let mut round = Round::new(candidates, self.place);
+        let mut choices = Vec::with_capacity(candidates.main().tokens.len() + 1);
         let (mut scores, mut end) = (Vec::new(), None);
         while let Some(position) = round.open() {
             let row = logits.row(position.row());
@@ -125,12 +135,13 @@ impl Decider {
         let verdict = round.verdict();
         self.place = verdict.place;
         let probabilities = if self.tells_probabilities {
-            detail::probabilities(logits, proxies, (verdict.accepted, verdict.appended))
+            detail::probabilities(logits, candidates, (round.path(), verdict.appended))
         } else {
             Vec::new()
         };
         Ok(Decision {
             verdict,
+            path: round.path().to_vec(),
             choices,
             scores,
             end,

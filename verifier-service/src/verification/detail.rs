@@ -2,11 +2,15 @@
 
 use std::time::Instant;
 
-use alignment::{TargetToken, reencode::Proxies, spans};
+use alignment::{TargetToken, candidates::Candidates, spans};
 use inference::engine::{Logits, Passed};
 use proto::verifier::{self, AlignedGroup, DroppedBlock, RoundClock, RoundDetail};
 
-use super::{block::Block, decider::Decision, session::Session};
+use super::{
+    block::{Block, Taken},
+    decider::Decision,
+    session::Session,
+};
 
 /// When the parts of a round happened.
 #[derive(Clone, Copy, Debug)]
@@ -36,9 +40,10 @@ impl Session {
         moments: Moments,
     ) -> RoundDetail {
         let probabilities = &decision.probabilities;
-        let (of_proxies, of_chosen) =
-            probabilities.split_at(block.proxies.tokens.len().min(probabilities.len()));
-        let proxies = block.proxies.tokens.iter().zip(of_proxies);
+        let taken = block.taken(&self.target, &decision.path);
+        let count = taken.proxies.tokens.len();
+        let (of_proxies, of_chosen) = probabilities.split_at(count.min(probabilities.len()));
+        let proxies = taken.proxies.tokens.iter().zip(of_proxies);
         let chosen = decision.verdict.appended.zip(of_chosen.first());
         let dropped = self.peer.take_dropped();
         let dropped = dropped.into_iter().map(|dropped| DroppedBlock {
@@ -48,13 +53,13 @@ impl Session {
         });
         RoundDetail {
             clock: self.clock(block, moments),
-            draft_tokens: draft_tokens(block),
+            draft_tokens: draft_tokens(&taken),
             draft_ends: block.proposal.ends_with.is_some(),
             skipped_bytes: block.proposal.skipped_bytes,
             proxies: proxies
                 .map(|(token, probability)| self.token(*token, *probability))
                 .collect(),
-            groups: groups(block),
+            groups: groups(&taken),
             chosen: chosen.map(|(token, probability)| self.token(token, *probability)),
             dropped: dropped.collect(),
         }
@@ -87,24 +92,23 @@ impl Session {
 }
 
 /// The bytes of each draft token.
-fn draft_tokens(block: &Block) -> Vec<Vec<u8>> {
-    let ends = &block.proposal.token_ends;
+fn draft_tokens(taken: &Taken<'_>) -> Vec<Vec<u8>> {
+    let ends = taken.token_ends;
     let starts = std::iter::once(0).chain(ends.iter().copied());
-    let bytes =
-        |(start, end): (u32, &u32)| block.proposal.text[start as usize..*end as usize].to_vec();
+    let bytes = |(start, end): (u32, &u32)| taken.text[start as usize..*end as usize].to_vec();
     starts.zip(ends).map(bytes).collect()
 }
 
 /// Draft tokens and proxies by the bytes that they share. A draft token that the proxies cover in part belongs to the last.
-fn groups(block: &Block) -> Vec<AlignedGroup> {
-    let covered = block.proxies.covered_bytes() as u32;
-    let ends = &block.proposal.token_ends;
+fn groups(taken: &Taken<'_>) -> Vec<AlignedGroup> {
+    let covered = taken.proxies.covered_bytes() as u32;
+    let ends = taken.token_ends;
     let reached = 1 + ends.partition_point(|end| *end < covered);
     let mut ends = ends[..reached.min(ends.len())].to_vec();
     if let Some(last) = ends.last_mut() {
         *last = covered;
     }
-    let aligned = spans::align(&ends, &block.proxies.ends).unwrap_or_default();
+    let aligned = spans::align(&ends, &taken.proxies.ends).unwrap_or_default();
     let group = |group: &alignment::aligned::Group| AlignedGroup {
         draft_tokens: group.draft.len() as u32,
         proxies: group.proxies.len() as u32,
@@ -112,16 +116,18 @@ fn groups(block: &Block) -> Vec<AlignedGroup> {
     aligned.groups().iter().map(group).collect()
 }
 
-/// What the model gives each proxy behind those before it, then the token `appended` to those accepted, if there is one. A row
-/// of the pass for each proxy, and one more: O(rows x vocabulary).
+/// What the model gives each proxy of the way that begins with `path` behind those before it, then the token `appended` to the
+/// path, if there is one. A row of the pass for each proxy, and one more: O(rows x vocabulary).
 pub(super) fn probabilities(
     logits: &Logits<'_>,
-    proxies: &Proxies,
-    (accepted, appended): (usize, Option<TargetToken>),
+    candidates: &Candidates,
+    (path, appended): (&[usize], Option<TargetToken>),
 ) -> Vec<f32> {
-    let proposed = proxies.tokens.iter().enumerate();
-    let appended = appended.map(|token| (accepted, token));
-    let asked = proposed.map(|(row, token)| (row, *token)).chain(appended);
+    let (proxies, nodes) = candidates.way(path);
+    let rows = std::iter::once(0).chain(nodes.iter().map(|node| node + 1));
+    let proposed = rows.zip(proxies.tokens);
+    let behind = path.last().map_or(0, |node| node + 1);
+    let asked = proposed.chain(appended.map(|token| (behind, token)));
     asked
         .map(|(row, token)| probability(logits.row(row), token))
         .collect()

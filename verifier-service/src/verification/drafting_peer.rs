@@ -18,7 +18,7 @@ use alignment::acceptance::Method;
 use chassis::{channel::Backoff, lifecycle::Lifecycle, trace};
 use proto::{
     ClientError, CommittedText,
-    drafter::{CloseReason, DraftSession, DraftTimings, Draw, EndRole, Open, Traffic},
+    drafter::{CloseReason, DraftSession, DraftTimings, Draw, EndRole, Open, Traffic, Way},
     model::Fingerprint,
     verifier::FallbackReason,
 };
@@ -96,6 +96,8 @@ pub(crate) struct Proposal {
     pub(crate) text: Vec<u8>,
     /// Where in `text` each draft token ends.
     pub(crate) token_ends: Vec<u32>,
+    /// Other ways to go on, the likeliest first.
+    pub(crate) alternatives: Vec<Way>,
     /// The drafter ends the reply behind it.
     pub(crate) ends_with: Option<EndRole>,
     pub(crate) timings: DraftTimings,
@@ -192,9 +194,9 @@ impl DraftingPeer {
         }
     }
 
-    /// Learns from a round that the reply goes on after: how much of the block stands, and what its pass took.
-    pub(crate) fn learn(&mut self, block: &Block, kept_bytes: u32, pass: Pass) {
-        let outcome = block.outcome(kept_bytes);
+    /// Learns from a round that the reply goes on after: which way of the block stands, and what its pass took.
+    pub(crate) fn learn(&mut self, block: &Block, path: &[usize], pass: Pass) {
+        let outcome = block.outcome(path);
         if let (State::Open(stream), Some(outcome)) = (&self.state, outcome) {
             stream.judged(outcome.drafted, outcome.stood);
         }
@@ -221,7 +223,7 @@ impl DraftingPeer {
             .and_then(|()| self.committed.append(appended));
         let told = match (&mut self.state, both) {
             (State::Open(stream), Ok(())) => {
-                stream.aim(self.pace.next());
+                stream.aim(self.pace.next(), self.pace.alternatives());
                 stream.tell(&self.committed, kept.len() as u32, appended)
             }
             // A reply longer than any drafter may be told of goes on without one.
@@ -288,7 +290,7 @@ impl DraftingPeer {
         let Opening { lease, told, .. } = *opening;
         let begun = match session {
             Ok(session) => Stream::begin(lease, session, &self.open).and_then(|mut stream| {
-                stream.aim(self.pace.next());
+                stream.aim(self.pace.next(), self.pace.alternatives());
                 stream.catch_up(&self.committed, told)?;
                 Ok(stream)
             }),

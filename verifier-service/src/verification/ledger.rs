@@ -31,6 +31,8 @@ pub(crate) struct Entry {
     pub(crate) sent_bytes: u64,
     /// Rows and sessions of the pass.
     pub(crate) batch: (usize, usize),
+    /// Proxies that the draft itself goes on with, proposed and accepted; the others are alternatives.
+    pub(crate) on_main: (u32, u32),
     pub(crate) alignment: Option<Alignment>,
     /// From the beginning of the round to its end.
     pub(crate) took: Duration,
@@ -92,7 +94,13 @@ impl Ledger {
         metrics.proposed_tokens.inc_by(info.proposed_tokens.into());
         metrics.accepted_tokens.inc_by(info.accepted_tokens.into());
         metrics.rejected_tokens.inc_by(rejected.into());
-        metrics.positions(info.proposed_tokens, info.accepted_tokens);
+        metrics.positions(entry.on_main.0, entry.on_main.1);
+        let proposed = info.proposed_tokens - entry.on_main.0;
+        let accepted = info.accepted_tokens - entry.on_main.1;
+        usage.proposed_alternatives += proposed;
+        usage.accepted_alternatives += accepted;
+        metrics.proposed_alternatives.inc_by(proposed.into());
+        metrics.accepted_alternatives.inc_by(accepted.into());
         metrics
             .committed_bytes_per_forward
             .observe(entry.decided_bytes as f64);

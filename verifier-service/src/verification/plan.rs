@@ -41,6 +41,8 @@ pub(crate) struct Plan {
     pub(crate) block_length: usize,
     /// Whether blocks are as long as pays, rather than always as long as they may be.
     pub(crate) adapts_length: bool,
+    /// Draft tokens of every block beside its chain; `None`: as many as pay.
+    pub(crate) alternatives: Option<usize>,
     /// How many of the likeliest tokens to tell with each token; `None`: tokens are not told.
     pub(crate) top_logprobs: Option<usize>,
     pub(crate) telling: Telling,
@@ -76,6 +78,7 @@ impl Plan {
         }
         let (method, method_reason) = method(request, serving.method)?;
         let block_length = block_length(request, serving.block_length)?;
+        let alternatives = alternatives(request, method)?;
         let request_id = request.request_id.clone().unwrap_or_else(fresh_id);
         let seed = request.seed.unwrap_or_else(random);
         Ok(Self {
@@ -103,7 +106,7 @@ impl Plan {
                 // The block that is being verified, and those ahead of its verdict.
                 credit: 1 + serving.draft_ahead,
                 expected_fingerprint: None,
-                accepts_trees: false,
+                accepts_trees: has_trees(method),
                 first_block_tokens: None,
                 drawable: Vec::new(),
             },
@@ -115,6 +118,7 @@ impl Plan {
                     ..
                 }
             ),
+            alternatives,
             top_logprobs: request.top_logprobs.map(|count| count as usize),
             telling: telling(request),
             request_id,
@@ -189,6 +193,34 @@ fn block_length(request: &Generate, limit: u32) -> Result<u32, GenerateError> {
         }
         Speculation::Auto { block_tokens, .. } => Ok(block_tokens.unwrap_or(limit)),
         Speculation::Off => Ok(limit),
+    }
+}
+
+/// Methods by which the target chooses at each place whatever is proposed there, so that several tokens may be.
+fn has_trees(method: Method) -> bool {
+    matches!(method, Method::Greedy | Method::Coupled)
+}
+
+/// Draft tokens beside the chain of every block; `None`: as many as pay. A request that names how long blocks are has them as they
+/// are, so that it can be repeated.
+fn alternatives(request: &Generate, method: Method) -> Result<Option<usize>, GenerateError> {
+    let Speculation::Auto {
+        block_tokens,
+        alternatives,
+        ..
+    } = request.speculation
+    else {
+        return Ok(Some(0));
+    };
+    match alternatives {
+        Some(count) if count > 0 && !has_trees(method) => {
+            let expected = format!("0 under {method}; greedy and coupled have alternatives");
+            let field = "speculation.alternatives";
+            Err(GenerateError::field(field, count.to_string(), expected))
+        }
+        Some(count) => Ok(Some(count as usize)),
+        None if block_tokens.is_some() || !has_trees(method) => Ok(Some(0)),
+        None => Ok(None),
     }
 }
 
@@ -269,6 +301,7 @@ mod tests {
             method: Some(method.to_owned()),
             block_tokens: None,
             allow_lossy: false,
+            alternatives: None,
         }
     }
 
@@ -297,6 +330,29 @@ mod tests {
     }
 
     #[test]
+    fn blocks_have_alternatives_where_nobody_says_how_long_they_are_or_where_they_are_asked_for() {
+        let asked = |method: &str, block_tokens, alternatives| {
+            let plan = plan(|request| {
+                request.sampling.temperature = if method == "greedy" { 0.0 } else { 1.0 };
+                request.speculation = Speculation::Auto {
+                    method: Some(method.to_owned()),
+                    block_tokens,
+                    allow_lossy: false,
+                    alternatives,
+                };
+            });
+            let plan = plan.unwrap();
+            (plan.alternatives, plan.open.accepts_trees)
+        };
+        assert_eq!(asked("coupled", None, None), (None, true));
+        assert_eq!(asked("coupled", Some(4), None), (Some(0), true));
+        assert_eq!(asked("greedy", Some(4), Some(2)), (Some(2), true));
+        assert_eq!(asked("greedy", None, Some(4)), (Some(4), true));
+        assert_eq!(asked("point_mass", None, None), (Some(0), false));
+        assert_eq!(asked("point_mass", None, Some(0)), (Some(0), false));
+    }
+
+    #[test]
     fn seeds_and_ids_that_nobody_chose_differ() {
         let (one, other) = (plan(|_| ()).unwrap(), plan(|_| ()).unwrap());
         assert_ne!(one.seed, other.seed);
@@ -306,7 +362,18 @@ mod tests {
     #[test]
     fn what_cannot_be_done_is_refused_by_name() {
         type Change = fn(&mut Generate);
-        let cases: [(&str, Change); 6] = [
+        let cases: [(&str, Change); 7] = [
+            (
+                "speculation.alternatives is 1: it must be 0 under point_mass",
+                |r| {
+                    r.speculation = Speculation::Auto {
+                        method: Some("point_mass".to_owned()),
+                        block_tokens: None,
+                        allow_lossy: false,
+                        alternatives: Some(1),
+                    };
+                },
+            ),
             ("max_tokens is 4097", |r| r.max_tokens = Some(4097)),
             ("sampling.min_p is 1", |r| r.sampling.min_p = 1.0),
             ("logit_bias is for token 100", |r| {
@@ -323,6 +390,7 @@ mod tests {
                     method: None,
                     block_tokens: Some(17),
                     allow_lossy: false,
+                    alternatives: None,
                 };
             }),
         ];

@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use alignment::{TargetToken, acceptance::Choice, aligned::Alignment};
+use alignment::{acceptance::Choice, aligned::Alignment};
 use inference::engine::{EngineError, Passed};
 use proto::verifier::{Chunk, FallbackReason, Origin, Piece, RoundInfo, RoundTimings};
 use tracing::{Instrument as _, Span, info_span};
 
 use super::{
-    block::Block,
+    block::{Block, Room},
     decider::{Decision, End},
     detail::Moments,
     drafting_peer::Pass,
@@ -47,7 +47,11 @@ impl Session {
             }
         };
         let draft_wait = began.elapsed();
-        let limits = (self.plan.method, room);
+        let limits = Room {
+            proxies: room,
+            rows: self.model.room(),
+        };
+        let limits = (self.plan.method, limits);
         let block = info_span!("re_encode")
             .in_scope(|| Block::new(&self.target, &self.committed, proposal, limits));
         let block = block.unwrap_or_else(|fault| {
@@ -65,11 +69,11 @@ impl Session {
         let decision = &passed.value;
         if decision.end.is_none() {
             let pass = Pass {
-                rows: 1 + block.proxies.tokens.len(),
+                rows: 1 + block.candidates.len(),
                 batch_rows: passed.batch_rows,
                 took: passed.compute,
             };
-            self.peer.learn(&block, decision.verdict.kept_bytes, pass);
+            self.peer.learn(&block, &decision.path, pass);
         }
         let pieces = self.commit(&block, decision);
         let tokens = self.tokens(decision);
@@ -94,6 +98,10 @@ impl Session {
                 .sum(),
             sent_bytes: pieces.iter().map(|piece| piece.text.len() as u64).sum(),
             batch: (passed.batch_rows, passed.batch_sessions),
+            on_main: (
+                block.candidates.main().tokens.len() as u32,
+                block.on_main(&decision.path) as u32,
+            ),
             alignment,
             took: began.elapsed(),
         };
@@ -125,21 +133,26 @@ impl Session {
     /// One pass over the pending token and the proxies, decided on the model's thread. What does not need its result is done
     /// meanwhile: aligning, and taking in what the drafter sends.
     async fn verify(&mut self, block: &Block) -> Result<Verified, GenerateError> {
-        let proxies = block.proxies.tokens.iter().map(|token| token.0);
+        let proxies = block.candidates.tokens().map(|token| token.0);
         let tokens: Vec<u32> = std::iter::once(self.pending).chain(proxies).collect();
+        let parents = parents(block);
         let began = Instant::now();
         loop {
-            let (decider, proxies) = (self.decider.clone(), block.proxies.clone());
+            let (decider, candidates) = (self.decider.clone(), block.candidates.clone());
             let evidence = block.evidence.clone();
             let (round, verify) = (Span::current(), info_span!("verify", rows = tokens.len()));
             let read = move |logits: inference::engine::Logits<'_>| {
                 let _accept = info_span!(parent: &round, "accept").entered();
-                lock(&decider).decide(&logits, &proxies, &evidence)
+                let decision = lock(&decider).decide(&logits, &candidates, &evidence);
+                let kept = decision
+                    .as_ref()
+                    .map_or_else(|_| Vec::new(), Decision::rows);
+                (decision, kept)
             };
             let submitted = Instant::now();
             let pass = self
                 .model
-                .forward(tokens.clone(), tokens.len(), read)
+                .forward_tree(tokens.clone(), &parents, read)
                 .instrument(verify);
             let aligning = async { info_span!("align").in_scope(|| block.align(&self.target)) };
             let both = async { tokio::join!(pass, aligning) };
@@ -163,23 +176,25 @@ impl Session {
         }
     }
 
-    /// Makes the decision the reply's: cache, text and drafter go on from it. Gives the text that can be sent.
+    /// Makes the decision the reply's: text and drafter go on from it, as the cache does. Gives the text that can be sent.
     fn commit(&mut self, block: &Block, decision: &Decision) -> Vec<Piece> {
         let verdict = decision.verdict;
-        let rejected = block.proxies.tokens.len() - verdict.accepted;
-        self.model.truncate(self.model.len() - rejected);
+        let mut said = Vec::new();
         for choice in &decision.choices {
             self.pending = choice.token().0;
             self.committed.push(choice.token());
             let bytes = self.target.tokenizer().token_bytes(self.pending);
             self.text.push(bytes, origin(*choice, block));
+            said.extend_from_slice(bytes);
         }
         match decision.end {
             None => {
-                let kept = &block.proposal.text[..verdict.kept_bytes as usize];
-                let appended = verdict.appended.map(|TargetToken(id)| id);
-                let appended = appended.map(|id| self.target.tokenizer().token_bytes(id));
-                self.peer.commit(kept, appended.unwrap_or_default());
+                // The drafter goes on from its chain, whatever way was taken.
+                let accepted = said[..verdict.kept_bytes as usize].iter();
+                let alike = accepted.zip(&block.proposal.text);
+                let kept = alike.take_while(|(said, drafted)| said == drafted).count();
+                let (kept, appended) = said.split_at(kept);
+                self.peer.commit(kept, appended);
                 self.text.release(decision.withheld)
             }
             Some(End::Stop { start, .. }) => self.text.finish(start),
@@ -196,16 +211,26 @@ fn origin(choice: Choice, block: &Block) -> Origin {
     match choice {
         Choice::Accepted(_) => Origin::Accepted,
         Choice::Corrected(_) => Origin::Correction,
-        Choice::Bonus(_) if block.proxies.tokens.is_empty() => Origin::Plain,
+        Choice::Bonus(_) if block.candidates.is_empty() => Origin::Plain,
         Choice::Bonus(_) => Origin::Bonus,
     }
+}
+
+/// What each row of the pass follows; empty where it is the row before.
+fn parents(block: &Block) -> Vec<u32> {
+    if block.candidates.beside() == 0 {
+        return Vec::new();
+    }
+    let of_proxies = block.candidates.parents();
+    let of_proxies = of_proxies.map(|parent| parent.map_or(1, |parent| parent as u32 + 2));
+    std::iter::once(0).chain(of_proxies).collect()
 }
 
 fn round_info(round: u64, block: &Block, decision: &Decision) -> RoundInfo {
     RoundInfo {
         round,
-        proposed_tokens: block.proxies.tokens.len() as u32,
-        proposed_bytes: block.proxies.covered_bytes() as u32,
+        proposed_tokens: block.candidates.len() as u32,
+        proposed_bytes: block.candidates.bytes() as u32,
         accepted_tokens: decision.verdict.accepted as u32,
         accepted_bytes: decision.verdict.kept_bytes,
         fallback: block.fallback,

@@ -22,6 +22,7 @@ async fn check(method: &str, law: Law) -> (Whole, Option<String>) {
             method: Some(method.to_owned()),
             block_tokens: Some(8),
             allow_lossy: false,
+            alternatives: None,
         },
         sampling: Sampling {
             temperature: 0.8,

@@ -233,6 +233,7 @@ pub(crate) fn request(temperature: f32, seed: u64) -> Generate {
             method: None,
             block_tokens: Some(8),
             allow_lossy: false,
+            alternatives: None,
         },
         max_tokens: Some(60),
         seed: Some(seed),

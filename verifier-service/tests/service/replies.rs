@@ -223,6 +223,7 @@ async fn point_mass_verifies_what_a_drafter_without_the_seed_proposes() {
             method: Some("point_mass".to_owned()),
             block_tokens: Some(4),
             allow_lossy: false,
+            alternatives: None,
         },
         ..request(0.8, 77)
     };

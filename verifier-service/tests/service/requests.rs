@@ -66,6 +66,7 @@ fn speculation(method: Option<&str>, block_tokens: Option<u32>) -> Speculation {
         method: method.map(str::to_owned),
         block_tokens,
         allow_lossy: false,
+        alternatives: None,
     }
 }
 

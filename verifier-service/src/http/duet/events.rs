@@ -134,6 +134,8 @@ struct UsageJson {
     prefill_micros: u64,
     decode_micros: u64,
     draft_wait_micros: u64,
+    proposed_alternatives: u32,
+    accepted_alternatives: u32,
 }
 
 fn micros(duration: Duration) -> u64 {
@@ -300,6 +302,8 @@ impl From<Usage> for UsageJson {
             prefill_micros: micros(usage.prefill),
             decode_micros: micros(usage.decode),
             draft_wait_micros: micros(usage.draft_wait),
+            proposed_alternatives: usage.proposed_alternatives,
+            accepted_alternatives: usage.accepted_alternatives,
         }
     }
 }

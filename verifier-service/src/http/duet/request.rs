@@ -98,6 +98,7 @@ mod tests {
             method: Some("point_mass".to_owned()),
             block_tokens: Some(4),
             allow_lossy: true,
+            alternatives: None,
         };
         assert_eq!(request.speculation, asked);
     }

@@ -37,7 +37,7 @@ function summary(round) {
     return `Plain: ${reason(round.fallback)}. The target chose ${quoted(detail.chosen)} itself.`;
   }
   const drafted = plural(detail.draft_tokens.length, "draft token");
-  const became = `${drafted} became ${plural(round.proposed_tokens, "target token")}, ${round.accepted_tokens} accepted.`;
+  const became = `${drafted} became ${plural(detail.proxies.length, "target token")}, ${round.accepted_tokens} accepted.`;
   if (!detail.chosen) return `${became} The reply ended there.`;
   if (isBonus(round)) return `${became} All stood, so the pass gave ${quoted(detail.chosen)} as a bonus.`;
   const rejected = detail.proxies[round.accepted_tokens];
@@ -46,7 +46,8 @@ function summary(round) {
 }
 
 const quoted = (token) => (token ? `“${visible(token)}”` : "nothing");
-const isBonus = (round) => round.accepted_tokens === round.proposed_tokens;
+// Of several ways to go on the one that was taken is told.
+const isBonus = (round) => round.accepted_tokens === round.detail.proxies.length;
 const originOf = (round) => (round.proposed_tokens === 0 ? "plain" : isBonus(round) ? "bonus" : "correction");
 
 function state(round, index) {

@@ -19,6 +19,8 @@ pub(crate) struct Costs(Arc<Mutex<VerifyCost>>);
 pub(super) struct Pace {
     costs: Costs,
     longest: usize,
+    /// Draft tokens beside a block's chain that the request wants; `None`: as many as pay.
+    alternatives: Option<usize>,
     by: By,
 }
 
@@ -40,6 +42,7 @@ impl Pace {
         let mut pace = Self {
             costs,
             longest: plan.block_length,
+            alternatives: plan.alternatives,
             by: By::Request,
         };
         if plan.adapts_length {
@@ -66,6 +69,11 @@ impl Pace {
             By::Request => self.longest,
             By::Goodput(length) => length.current(),
         }
+    }
+
+    /// Draft tokens that it may have beside its chain.
+    pub(super) fn alternatives(&self) -> usize {
+        self.alternatives.unwrap_or(0)
     }
 
     pub(super) fn delivered(

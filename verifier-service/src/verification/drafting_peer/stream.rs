@@ -10,7 +10,7 @@ use proto::{
     ClientError, CommittedText,
     drafter::{
         Block, Blocks, CloseReason, DraftSession, Failure, FailureCode, FromDrafter, Open, Traffic,
-        Verdict, Verdicts,
+        Verdict, Verdicts, Way,
     },
     limits::MAX_APPENDED_BYTES,
     verifier::FallbackReason,
@@ -41,8 +41,9 @@ pub(super) struct Stream {
     verdicts: Verdicts,
     blocks: Blocks,
     credit: u64,
-    /// Tokens of the block that was asked for last; 0 for none.
+    /// Tokens of the block that was asked for last, 0 for none, and those it may have besides.
     block_tokens: u32,
+    alternatives: u32,
     /// Never more than twice the credit.
     arrived: VecDeque<Arrival>,
     /// Last block looked at, and the last that the drafter knows to be answered.
@@ -192,6 +193,7 @@ impl Stream {
             blocks,
             credit: opened.credit.into(),
             block_tokens: opened.block_tokens,
+            alternatives: 0,
             arrived: VecDeque::new(),
             looked_at: 0,
             answered: 0,
@@ -269,11 +271,12 @@ impl Stream {
         }
     }
 
-    /// Tokens of the block that the next verdict asks for; 0 for none.
-    pub(super) fn aim(&mut self, tokens: usize) {
+    /// Tokens of the block that the next verdict asks for, 0 for none, and those it may have besides.
+    pub(super) fn aim(&mut self, tokens: usize, alternatives: usize) {
         // What was not asked for is not overdue.
         self.is_overdue &= tokens > 0 && self.block_tokens > 0;
         self.block_tokens = tokens as u32;
+        self.alternatives = alternatives as u32;
     }
 
     /// Of so many draft tokens that were verified the first `stood` stand.
@@ -299,6 +302,7 @@ impl Stream {
             new_length: committed.len() as u64,
             new_hash: committed.hash(),
             next_block_tokens: self.block_tokens,
+            next_alternatives: self.alternatives,
         };
         self.verdicts
             .verdict(verdict)
@@ -352,14 +356,15 @@ impl Stream {
         self.looked_at = block.round;
         self.has_declined = block.declines();
         let latency = at.saturating_duration_since(self.due_since);
-        let rest = committed.continuation(block.base_length, block.base_hash, &block.text);
-        let skipped = block.text.len() - rest.map_or(0, <[u8]>::len);
-        let first = block
+        let (chain, others) = block.ways();
+        let rest = committed.continuation(block.base_length, block.base_hash, &chain.text);
+        let skipped = chain.text.len() - rest.map_or(0, <[u8]>::len);
+        let first = chain
             .token_ends
             .partition_point(|end| *end as usize <= skipped);
         let is_torn = first
             .checked_sub(1)
-            .map_or(0, |last| block.token_ends[last] as usize)
+            .map_or(0, |last| chain.token_ends[last] as usize)
             != skipped;
         let unfit = match rest {
             None if self.has_declined => Some(FallbackReason::NothingUsable),
@@ -379,17 +384,21 @@ impl Stream {
             return Use::None(why);
         }
         self.fruitless = 0;
-        let (tokens, compute) = (block.token_ends.len(), block.timings.compute);
+        let (tokens, compute) = (chain.token_ends.len(), block.timings.compute);
         // Before the first block the drafter had to read the prompt, which no other waits for.
         let latency = (block.round > 1).then_some(latency);
         self.lease.delivered(tokens, compute, latency);
         if self.has_declined {
             return Use::Declines;
         }
+        let alternatives = others
+            .iter()
+            .filter_map(|way| behind(way, &chain.text[..skipped]));
         let text = rest.unwrap_or_default().to_vec();
-        let ends = block.token_ends[first..].iter();
+        let ends = chain.token_ends[first..].iter();
         Use::Proposes(Proposal {
             token_ends: ends.map(|end| end - skipped as u32).collect(),
+            alternatives: alternatives.collect(),
             draws: block.draws.get(first..).unwrap_or_default().to_vec(),
             lexicon: self.lexicon.clone(),
             ends_with: block.ends_with,
@@ -424,4 +433,15 @@ impl Stream {
         }
         Next::Nothing(why)
     }
+}
+
+/// What a way goes on with behind bytes that are committed; `None` if it says something else, or nothing more.
+fn behind(way: &Way, committed: &[u8]) -> Option<Way> {
+    let text = way.text.strip_prefix(committed)?;
+    let committed = committed.len() as u32;
+    let ends = way.token_ends.iter().filter(|end| **end > committed);
+    (!text.is_empty()).then(|| Way {
+        text: text.to_vec(),
+        token_ends: ends.map(|end| end - committed).collect(),
+    })
 }
