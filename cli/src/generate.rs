@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal as _, Read as _, Write as _};
 
 use anyhow::{Context as _, bail};
 use clap::ValueEnum;
+use proto::limits::MAX_REQUESTED_ALTERNATIVES;
 use proto::model::{Message, Prompt, Role};
 use proto::verifier::{FinishReason, Generate, Speculation, Usage};
 use serde_json::{Value, json};
@@ -68,6 +69,10 @@ pub(crate) struct Args {
     #[arg(long, env = "DUET_REQUEST_BLOCK_LENGTH", value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(1..))]
     block_length: Option<u32>,
 
+    /// Draft tokens of a block beside its chain, other ways to go on; the verifier chooses when neither this nor the length is given
+    #[arg(long, env = "DUET_REQUEST_ALTERNATIVES", value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(..=i64::from(MAX_REQUESTED_ALTERNATIVES)))]
+    alternatives: Option<u32>,
+
     /// Print one JSON object instead of text
     #[arg(long)]
     json: bool,
@@ -127,7 +132,7 @@ impl Args {
                 method: self.method.clone(),
                 block_tokens: self.block_length,
                 allow_lossy: self.allow_lossy,
-                alternatives: None,
+                alternatives: self.alternatives,
             },
         };
         Ok(request)
@@ -197,6 +202,8 @@ fn usage(usage: &Usage) -> Value {
         "completion_tokens_details": {
             "accepted_prediction_tokens": usage.accepted_tokens,
             "rejected_prediction_tokens": usage.rejected_tokens,
+            "proposed_alternatives": usage.proposed_alternatives,
+            "accepted_alternatives": usage.accepted_alternatives,
         },
         "committed_bytes": usage.committed_bytes,
         "target_forwards": usage.target_forwards,

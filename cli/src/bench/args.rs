@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use alignment::acceptance::Method;
-use proto::limits::MAX_BLOCK_TOKENS;
+use proto::limits::{MAX_BLOCK_TOKENS, MAX_REQUESTED_ALTERNATIVES};
 use proto::model::Sampling;
 use proto::verifier::Speculation;
 
@@ -104,6 +104,11 @@ pub(crate) struct Args {
     )]
     block_lengths: Vec<BlockLength>,
 
+    /// Draft tokens of every block beside its chain, other ways to go on where the draft may be wrong; not given: what is found to
+    /// pay where the block length is auto, else none
+    #[arg(long, env = "DUET_ALTERNATIVES", value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(..=i64::from(MAX_REQUESTED_ALTERNATIVES)))]
+    alternatives: Option<u32>,
+
     /// Acceptance methods by name; auto is what the verifier chooses
     #[arg(
         long,
@@ -180,6 +185,8 @@ pub(super) struct Plan {
 pub(super) struct Variant {
     pub(super) method: MethodChoice,
     pub(super) block_length: BlockLength,
+    /// Draft tokens beside the chain of a block; `None`: what the verifier makes of the block length.
+    pub(super) alternatives: Option<u32>,
 }
 
 /// Draft tokens of a block; `None`: what the verifier finds to pay.
@@ -215,6 +222,7 @@ impl Args {
             lengths.map(move |&block_length| Variant {
                 method,
                 block_length,
+                alternatives: self.alternatives,
             })
         };
         let variants = self.methods.iter().flat_map(|&method| with(method));
@@ -281,6 +289,12 @@ impl Plan {
 }
 
 impl Variant {
+    /// Draft tokens of a block, and those beside its chain where their number is given.
+    pub(super) fn length(self) -> String {
+        let more = self.alternatives.map(|count| format!("+{count}"));
+        format!("{}{}", self.block_length, more.unwrap_or_default())
+    }
+
     /// As a request has it.
     pub(super) fn speculation(self) -> Speculation {
         Speculation::Auto {
@@ -288,7 +302,7 @@ impl Variant {
             block_tokens: self.block_length.0,
             // Only a method asked for by its name can be lossy.
             allow_lossy: self.method.0.is_some(),
-            alternatives: None,
+            alternatives: self.alternatives,
         }
     }
 }
@@ -390,6 +404,7 @@ pub(super) mod tests {
         let variant = |method, tokens| Variant {
             method: MethodChoice(method),
             block_length: BlockLength(tokens),
+            alternatives: None,
         };
         let expected = [
             variant(None, None),

@@ -35,6 +35,8 @@ pub(crate) struct Figures {
     /// None where nothing was decoded.
     pub(crate) speedup: Option<Spread>,
     pub(super) accepted_per_forward: f64,
+    /// Of those, tokens beside the draft's chain.
+    pub(super) accepted_alternatives_per_forward: f64,
     pub(super) acceptance: f64,
     pub(super) bytes_per_forward: f64,
 }
@@ -144,6 +146,7 @@ impl Figures {
             speculative: median(over_tasks(|pair| Some(pair.speculative.rate()))),
             speedup: Spread::of(&over_tasks(Compared::speedup)),
             accepted_per_forward: ratio(total.accepted, total.forwards).unwrap_or(0.0),
+            accepted_alternatives_per_forward: ratio(total.beside, total.forwards).unwrap_or(0.0),
             acceptance: ratio(total.accepted, total.accepted + total.rejected).unwrap_or(0.0),
             bytes_per_forward: ratio(total.bytes, total.forwards).unwrap_or(0.0),
         }
@@ -165,6 +168,10 @@ impl Figures {
             ("speedup", json!(speedup.map(|spread| spread.median))),
             ("speedup_spread", json!(spread)),
             ("accepted_per_forward", json!(self.accepted_per_forward)),
+            (
+                "accepted_alternatives_per_forward",
+                json!(self.accepted_alternatives_per_forward),
+            ),
             ("acceptance", json!(self.acceptance)),
             ("committed_bytes_per_forward", json!(self.bytes_per_forward)),
         ];
@@ -183,6 +190,8 @@ pub(super) struct Totals {
     forwards: f64,
     pub(super) accepted: f64,
     pub(super) rejected: f64,
+    /// Accepted tokens beside the draft's chain.
+    beside: f64,
     pub(super) wire: f64,
     /// Seconds.
     pub(super) wait: f64,
@@ -199,6 +208,7 @@ impl Totals {
                 forwards: sum.forwards + f64::from(usage.target_forwards),
                 accepted: sum.accepted + f64::from(usage.accepted_tokens),
                 rejected: sum.rejected + f64::from(usage.rejected_tokens),
+                beside: sum.beside + f64::from(usage.accepted_alternatives),
                 wire: sum.wire + (usage.wire_sent_bytes + usage.wire_received_bytes) as f64,
                 wait: sum.wait + usage.draft_wait.as_secs_f64(),
                 decode: sum.decode + usage.decode.as_secs_f64(),

@@ -131,7 +131,7 @@ impl Row {
         let spread =
             |of: fn(&Spread) -> String| figures.speedup.as_ref().map_or_else(|| "-".to_owned(), of);
         [
-            self.variant.block_length.to_string(),
+            self.variant.length(),
             self.round_trip_milliseconds().to_string(),
             self.load.to_string(),
             format!("{:.2}", figures.plain),
@@ -175,6 +175,7 @@ impl Row {
                     .0
                     .map_or(json!("auto"), |tokens| json!(tokens)),
             ),
+            ("alternatives", json!(self.variant.alternatives)),
             ("rtt_milliseconds", json!(self.round_trip_milliseconds())),
             ("rtt_seen_milliseconds", json!(seen.map(|seen| seen * 1e3))),
             ("concurrency", json!(at_once)),
