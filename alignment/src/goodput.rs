@@ -11,7 +11,11 @@
 //!
 //! Pure: durations come in, a length goes out, and the caller owns the clock.
 
+pub mod alternatives;
+
 use std::time::Duration;
+
+use alternatives::RowCost;
 
 /// First position of each class of positions that share a chance; the last class has no end.
 const CLASSES: [usize; 8] = [1, 2, 3, 4, 6, 9, 13, 17];
@@ -325,6 +329,24 @@ impl Length {
         }
     }
 
+    /// What a further row of a pass costs where blocks have the present length.
+    pub fn row_cost(&self, verify: &VerifyCost) -> RowCost {
+        let length = self.current().max(1);
+        let row = verify.predict(2.0) - verify.predict(1.0);
+        let goodputs = self.goodputs(verify, 0.0);
+        let rate = goodputs.get(length - 1).copied().unwrap_or(0.0);
+        RowCost {
+            tokens: row * rate,
+            share: row / self.seconds(length, verify),
+        }
+    }
+
+    /// Seconds of a round with a block of so many tokens.
+    fn seconds(&self, tokens: usize, verify: &VerifyCost) -> f64 {
+        let rows = self.others + 1.0 + self.proxies_a_token * tokens as f64;
+        self.draft.wait(tokens) + verify.predict(rows)
+    }
+
     fn choose(&mut self, verify: &VerifyCost) {
         let plain = 1.0 / verify.predict(self.others + 1.0);
         let expected = self.goodputs(verify, 0.0);
@@ -359,9 +381,7 @@ impl Length {
         let goodput = |tokens| {
             reaches *= self.survival.hoped(tokens, errors);
             stands += reaches;
-            let rows = self.others + 1.0 + self.proxies_a_token * tokens as f64;
-            let seconds = self.draft.wait(tokens) + verify.predict(rows);
-            (1.0 + self.proxies_a_token * stands) / seconds
+            (1.0 + self.proxies_a_token * stands) / self.seconds(tokens, verify)
         };
         (1..=self.longest).map(goodput).collect()
     }

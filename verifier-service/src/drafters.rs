@@ -13,7 +13,10 @@ use std::{
 
 use alignment::{
     deadline::{self, RoundLatency},
-    goodput::{DraftCost, Survival},
+    goodput::{
+        DraftCost, Outcome, Survival,
+        alternatives::{Hits, Tried},
+    },
 };
 use chassis::{channel, channel::AddressError, lifecycle::Lifecycle};
 use proto::{
@@ -80,6 +83,7 @@ enum Reach {
 pub(crate) struct Experience {
     pub(crate) survival: Survival,
     pub(crate) cost: DraftCost,
+    pub(crate) hits: Hits,
 }
 
 /// What a session needs of a drafter.
@@ -219,10 +223,13 @@ impl Lease {
         known.breaker.succeeded();
     }
 
-    /// Of so many tokens that were verified the first `stood` stand.
-    pub(crate) fn judged(&self, drafted: usize, stood: usize) {
+    /// What a block came to, and its alternatives.
+    pub(crate) fn judged(&self, outcome: Outcome, tried: &Tried) {
         let mut known = self.drafter.known();
-        known.experience.survival.observe(drafted, stood);
+        let experience = &mut known.experience;
+        let Outcome { drafted, stood, .. } = outcome;
+        experience.survival.observe(drafted, stood);
+        experience.hits.observe(tried);
     }
 
     /// What is known before a session has seen anything itself.
@@ -231,6 +238,7 @@ impl Lease {
         Experience {
             survival: known.experience.survival.inherited(),
             cost: known.experience.cost,
+            hits: known.experience.hits.inherited(),
         }
     }
 

@@ -198,3 +198,26 @@ fn first_block_of_a_session_says_what_a_token_costs_and_not_how_long_blocks_take
     draft.observe(4, 40 * MILLISECOND, Some(10 * MILLISECOND));
     assert!((draft.wait(4) - 0.01).abs() < 1e-6);
 }
+
+#[test]
+fn row_costs_the_tokens_that_are_committed_in_its_time() {
+    let verify = costs();
+    let mut length = Length::new(16, Survival::default(), DraftCost::default(), &verify);
+    for _ in 0..100 {
+        let drafted = length.current();
+        length.delivered(drafted, drafted as u32 * MILLISECOND, Some(MILLISECOND * 2));
+        let outcome = Outcome {
+            drafted,
+            stood: drafted.min(3),
+            proxies: drafted,
+        };
+        length.observe(Some(outcome), 0, &verify);
+    }
+    let row = length.row_cost(&verify);
+    let seconds = verify.predict(2.0) - verify.predict(1.0);
+    let round = length.draft.wait(length.current()) + verify.predict(1.0 + length.current() as f64);
+    assert!((row.share - seconds / round).abs() < 1e-9, "{row:?}");
+    // Three of the draft's tokens and one more in nearly every round.
+    let committed = row.tokens / row.share;
+    assert!((3.5..4.5).contains(&committed), "{committed}");
+}

@@ -22,6 +22,8 @@ use crate::{error::DraftError, metrics::Metrics};
 
 /// Tokens that may wait to be shown to the model while nothing is drafted.
 const LAG: usize = 16;
+/// How probable it must look that an alternative is needed. A row of the verifier's pass is hardly ever worth less.
+const LEAST_CHANCE: f64 = 0.05;
 /// Tokens that the model is shown at once while it catches up and a message may come.
 const CATCH_UP: usize = 64;
 
@@ -175,7 +177,10 @@ impl ModelProposer {
             let Some(rival) = self.rivals.get(&place) else {
                 break;
             };
-            rivals.push((reaches * rival.chance, place, rival.id));
+            let chance = reaches * rival.chance;
+            if chance >= LEAST_CHANCE {
+                rivals.push((chance, place, rival.id));
+            }
             reaches *= rival.stands;
         }
         rivals.sort_by(|one, other| other.0.total_cmp(&one.0));

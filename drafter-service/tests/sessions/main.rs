@@ -1,5 +1,6 @@
 //! The service over a real port and a tiny model: what a verifier sees of it.
 
+mod alternatives;
 mod drafter;
 mod drawing;
 mod endings;

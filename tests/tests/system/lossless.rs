@@ -71,6 +71,37 @@ async fn sampled_text_is_the_same_with_and_without_a_drafter_for_each_seed() {
     assert!(accepted > 0, "no proposal was ever accepted");
 }
 
+#[tokio::test]
+async fn alternatives_change_no_text_and_some_of_them_are_what_the_target_says() {
+    let pair = pair::shared().read().await;
+    let url = pair.verifier.url();
+    let mut accepted = 0;
+    for (name, prompt) in prompts::VARIED {
+        for request in [
+            prompts::greedy(prompt, TOKENS),
+            prompts::sampled(prompt, TOKENS, 20),
+        ] {
+            let plain = pair::ask(&url, prompts::plain(&request)).await;
+            let request = proto::verifier::Generate {
+                speculation: proto::verifier::Speculation::Auto {
+                    method: None,
+                    block_tokens: Some(pair::BLOCK_LENGTH),
+                    allow_lossy: false,
+                    alternatives: Some(3),
+                },
+                ..request
+            };
+            let answer = pair::ask(&url, request).await;
+            assert_eq!(answer.text, plain.text, "{name}");
+            reconciles(&answer);
+            let usage = answer.finish.usage;
+            assert!(usage.proposed_alternatives > 0, "{name}: {usage:?}");
+            accepted += usage.accepted_alternatives;
+        }
+    }
+    assert!(accepted > 0, "no alternative was ever accepted");
+}
+
 /// Asks with and without speculation and compares; gives the tokens that were accepted.
 async fn speculating_changes_nothing(
     pair: &Pair,

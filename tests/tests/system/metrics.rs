@@ -43,6 +43,8 @@ fn verifier_counts(usage: &Usage, grown: impl Fn(&str) -> f64) {
         ("accepted_tokens", usage.accepted_tokens.into()),
         ("rejected_tokens", usage.rejected_tokens.into()),
         ("stale_blocks", usage.stale_blocks.into()),
+        ("proposed_alternatives", usage.proposed_alternatives.into()),
+        ("accepted_alternatives", usage.accepted_alternatives.into()),
         ("wire_sent_bytes", usage.wire_sent_bytes),
         ("wire_received_bytes", usage.wire_received_bytes),
     ] {

@@ -6,8 +6,15 @@ use std::{
 };
 
 use alignment::{
-    TargetToken, Vocabulary as _, acceptance::Method, aligned::Alignment, candidates::Candidates,
-    dtw, goodput::Outcome, reencode, reencode::Proxies, spans,
+    TargetToken, Vocabulary as _,
+    acceptance::Method,
+    aligned::Alignment,
+    candidates::Candidates,
+    dtw,
+    goodput::{Outcome, alternatives::Tried},
+    reencode,
+    reencode::Proxies,
+    spans,
 };
 use proto::{limits::MAX_ALTERNATIVES, verifier::FallbackReason};
 
@@ -123,10 +130,16 @@ impl Block {
         path.partition_point(|node| *node < main)
     }
 
-    /// For each alternative whether the target took it on this path; none where the draft was taken to its end.
-    pub(crate) fn hits(&self, path: &[usize]) -> Vec<bool> {
-        let is_hit = |first: &Option<usize>| first.is_some_and(|first| path.contains(&first));
-        self.alternatives.iter().map(is_hit).collect()
+    /// What the alternatives brought where the target took this path.
+    pub(crate) fn tried(&self, path: &[usize]) -> Tried {
+        let brought = |first: &Option<usize>| {
+            let from = path.iter().position(|node| Some(*node) == *first);
+            from.map_or(0, |from| path.len() - from)
+        };
+        Tried {
+            brought: self.alternatives.iter().map(brought).collect(),
+            proxies: self.candidates.beside(),
+        }
     }
 
     /// What was drafted on the way that the target took, or on the main one, and its proxies.

@@ -196,9 +196,9 @@ impl DraftingPeer {
 
     /// Learns from a round that the reply goes on after: which way of the block stands, and what its pass took.
     pub(crate) fn learn(&mut self, block: &Block, path: &[usize], pass: Pass) {
-        let outcome = block.outcome(path);
+        let (outcome, tried) = (block.outcome(path), block.tried(path));
         if let (State::Open(stream), Some(outcome)) = (&self.state, outcome) {
-            stream.judged(outcome.drafted, outcome.stood);
+            stream.judged(outcome, &tried);
         }
         // Neither says anything of what blocks are worth: there was none.
         let had_none = matches!(
@@ -208,7 +208,7 @@ impl DraftingPeer {
         if had_none && block.proposal.text.is_empty() {
             self.pace.declined(pass);
         } else {
-            self.pace.learn(outcome, pass);
+            self.pace.learn(outcome, &tried, pass);
         }
     }
 

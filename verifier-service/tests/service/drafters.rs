@@ -22,7 +22,10 @@ use self::{
     conversation::Conversation,
     law::{ASCII, END_OF_TURN, WORDS},
 };
-use crate::harness::{Shared, listen};
+use crate::{
+    harness::{Shared, listen},
+    trees::Shape,
+};
 pub(crate) use law::Law;
 
 /// What a drafter does.
@@ -80,6 +83,8 @@ pub(crate) enum Kind {
     SplitsCodePoints,
     /// The answer a byte a token, each said to be drawn from a law.
     Draws(Law),
+    /// The answer as a tree.
+    Tree(Shape),
 }
 
 impl Kind {
@@ -129,6 +134,8 @@ pub(crate) struct Seen {
     pub(crate) ends: Vec<Option<drafter::CloseReason>>,
     pub(crate) faults: Vec<String>,
     pub(crate) traces: Vec<Option<String>>,
+    /// The most that a verdict has asked for.
+    pub(crate) most_alternatives: u32,
 }
 
 /// A drafter that serves until it is dropped.
@@ -167,6 +174,11 @@ impl Running {
     /// Tells it what the target will say.
     pub(crate) fn learn(&self, answer: &str) {
         *self.script.answer.lock().expect("no panic") = answer.as_bytes().to_vec();
+    }
+
+    /// Forgets how many alternatives it was asked for.
+    pub(crate) fn forget_alternatives(&self) {
+        self.script.note(|seen| seen.most_alternatives = 0);
     }
 
     pub(crate) fn seen<T>(&self, look: impl FnOnce(&Seen) -> T) -> T {

@@ -18,6 +18,11 @@ use crate::{
 
 /// Replies with a drafter of this kind to each request; they equal plain ones.
 async fn check(kind: Kind) -> Vec<Whole> {
+    check_each(kind, requests()).await
+}
+
+/// The same for these requests.
+pub(crate) async fn check_each(kind: Kind, requests: Vec<Generate>) -> Vec<Whole> {
     let drafter = Running::start(kind).await;
     let serving = Serving {
         draft_ahead: u32::from(kind == Kind::Ahead),
@@ -25,7 +30,7 @@ async fn check(kind: Kind) -> Vec<Whole> {
     };
     let process = Process::start(endless(), serving).await;
     let mut replies = Vec::new();
-    for request in requests() {
+    for request in requests {
         let plain = process.plain(&request).await;
         drafter.learn(&plain.text);
         let reply = process.generate(&request).await;

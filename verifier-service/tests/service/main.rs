@@ -14,4 +14,5 @@ mod replies;
 mod requests;
 mod rounds;
 mod traces;
+mod trees;
 mod web;

@@ -179,7 +179,13 @@ async fn usage_and_metrics_agree() {
         usages.push(process.plain(&request).await.finish.usage);
         usages.push(process.generate(&request).await.finish.usage);
     }
-    let parts: [(&str, Count); 12] = [
+    let parts: [(&str, Count); 14] = [
+        ("proposed_alternatives_total", |u| {
+            u.proposed_alternatives.into()
+        }),
+        ("accepted_alternatives_total", |u| {
+            u.accepted_alternatives.into()
+        }),
         ("prompt_tokens_total", |u| u.prompt_tokens.into()),
         ("cached_prompt_tokens_total", |u| {
             u.cached_prompt_tokens.into()

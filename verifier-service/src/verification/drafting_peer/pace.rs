@@ -5,7 +5,10 @@ use std::{
     time::Duration,
 };
 
-use alignment::goodput::{Length, Outcome, VerifyCost};
+use alignment::goodput::{
+    Length, Outcome, VerifyCost,
+    alternatives::{Alternatives, Hits, Tried},
+};
 
 use super::Pass;
 use crate::{drafters::Experience, verification::plan::Plan};
@@ -19,9 +22,8 @@ pub(crate) struct Costs(Arc<Mutex<VerifyCost>>);
 pub(super) struct Pace {
     costs: Costs,
     longest: usize,
-    /// Draft tokens beside a block's chain that the request wants; `None`: as many as pay.
-    alternatives: Option<usize>,
     by: By,
+    beside: Beside,
 }
 
 #[derive(Debug)]
@@ -29,6 +31,15 @@ enum By {
     /// Each block has as many tokens as blocks may have.
     Request,
     Goodput(Box<Length>),
+}
+
+/// Draft tokens beside a block's chain.
+#[derive(Debug)]
+enum Beside {
+    /// As many as the request wants.
+    Request(usize),
+    /// As many as pay.
+    Paying(Alternatives),
 }
 
 impl Costs {
@@ -42,8 +53,11 @@ impl Pace {
         let mut pace = Self {
             costs,
             longest: plan.block_length,
-            alternatives: plan.alternatives,
             by: By::Request,
+            beside: plan.alternatives.map_or_else(
+                || Beside::Paying(Alternatives::new(Hits::default())),
+                Beside::Request,
+            ),
         };
         if plan.adapts_length {
             pace.by = By::Goodput(Box::new(pace.length(Experience::default())));
@@ -52,12 +66,15 @@ impl Pace {
     }
 
     fn length(&self, experience: Experience) -> Length {
-        let Experience { survival, cost } = experience;
+        let Experience { survival, cost, .. } = experience;
         Length::new(self.longest, survival, cost, &self.costs.lock())
     }
 
     /// There is another drafter, of which so much is known.
     pub(super) fn begin(&mut self, experience: Experience) {
+        if matches!(self.beside, Beside::Paying(_)) {
+            self.beside = Beside::Paying(Alternatives::new(experience.hits));
+        }
         if matches!(self.by, By::Goodput(_)) {
             self.by = By::Goodput(Box::new(self.length(experience)));
         }
@@ -73,7 +90,10 @@ impl Pace {
 
     /// Draft tokens that it may have beside its chain.
     pub(super) fn alternatives(&self) -> usize {
-        self.alternatives.unwrap_or(0)
+        match &self.beside {
+            Beside::Request(count) => *count,
+            Beside::Paying(alternatives) => alternatives.current(),
+        }
     }
 
     pub(super) fn delivered(
@@ -87,10 +107,13 @@ impl Pace {
         }
     }
 
-    pub(super) fn learn(&mut self, outcome: Option<Outcome>, pass: Pass) {
+    pub(super) fn learn(&mut self, outcome: Option<Outcome>, tried: &Tried, pass: Pass) {
         let mut costs = self.costs.lock();
         costs.observe(pass.batch_rows, pass.took);
         if let By::Goodput(length) = &mut self.by {
+            if let (Beside::Paying(alternatives), Some(_)) = (&mut self.beside, outcome) {
+                alternatives.observe(tried, length.row_cost(&costs));
+            }
             length.observe(outcome, pass.batch_rows - pass.rows, &costs);
         }
     }

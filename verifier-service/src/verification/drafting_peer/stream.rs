@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use alignment::goodput::{Outcome, alternatives::Tried};
 use chassis::lifecycle::Lifecycle;
 use proto::{
     ClientError, CommittedText,
@@ -279,9 +280,9 @@ impl Stream {
         self.alternatives = alternatives as u32;
     }
 
-    /// Of so many draft tokens that were verified the first `stood` stand.
-    pub(super) fn judged(&self, drafted: usize, stood: usize) {
-        self.lease.judged(drafted, stood);
+    /// What a block came to, and its alternatives.
+    pub(super) fn judged(&self, outcome: Outcome, tried: &Tried) {
+        self.lease.judged(outcome, tried);
     }
 
     /// Tells what became of the reply: so many bytes of the last proposal kept, then `appended`.

@@ -137,7 +137,11 @@ impl Conversation {
             }
             _ => {}
         }
-        self.drafted.extend_from_slice(&block.text);
+        let chain = match self.script.kind {
+            Kind::Tree(shape) => shape.grow(&mut block),
+            _ => block.text.clone(),
+        };
+        self.drafted.extend_from_slice(&chain);
         let mut message = wire::DraftResponse::from(FromDrafter::Block(block));
         match (self.script.kind, &mut message.message) {
             (Kind::InvalidEnds, Some(wire::draft_response::Message::Block(block))) => {
@@ -189,6 +193,9 @@ impl Conversation {
                     return self.fault(text);
                 }
                 self.answered = verdict.round;
+                self.script.note(|seen| {
+                    seen.most_alternatives = seen.most_alternatives.max(verdict.next_alternatives);
+                });
                 let drafted = std::mem::take(&mut self.drafted);
                 if let Err(error) = verdict.follow(&mut self.committed, &drafted) {
                     return self.fault(error.to_string());
