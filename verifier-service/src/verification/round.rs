@@ -11,7 +11,7 @@ use super::{
     block::{Block, Room},
     decider::{Decision, End},
     detail::Moments,
-    drafting_peer::Pass,
+    drafting_peer::{Pass, Proposal},
     ledger::Entry,
     plan::Telling,
     session::{Session, lock},
@@ -47,18 +47,7 @@ impl Session {
             }
         };
         let draft_wait = began.elapsed();
-        let limits = Room {
-            proxies: room,
-            rows: self.model.room(),
-        };
-        let limits = (self.plan.method, limits);
-        let block = info_span!("re_encode")
-            .in_scope(|| Block::new(&self.target, &self.committed, proposal, limits));
-        let block = block.unwrap_or_else(|fault| {
-            self.peer.accuse(fault);
-            Block::plain(FallbackReason::Protocol)
-        });
-
+        let block = info_span!("re_encode").in_scope(|| self.block(proposal, room));
         let Verified {
             passed,
             alignment,
@@ -113,6 +102,20 @@ impl Session {
             tokens,
         };
         Ok((chunk, decision.end))
+    }
+
+    /// What a round verifies: ways of at most `room` proxies.
+    fn block(&mut self, proposal: Result<Proposal, FallbackReason>, room: usize) -> Block {
+        let limits = Room {
+            proxies: room,
+            rows: self.model.room(),
+        };
+        let limits = (self.plan.method, limits);
+        let block = Block::new(&self.target, &self.committed, proposal, limits);
+        block.unwrap_or_else(|fault| {
+            self.peer.accuse(fault);
+            Block::plain(FallbackReason::Protocol)
+        })
     }
 
     /// What the request wants to know of a round that has just been committed.

@@ -70,7 +70,9 @@ impl Shape {
             Self::Cut => {
                 chain(block);
                 let parts: [&[u8]; 4] = [b"\xe2\x82", b"\xff", b"a\xf0\x9f", b"\x80"];
-                parts.iter().for_each(|part| leaf(block, part, 0));
+                for part in parts {
+                    leaf(block, part, 0);
+                }
             }
             Self::Empty => {
                 chain(block);
@@ -208,14 +210,14 @@ async fn rounds_tell_of_the_way_that_was_taken() {
             };
             let accepted = spelled(round.accepted_tokens as usize);
             assert_eq!(accepted.len() as u32, round.accepted_bytes, "{round:?}");
-            let drafted = detail.draft_tokens.concat();
+            let said = detail.draft_tokens.concat();
             assert!(
-                drafted.starts_with(&spelled(detail.proxies.len())),
+                said.starts_with(&spelled(detail.proxies.len())),
                 "{round:?}"
             );
             let grouped: u32 = detail.groups.iter().map(|group| group.proxies).sum();
             assert_eq!(grouped as usize, detail.proxies.len(), "{round:?}");
-            beside += usize::from(!accepted.is_empty() && !drafted.contains(&b'~'));
+            beside += usize::from(!accepted.is_empty() && !said.contains(&b'~'));
         }
         let usage = usage(&reply);
         for (name, count) in [

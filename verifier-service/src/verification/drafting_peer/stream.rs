@@ -61,7 +61,7 @@ pub(super) struct Stream {
 
 /// What a block that has come is good for.
 enum Use {
-    Proposes(Proposal),
+    Proposes(Box<Proposal>),
     /// It says that there is nothing to propose.
     Declines,
     /// It does not continue the committed text, or has no more to say than is committed.
@@ -237,7 +237,7 @@ impl Stream {
                     return Next::Nothing(FallbackReason::Failed);
                 };
                 match self.look_at(&block, at, committed) {
-                    Use::Proposes(proposal) => return Next::Block(proposal),
+                    Use::Proposes(proposal) => return Next::Block(*proposal),
                     Use::Declines => return Next::Nothing(FallbackReason::NothingUsable),
                     Use::None(reason) => why = reason,
                 }
@@ -397,7 +397,7 @@ impl Stream {
             .filter_map(|way| behind(way, &chain.text[..skipped]));
         let text = rest.unwrap_or_default().to_vec();
         let ends = chain.token_ends[first..].iter();
-        Use::Proposes(Proposal {
+        Use::Proposes(Box::new(Proposal {
             token_ends: ends.map(|end| end - skipped as u32).collect(),
             alternatives: alternatives.collect(),
             draws: block.draws.get(first..).unwrap_or_default().to_vec(),
@@ -409,7 +409,7 @@ impl Stream {
             latency,
             drafted: tokens,
             text,
-        })
+        }))
     }
 
     /// A drafter whose blocks were all dropped could not send another one before the next verdict: it gets an empty one.
