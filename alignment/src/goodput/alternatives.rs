@@ -6,6 +6,8 @@
 //!
 //! A drafter sends alternatives with the likeliest first, so they are judged by their rank, each by what it has brought. The
 //! rank behind those in use is tried now and then, so that what was not worth it can become so.
+//!
+//! How long blocks are is chosen as if there were none: where they are used they bring what they cost, or more.
 
 /// Alternatives of a block at most.
 pub const MOST: usize = 4;

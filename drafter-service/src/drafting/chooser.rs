@@ -262,9 +262,7 @@ impl Picking {
             }
         }
     }
-}
 
-impl Picking {
     /// What else might have been picked from a law than a token.
     fn rival(
         &mut self,
