@@ -10,6 +10,7 @@
 mod error;
 mod model;
 mod prefixes;
+mod returns;
 mod schedule;
 mod session;
 mod work;

@@ -4,19 +4,23 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use candle_core::{Storage, Tensor};
 use tokio::sync::mpsc;
 
 use super::model::{About, Model};
 use super::prefixes::{BLOCK, Prefixes};
+use super::returns::{Returns, patience};
 use super::schedule::{self, Room, Step, Waiting};
 use super::work::{Cost, Kept, Work};
 use super::{Counts, EngineError, EngineOptions, LoadError, Logits, ModelInfo};
 use crate::decoder::{Cache, Sequence};
 use crate::template::ChatTemplate;
 use crate::tokenizer::Tokenizer;
+
+/// How long the thread sleeps before it looks again who has come.
+const GATHER_PAUSE: Duration = Duration::from_micros(50);
 
 /// What a handle asks of the thread.
 pub(super) enum Command {
@@ -83,6 +87,8 @@ struct Worker {
     sessions: HashMap<u64, Held>,
     prefixes: Prefixes,
     max_batch_rows: usize,
+    /// What the last pass took.
+    last_pass: Duration,
     /// For whoever asks.
     counts: Arc<Counts>,
 }
@@ -95,6 +101,7 @@ struct Held {
     tokens: Vec<u32>,
     /// Whole blocks at the beginning that `prefixes` has seen.
     kept: usize,
+    returns: Returns,
 }
 
 impl Held {
@@ -138,6 +145,7 @@ impl Worker {
             sessions: HashMap::new(),
             prefixes: Prefixes::new(options.prefix_cache),
             max_batch_rows: options.max_batch_rows,
+            last_pass: Duration::ZERO,
             counts,
         };
         worker.warm()?;
@@ -179,13 +187,30 @@ impl Worker {
                     None => return,
                 }
             }
-            while let Ok(command) = inbox.try_recv() {
-                self.take(command, &mut waiting);
-            }
+            self.gather(&mut inbox, &mut waiting);
             sweep(&mut self.sessions, &mut waiting);
             self.reuse(&mut waiting);
             self.count_bytes();
             self.pass(&mut waiting);
+        }
+    }
+
+    /// Takes what has come, and waits for those who will be back in a moment.
+    fn gather(&mut self, inbox: &mut mpsc::Receiver<Command>, waiting: &mut Vec<Work>) {
+        let patience = patience(self.last_pass);
+        loop {
+            while let Ok(command) = inbox.try_recv() {
+                self.take(command, waiting);
+            }
+            let now = Instant::now();
+            let mut away = self.sessions.values();
+            let is_expected = |held: &Held| {
+                held.alive.strong_count() > 0 && held.returns.is_expected(now, patience)
+            };
+            if waiting.is_empty() || !away.any(is_expected) {
+                return;
+            }
+            std::thread::sleep(GATHER_PAUSE);
         }
     }
 
@@ -206,7 +231,9 @@ impl Worker {
             cache: Cache::new(architecture),
             tokens: Vec::new(),
             kept: 0,
+            returns: Returns::default(),
         });
+        held.returns.come(work.arrived);
         held.truncate(work.keep);
         waiting.push(*work);
     }
@@ -309,6 +336,7 @@ impl Worker {
         for (work, _, held) in batch {
             self.sessions.insert(work.session, held);
         }
+        self.last_pass = cost.compute;
         self.count_bytes();
         let answered = logits.and_then(|logits| {
             with_values(logits.as_ref(), |values| {
@@ -372,6 +400,9 @@ impl Worker {
             (Some(held), Kept::Path(path)) => held.keep_path(work, path),
             _ => Ok(()),
         };
+        if let Some(held) = self.sessions.get_mut(&work.session) {
+            held.returns.leave(Instant::now());
+        }
         match done {
             Ok(()) => work.reader.succeed(),
             Err(error) => work.reader.fail(error),

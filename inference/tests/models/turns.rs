@@ -134,3 +134,30 @@ async fn a_block_of_a_whole_pass_does_not_shut_out_tokens_nor_they_it() {
     let turns: Vec<u32> = passed.iter().map(|passed| passed.passes).collect();
     assert_eq!(turns, [1, 2, 3, 2, 4]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_that_come_back_at_once_go_on_sharing_passes() {
+    let folder = tempfile::tempdir().unwrap();
+    let profile = folder.path().join("profile.toml");
+    let costs = "pass_micros = 30000.0\nrow_micros = 10.0\nposition_micros = 0.0";
+    let rest = "name = \"slow\"\nagreement = 1.0\nseed = 0\ncontext = 256";
+    std::fs::write(&profile, format!("{rest}\n{costs}\n")).unwrap();
+    let engine = engine(&profile, options());
+    let decode = async |mut session: Session| {
+        let mut shared = 0;
+        for token in 0..16 {
+            let passed = session.forward(vec![token], 1, copied).await.unwrap();
+            shared += usize::from(passed.batch_sessions == 2);
+        }
+        shared
+    };
+    // The second comes in the middle of a pass of the first.
+    let (first, second) = (engine.open().unwrap(), engine.open().unwrap());
+    let later = async {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        decode(second).await
+    };
+    let (first, second) = tokio::join!(decode(first), later);
+    // Were the thread to begin with whoever is back first, they would take turns for good.
+    assert!(first.min(second) > 8, "{first} and {second} of 16 shared");
+}
