@@ -23,6 +23,8 @@ use crate::pair;
 use crate::progress::Stderr;
 use crate::request;
 
+/// Bytes for what prompts have in common, as a verifier sets aside on its own.
+const PREFIX_CACHE: u64 = 256 << 20;
 /// Sessions that a service takes at least.
 const SESSIONS: usize = 16;
 /// How long a verifier may take to find its drafter, and how often it is asked.
@@ -77,6 +79,7 @@ impl Target {
             max_batch_rows: EngineOptions::default()
                 .max_batch_rows
                 .max(plan.longest_block() as usize + 1),
+            prefix_cache: PREFIX_CACHE,
             ..EngineOptions::default()
         };
         let loading = on_thread("load-target", pinned, move || {
