@@ -4,6 +4,9 @@
 //! goodput(g) = (1 + tokens that stand(g)) / (wait(g) + verify(rows(g)))        g = 0, 1, 2, …
 //! ```
 //!
+//! A pass has the rows of all sessions, and all wait for it. So a length is judged as if every session had chosen it: what each
+//! gains by rows of its own while the others have few, all together lose.
+//!
 //! The estimates are measured: how far blocks stand by position, how long a block of g tokens is
 //! waited for, what a pass of so many rows costs. Goodput as the measure after `SmartSpec` (arXiv
 //! 2406.14066); ours because no one there has a wait, and because chances differ by position: a draft
@@ -101,7 +104,7 @@ pub struct Length {
     current: usize,
     /// Proxies for each draft token.
     proxies_a_token: f64,
-    /// Rows of others in a pass.
+    /// Other sessions.
     others: f64,
     pause: Option<Pause>,
 }
@@ -279,8 +282,8 @@ impl Length {
         self.draft.observe(tokens, compute, latency);
     }
 
-    /// Counts a round, a plain one where nothing was drafted, and settles the next length. `others` are the
-    /// rows that other sessions had in its pass.
+    /// Counts a round, a plain one where nothing was drafted, and settles the next length. There are `others`
+    /// besides this session.
     pub fn observe(&mut self, outcome: Option<Outcome>, others: usize, verify: &VerifyCost) {
         self.others += GAIN * (others as f64 - self.others);
         if let Some(outcome) = outcome.filter(|outcome| outcome.drafted > 0) {
@@ -336,14 +339,15 @@ impl Length {
         let goodputs = self.goodputs(verify, 0.0);
         let rate = goodputs.get(length - 1).copied().unwrap_or(0.0);
         RowCost {
-            tokens: row * rate,
+            // All sessions wait for it.
+            tokens: row * rate * (self.others + 1.0),
             share: row / self.seconds(length, verify),
         }
     }
 
     /// Seconds of a round with a block of so many tokens.
     fn seconds(&self, tokens: usize, verify: &VerifyCost) -> f64 {
-        let rows = self.others + 1.0 + self.proxies_a_token * tokens as f64;
+        let rows = (self.others + 1.0) * (1.0 + self.proxies_a_token * tokens as f64);
         self.draft.wait(tokens) + verify.predict(rows)
     }
 

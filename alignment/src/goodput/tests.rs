@@ -221,3 +221,29 @@ fn row_costs_the_tokens_that_are_committed_in_its_time() {
     let committed = row.tokens / row.share;
     assert!((3.5..4.5).contains(&committed), "{committed}");
 }
+
+#[test]
+fn what_pays_alone_need_not_pay_where_all_sessions_share_a_pass() {
+    // 50 ms and 8 ms for a further row: eight rows are 106 ms, so a row more costs nearly what its token is worth.
+    let verify = costs();
+    let settled = |others| {
+        let mut length = Length::new(8, Survival::default(), DraftCost::default(), &verify);
+        for round in 0..400 {
+            if length.current() > 0 {
+                let drafted = length.current();
+                length.delivered(drafted, MILLISECOND, Some(MILLISECOND));
+                let outcome = Outcome {
+                    drafted,
+                    stood: if round % 5 < 2 { drafted } else { 0 },
+                    proxies: drafted,
+                };
+                length.observe(Some(outcome), others, &verify);
+            } else {
+                length.observe(None, others, &verify);
+            }
+        }
+        length.current()
+    };
+    assert!(settled(0) > 0);
+    assert_eq!(settled(7), 0);
+}

@@ -118,11 +118,11 @@ pub(crate) struct Proposal {
 /// A pass of the target.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pass {
-    /// Rows of this session.
-    pub(crate) rows: usize,
     /// Rows of all sessions.
     pub(crate) batch_rows: usize,
     pub(crate) took: Duration,
+    /// Sessions of the model besides this one, whether they had rows in it or wait for their drafts.
+    pub(crate) others: usize,
 }
 
 impl DraftingPeer {

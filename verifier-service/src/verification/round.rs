@@ -58,9 +58,9 @@ impl Session {
         let decision = &passed.value;
         if decision.end.is_none() {
             let pass = Pass {
-                rows: 1 + block.candidates.len(),
                 batch_rows: passed.batch_rows,
                 took: passed.compute,
+                others: self.target.engine().load_now().sessions.saturating_sub(1),
             };
             self.peer.learn(&block, &decision.path, pass);
         }

@@ -114,7 +114,7 @@ impl Pace {
             if let (Beside::Paying(alternatives), Some(_)) = (&mut self.beside, outcome) {
                 alternatives.observe(tried, length.row_cost(&costs));
             }
-            length.observe(outcome, pass.batch_rows - pass.rows, &costs);
+            length.observe(outcome, pass.others, &costs);
         }
     }
 
@@ -123,7 +123,7 @@ impl Pace {
         let mut costs = self.costs.lock();
         costs.observe(pass.batch_rows, pass.took);
         if let By::Goodput(length) = &mut self.by {
-            length.declined(pass.batch_rows - pass.rows, &costs);
+            length.declined(pass.others, &costs);
         }
     }
 }
