@@ -1,5 +1,6 @@
 //! Drafting: what all sessions share, and the course of one from its first message to its last.
 
+mod branches;
 mod cascade;
 mod chooser;
 mod context;

@@ -26,8 +26,10 @@ pub(crate) struct Metrics {
     pub(crate) blocks: Counter,
     /// Blocks sent without text, since there was nothing to propose.
     pub(crate) declined: Counter,
-    /// Tokens drafted, whether they were sent or not.
+    /// Tokens drafted to be proposed, whether they were sent or not.
     pub(crate) draft_tokens: Counter,
+    /// Tokens drafted beside what was proposed; those of them that were gone on from count as drafted to be proposed, too.
+    pub(crate) branch_tokens: Counter,
     /// Bytes of blocks sent.
     pub(crate) block_bytes: Counter,
     /// Verdicts taken in.
@@ -36,6 +38,10 @@ pub(crate) struct Metrics {
     pub(crate) kept_tokens: Counter,
     /// Drafted tokens that verdicts dropped.
     pub(crate) dropped_tokens: Counter,
+    /// Verdicts for which more than what was proposed had been drafted.
+    pub(crate) branched_verdicts: Counter,
+    /// Of those, verdicts after which one of the branches went on.
+    pub(crate) branch_hits: Counter,
     /// From the decision to draft a block to the block.
     pub(crate) draft_seconds: Histogram,
     /// Prompt and committed text through the model.
@@ -59,10 +65,13 @@ impl Metrics {
             blocks: Counter::default(),
             declined: Counter::default(),
             draft_tokens: Counter::default(),
+            branch_tokens: Counter::default(),
             block_bytes: Counter::default(),
             verdicts: Counter::default(),
             kept_tokens: Counter::default(),
             dropped_tokens: Counter::default(),
+            branched_verdicts: Counter::default(),
+            branch_hits: Counter::default(),
             draft_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 14)),
             prefill_seconds: Histogram::new(exponential_buckets(0.004, 2.0, 14)),
             queue_seconds: Histogram::new(exponential_buckets(0.000_01, 4.0, 10)),
@@ -88,7 +97,16 @@ impl Metrics {
                 "Blocks sent without text: there was nothing to propose",
                 &self.declined,
             ),
-            ("draft_tokens", "Tokens drafted", &self.draft_tokens),
+            (
+                "draft_tokens",
+                "Tokens drafted to be proposed",
+                &self.draft_tokens,
+            ),
+            (
+                "branch_tokens",
+                "Tokens drafted beside what was proposed",
+                &self.branch_tokens,
+            ),
             ("block_bytes", "Bytes of blocks sent", &self.block_bytes),
             ("verdicts", "Verdicts taken in", &self.verdicts),
             (
@@ -100,6 +118,16 @@ impl Metrics {
                 "dropped_tokens",
                 "Drafted tokens dropped by verdicts",
                 &self.dropped_tokens,
+            ),
+            (
+                "branched_verdicts",
+                "Verdicts for which text beside the proposed had been drafted",
+                &self.branched_verdicts,
+            ),
+            (
+                "branch_hits",
+                "Verdicts after which drafting went on from text beside the proposed",
+                &self.branch_hits,
             ),
         ] {
             registry.register(name, about, counter.clone());
@@ -141,10 +169,13 @@ mod tests {
             "duet_drafter_blocks_total 0",
             "duet_drafter_declined_total 0",
             "duet_drafter_draft_tokens_total 0",
+            "duet_drafter_branch_tokens_total 0",
             "duet_drafter_block_bytes_total 0",
             "duet_drafter_verdicts_total 0",
             "duet_drafter_kept_tokens_total 0",
             "duet_drafter_dropped_tokens_total 0",
+            "duet_drafter_branched_verdicts_total 0",
+            "duet_drafter_branch_hits_total 0",
             "duet_drafter_draft_seconds_count 1",
             "duet_drafter_prefill_seconds_count 0",
             "duet_drafter_queue_seconds_count 0",

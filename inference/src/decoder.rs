@@ -48,7 +48,7 @@ pub(crate) struct Sequence<'a> {
     pub(crate) tokens: &'a [u32],
     /// For how many of the last tokens logits are wanted.
     pub(crate) rows: usize,
-    /// What the new tokens follow of each other; none means each the one before.
+    /// What the new tokens follow of each other, and of the last of those held; none means each the one before.
     pub(crate) tree: Option<&'a Tree>,
 }
 
@@ -59,7 +59,8 @@ impl Sequence<'_> {
             None => token,
             Some(tree) => tree.path(token).len() - 1,
         };
-        (0..self.tokens.len()).map(move |token| self.cache.len() + ahead(token))
+        let trunk = self.cache.len() - self.tree.map_or(0, Tree::held);
+        (0..self.tokens.len()).map(move |token| trunk + ahead(token))
     }
 }
 

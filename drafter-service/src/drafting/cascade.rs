@@ -1,6 +1,7 @@
 //! A look-up and a model, one after the other: the model is asked only where the text has not said before what it says now.
 
 use inference::engine::EngineError;
+use proto::drafter::DraftTimings;
 
 use super::{
     Line,
@@ -83,13 +84,17 @@ impl Proposer for Cascade {
         self.unless_full(read, ())
     }
 
-    fn lags(&self) -> bool {
-        !self.is_model_full && self.model.lags()
+    fn has_chores(&self) -> bool {
+        !self.is_model_full && self.model.has_chores()
     }
 
-    async fn catch_up(&mut self, line: &mut Line) -> Result<(), DraftError> {
-        let caught_up = self.model.catch_up(line).await;
-        self.unless_full(caught_up, ())
+    async fn do_chore(
+        &mut self,
+        timings: &mut DraftTimings,
+        line: &mut Line,
+    ) -> Result<(), DraftError> {
+        let done = self.model.do_chore(timings, line).await;
+        self.unless_full(done, ())
     }
 
     fn positions(&self) -> usize {

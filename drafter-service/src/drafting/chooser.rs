@@ -87,6 +87,8 @@ pub(super) struct Chosen {
     pub(super) draw: Option<Draw>,
     /// What else it might have been, where that is wanted and a token was chosen.
     pub(super) rival: Option<Rival>,
+    /// What each sharpness would have chosen, where the choice is coupled.
+    guess: Option<Guess>,
 }
 
 /// What was chosen.
@@ -191,17 +193,45 @@ impl Chooser {
 
     /// Chooses the token that starts `offset` bytes into the reply, and counts it as said.
     pub(super) fn choose(&mut self, logits: &[f32], offset: u64) -> Result<Chosen, LawError> {
-        let mut rival = None;
+        let chosen = self.pick(logits, offset)?;
+        if let Choice::Token(id) = chosen.choice {
+            self.history.push(id);
+        }
+        if let (Some(guess), Policy::Picked(Picking::Coupled(coupling))) =
+            (chosen.guess, &mut self.policy)
+        {
+            coupling.guessed(offset as usize, guess);
+        }
+        Ok(chosen)
+    }
+
+    /// Chooses the token that starts `offset` bytes into the reply, if it went on from its first `kept` tokens with `branch`; counts
+    /// nothing as said.
+    pub(super) fn choose_beside(
+        &mut self,
+        logits: &[f32],
+        offset: u64,
+        (kept, branch): (usize, &[u32]),
+    ) -> Result<Chosen, LawError> {
+        let said = self.history.replace(kept, branch);
+        let chosen = self.pick(logits, offset);
+        self.history.replace(kept, &said);
+        chosen
+    }
+
+    fn pick(&mut self, logits: &[f32], offset: u64) -> Result<Chosen, LawError> {
+        let (mut rival, mut guess) = (None, None);
         let (id, draw) = match &mut self.policy {
             Policy::Picked(picking) => {
                 let mut law = self.evaluator.evaluate(logits, &self.history)?;
-                let mut id = picking.pick(law, offset, &self.vocabulary);
+                let mut id;
+                (id, guess) = picking.pick(law, offset, &self.vocabulary);
                 // Only where such a token came first, so that the common case copies nothing.
                 if !self.vocabulary.is_proposable(id) {
                     let may_be = |id| self.vocabulary.is_proposable(id);
                     mask(logits, &mut self.masked, may_be);
                     law = self.evaluator.evaluate(&self.masked, &self.history)?;
-                    id = picking.pick(law, offset, &self.vocabulary);
+                    (id, guess) = picking.pick(law, offset, &self.vocabulary);
                 }
                 if self.wants_rivals {
                     let position = (logits, &self.history, offset);
@@ -216,22 +246,15 @@ impl Chooser {
                 (draw.id, Some(draw))
             }
         };
-        let choice = self.say(id);
+        let ending = self.vocabulary.end_role(id);
+        let choice = ending.map_or(Choice::Token(id), Choice::End);
         let rival = rival.filter(|_| matches!(choice, Choice::Token(_)));
         Ok(Chosen {
             choice,
             draw,
             rival,
+            guess,
         })
-    }
-
-    /// Counts a token as said, unless it ends the reply.
-    fn say(&mut self, id: u32) -> Choice {
-        if let Some(role) = self.vocabulary.end_role(id) {
-            return Choice::End(role);
-        }
-        self.history.push(id);
-        Choice::Token(id)
     }
 }
 
@@ -249,16 +272,20 @@ fn mask(logits: &[f32], masked: &mut Vec<f32>, may_be: impl Fn(u32) -> bool) {
 }
 
 impl Picking {
-    fn pick(&mut self, law: Law<'_>, offset: u64, vocabulary: &DraftVocabulary) -> u32 {
+    fn pick(
+        &self,
+        law: Law<'_>,
+        offset: u64,
+        vocabulary: &DraftVocabulary,
+    ) -> (u32, Option<Guess>) {
         let law = native(law);
         match self {
-            Self::Greedy(_) => acceptance::greedy(&law),
+            Self::Greedy(_) => (acceptance::greedy(&law), None),
             // Tokens without bytes are never drafted before another one, so none precedes this at its offset.
             Self::Coupled(coupling) => {
                 let position = coupling.noise.at(offset, 0);
                 let guess = coupled_each(&law, &position, |id| vocabulary.key(id));
-                coupling.guessed(offset as usize, guess);
-                guess[coupling.sharpness.index()]
+                (guess[coupling.sharpness.index()], Some(guess))
             }
         }
     }

@@ -202,6 +202,22 @@ impl Context {
         is_text.then(|| new.to_vec())
     }
 
+    /// Where a token would end in place of the `index`th of the reply.
+    pub(super) fn end_instead(&self, index: usize, id: u32) -> usize {
+        self.end_of(index) + self.token_len(id)
+    }
+
+    /// Bytes of a token.
+    pub(super) fn token_len(&self, id: u32) -> usize {
+        self.vocabulary.key(id).0.len()
+    }
+
+    /// The tokens of the reply from number `from` on, and where each ends.
+    pub(super) fn from(&self, from: usize) -> impl Iterator<Item = (u32, usize)> {
+        let ends = self.ends[from..].iter().copied();
+        self.reply()[from..].iter().copied().zip(ends)
+    }
+
     /// The token from which on committed text is spelled anew: a few before what is settled, since what follows may change
     /// them, at the beginning of a code point.
     fn respelled_from(&self, committed: &[u8]) -> usize {

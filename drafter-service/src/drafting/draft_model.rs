@@ -2,23 +2,30 @@
 
 use std::{
     collections::BTreeMap,
+    ops::Range,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use alignment::acceptance::rivals::Rival;
-use inference::engine;
+use inference::{
+    engine::{self, Passed},
+    sampling::LawError,
+};
 use proto::{
-    drafter::{Draw, EndRole},
+    drafter::{DraftTimings, Draw, EndRole},
     limits::MAX_BLOCK_TOKENS,
 };
 
 use super::{
     Line,
+    branches::Branches,
     chooser::{Choice, Chooser, Chosen},
     context::Context,
     proposer::{Alternative, Ask, Behind, Offer, Proposal, Proposer, agreement},
 };
 use crate::{error::DraftError, metrics::Metrics};
+
+mod ahead;
 
 /// Tokens that may wait to be shown to the model while nothing is drafted.
 const LAG: usize = 16;
@@ -29,8 +36,11 @@ const CATCH_UP: usize = 64;
 
 /// Drafts with a model.
 pub(super) struct ModelProposer {
-    /// The positions in the model's cache; all of them are right, but there may be fewer than tokens in the context.
+    /// The positions in the model's cache; all of them are right, but there may be fewer than tokens in the context. While there
+    /// are branches, they are a tree from its root on.
     positions: engine::Session,
+    /// What is drafted beside what is proposed.
+    branches: Option<Branches>,
     context: Context,
     /// Used on the model's thread while a pass is read, here in between.
     chooser: Arc<Mutex<Chooser>>,
@@ -44,6 +54,10 @@ pub(super) struct ModelProposer {
     ending: Option<EndRole>,
     /// Tokens behind the committed text that others have proposed.
     given: usize,
+    /// Bytes of the reply that are committed.
+    committed: usize,
+    /// Draft tokens that the last block aimed at.
+    aim: usize,
     metrics: Metrics,
 }
 
@@ -57,6 +71,7 @@ impl ModelProposer {
     ) -> Self {
         Self {
             positions,
+            branches: None,
             context,
             chooser: Arc::new(Mutex::new(chooser)),
             draws: BTreeMap::new(),
@@ -64,6 +79,8 @@ impl ModelProposer {
             draws_whole,
             ending: None,
             given: 0,
+            committed: 0,
+            aim: 0,
             metrics,
         }
     }
@@ -74,6 +91,7 @@ impl ModelProposer {
         if agreed == reply.len() {
             return;
         }
+        self.settle();
         if agreed < self.context.text().len() {
             self.context.forget_behind(agreed);
             self.forget_drafts();
@@ -107,14 +125,26 @@ impl ModelProposer {
         self.ending.is_some() || self.context.is_enough(base, aim, ask.bounds)
     }
 
-    /// Drafts one token, in one pass with all tokens that the model has not seen.
+    /// Drafts one token.
     async fn step(&mut self, ask: &mut Ask<'_>, line: &mut Line) -> Result<(), DraftError> {
+        if ask.reply.len() > self.committed {
+            self.branch_off();
+        }
+        if self.branches_fit() {
+            return self.grow(true, ask.timings, line).await;
+        }
+        self.settle();
+        self.go_on(ask, line).await
+    }
+
+    /// Drafts one token, in one pass with all tokens that the model has not seen.
+    async fn go_on(&mut self, ask: &mut Ask<'_>, line: &mut Line) -> Result<(), DraftError> {
         let last = self.context.ids().len() - 1;
         self.positions.truncate(last);
         let unseen = self.context.ids()[self.positions.len()..].to_vec();
         let offset = self.context.text().len() as u64;
         let chooser = Arc::clone(&self.chooser);
-        let wants_rivals = ask.alternatives > 0;
+        let wants_rivals = ask.alternatives > 0 || self.most_branches() > 0;
         let choose = move |logits: engine::Logits<'_>| {
             let mut chooser = lock(&chooser);
             chooser.want_rivals(wants_rivals);
@@ -122,15 +152,32 @@ impl ModelProposer {
         };
         let pass = self.positions.forward(unseen, 1, choose);
         let passed = line.unless_over(pass).await??;
-        ask.timings.compute += passed.compute;
-        ask.timings.queue += passed.queued;
+        let chosen = self.account(passed, ask.timings)?;
+        self.take(chosen);
+        Ok(())
+    }
+
+    /// Adds what a pass took, and gives what came of it.
+    fn account<R>(
+        &self,
+        passed: Passed<Result<R, LawError>>,
+        timings: &mut DraftTimings,
+    ) -> Result<R, DraftError> {
+        timings.compute += passed.compute;
+        timings.queue += passed.queued;
         let waited = passed.queued.as_secs_f64();
         self.metrics.queue_seconds.observe(waited);
+        Ok(passed.value?)
+    }
+
+    /// Goes on with what was chosen behind the context.
+    fn take(&mut self, chosen: Chosen) {
         let Chosen {
             choice,
             draw,
             rival,
-        } = passed.value?;
+            ..
+        } = chosen;
         match choice {
             Choice::Token(id) => {
                 self.metrics.draft_tokens.inc();
@@ -141,7 +188,6 @@ impl ModelProposer {
             }
             Choice::End(role) => self.ending = Some(role),
         }
-        Ok(())
     }
 
     /// What is drafted behind the first `base` bytes.
@@ -171,8 +217,22 @@ impl ModelProposer {
             return Vec::new();
         }
         let first = self.context.first_behind(base);
+        let rivals = self.likeliest_rivals(first..first + drafted);
+        let mut room = ask.bounds.bytes - proposal.text.len();
+        let alternatives = rivals.into_iter().filter_map(|(place, id)| {
+            let text = self.context.instead(base, place, id)?;
+            room = room.checked_sub(text.len())?;
+            let after = (place - first) as u32;
+            Some(Alternative { after, text })
+        });
+        alternatives.take(most).collect()
+    }
+
+    /// The second best at these places of the reply, and where they are: first those that are likeliest to be needed, since all
+    /// before them stand and the first does not.
+    fn likeliest_rivals(&self, places: Range<usize>) -> Vec<(usize, u32)> {
         let (mut reaches, mut rivals) = (1.0, Vec::new());
-        for place in first..first + drafted {
+        for place in places {
             // Behind a token of which nothing is known nothing can be said.
             let Some(rival) = self.rivals.get(&place) else {
                 break;
@@ -184,18 +244,13 @@ impl ModelProposer {
             reaches *= rival.stands;
         }
         rivals.sort_by(|one, other| other.0.total_cmp(&one.0));
-        let mut room = ask.bounds.bytes - proposal.text.len();
-        let alternatives = rivals.into_iter().filter_map(|(_, place, id)| {
-            let text = self.context.instead(base, place, id)?;
-            room = room.checked_sub(text.len())?;
-            let after = (place - first) as u32;
-            Some(Alternative { after, text })
-        });
-        alternatives.take(most).collect()
+        let places = rivals.into_iter().map(|(_, place, id)| (place, id));
+        places.collect()
     }
 
     /// Shows the model `most` of the tokens that it has not seen, but never the last, which the first draft token needs anyway.
     async fn show(&mut self, most: usize, line: &mut Line) -> Result<(), DraftError> {
+        self.settle();
         let ids = self.context.ids();
         let seen = self.positions.len();
         let unseen = seen..(ids.len() - 1).min(seen.saturating_add(most));
@@ -218,6 +273,7 @@ impl Proposer for ModelProposer {
             self.context.forget_behind(committed.len());
             followed.unchanged = followed.unchanged.min(self.context.reply().len());
         }
+        self.committed = committed.len();
         let reply = self.context.reply();
         let changed = followed.unchanged < reply.len() || self.context.text().len() < drafted;
         // Others' tokens count where they were proposed.
@@ -235,8 +291,7 @@ impl Proposer for ModelProposer {
         let first = self.context.first_behind(committed.len());
         self.draws = self.draws.split_off(&first);
         self.rivals = self.rivals.split_off(&first);
-        let unchanged = self.context.prompt_len() + followed.unchanged;
-        self.positions.truncate(unchanged);
+        self.follow_branch(followed.unchanged);
         !changed
     }
 
@@ -250,12 +305,14 @@ impl Proposer for ModelProposer {
         if !is_whole || self.draws_whole && self.context.unfinished(base) > 0 {
             return Ok(Offer::Nothing);
         }
+        self.aim = ask.aim.min(ask.bounds.tokens);
         while !self.has_enough(base, &ask) {
             self.step(&mut ask, line).await?;
             if line.has_message() {
                 return Ok(Offer::Interrupted);
             }
         }
+        self.branch_off();
         Ok(self.proposal(base, &ask))
     }
 
@@ -263,11 +320,21 @@ impl Proposer for ModelProposer {
         self.show(usize::MAX, line).await
     }
 
-    fn lags(&self) -> bool {
-        self.context.ids().len() > self.positions.len() + LAG
+    fn has_chores(&self) -> bool {
+        match &self.branches {
+            Some(branches) => branches.short(self.aim).next().is_some() && self.branches_fit(),
+            None => self.context.ids().len() > self.positions.len() + LAG,
+        }
     }
 
-    async fn catch_up(&mut self, line: &mut Line) -> Result<(), DraftError> {
+    async fn do_chore(
+        &mut self,
+        timings: &mut DraftTimings,
+        line: &mut Line,
+    ) -> Result<(), DraftError> {
+        if self.branches.is_some() {
+            return self.grow(false, timings, line).await;
+        }
         self.show(CATCH_UP, line).await
     }
 

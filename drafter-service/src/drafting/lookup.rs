@@ -8,7 +8,7 @@ mod pieces;
 
 use std::ops::{Range, RangeInclusive};
 
-use proto::model::Prompt;
+use proto::{drafter::DraftTimings, model::Prompt};
 
 use self::history::History;
 use super::{
@@ -153,11 +153,15 @@ impl Proposer for Lookup {
         Ok(())
     }
 
-    fn lags(&self) -> bool {
+    fn has_chores(&self) -> bool {
         false
     }
 
-    async fn catch_up(&mut self, _: &mut Line) -> Result<(), DraftError> {
+    async fn do_chore(
+        &mut self,
+        _: &mut DraftTimings,
+        _: &mut Line,
+    ) -> Result<(), DraftError> {
         Ok(())
     }
 

@@ -25,11 +25,16 @@ pub(super) trait Proposer: Send {
     /// Does what has to be done before the session may be called open.
     async fn prepare(&mut self, line: &mut Line) -> Result<(), DraftError>;
 
-    /// Whether there is so much to catch up with that time without other work should be used for it.
-    fn lags(&self) -> bool;
+    /// Whether there is something to do in time without other work: to catch up with the reply, or to draft for verdicts that may
+    /// come.
+    fn has_chores(&self) -> bool;
 
-    /// Catches up with a part of the reply, small enough not to hold up a message for long.
-    async fn catch_up(&mut self, line: &mut Line) -> Result<(), DraftError>;
+    /// Does a part of it, small enough not to hold up a message for long.
+    async fn do_chore(
+        &mut self,
+        timings: &mut DraftTimings,
+        line: &mut Line,
+    ) -> Result<(), DraftError>;
 
     /// Positions that prompt and reply take up.
     fn positions(&self) -> usize;

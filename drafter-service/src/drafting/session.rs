@@ -119,10 +119,10 @@ impl Session {
         }
     }
 
-    /// The next message. While there is none, a proposer that lags behind catches up.
+    /// The next message. While there is none, the proposer does its chores.
     async fn wait(&mut self, line: &mut Line) -> Result<ToDrafter, DraftError> {
-        while self.proposer.lags() && !line.has_message() {
-            match self.proposer.catch_up(line).await {
+        while self.proposer.has_chores() && !line.has_message() {
+            match self.proposer.do_chore(&mut self.timings, line).await {
                 Ok(()) => {}
                 // There will be another time.
                 Err(DraftError::Engine(EngineError::Full { .. })) => break,

@@ -171,6 +171,9 @@ async fn full_queue_skips_the_block_and_the_stream_goes_on() {
         ..EngineOptions::default()
     };
     let drafter = drafter(options).await;
+    // So that there is no room for branches, and a session that waits does nothing else.
+    let idle: Vec<_> = (0..6).map(|_| engine(&drafter).open()).collect();
+    assert!(idle.iter().all(Result::is_ok));
     let mut verifier = connect(&drafter);
     verifier.send(open()).await;
     assert!(matches!(verifier.message().await, FromDrafter::Opened(_)));

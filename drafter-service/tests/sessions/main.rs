@@ -1,6 +1,7 @@
 //! The service over a real port and a tiny model: what a verifier sees of it.
 
 mod alternatives;
+mod branches;
 mod drafter;
 mod drawing;
 mod endings;

@@ -82,7 +82,7 @@ async fn health_speaks_for_the_process_and_the_service() {
     }
 }
 
-async fn scrape(running: &Running) -> String {
+pub(crate) async fn scrape(running: &Running) -> String {
     let mut stream = TcpStream::connect(&running.admin)
         .await
         .expect("the admin port");

@@ -193,11 +193,11 @@ fn attention_by_tensors(
     let scores = scores.reshape((heads, rows, positions))?;
     let mask: Vec<f32> = (0..rows)
         .flat_map(|row| {
-            let held = positions - rows;
-            let (run, behind) = attention.seen(row, held);
+            let shared = attention.shared(positions, rows);
+            let (run, behind) = attention.seen(row, shared);
             (0..positions).map(move |p| {
                 let follows = |row: usize| behind.contains(&(row as u32));
-                if run.contains(&p) || p.checked_sub(held).is_some_and(follows) {
+                if run.contains(&p) || p.checked_sub(shared).is_some_and(follows) {
                     0.0
                 } else {
                     f32::NEG_INFINITY
@@ -224,8 +224,10 @@ mod tests {
         let tensor =
             |shape: (usize, usize, usize)| Tensor::randn(0f32, 1.0, shape, &Device::Cpu).unwrap();
         let (queries, keys, values) = (tensor((5, 6, 32)), tensor((2, 9, 32)), tensor((2, 9, 32)));
-        let tree = Tree::new(&[0, 1, 2, 2, 1]).unwrap();
-        let cases = [None, Some(2), Some(4)].map(|window| [(window, None), (window, Some(&tree))]);
+        let tree = Tree::new(&[0, 1, 2, 2, 1], 0).unwrap();
+        let grown = Tree::new(&[0, 1, 0, 2, 3, 4, 1, 3], 3).unwrap();
+        let trees = [None, Some(&tree), Some(&grown)];
+        let cases = [None, Some(2), Some(4)].map(|window| trees.map(|tree| (window, tree)));
         for (window, tree) in cases.into_iter().flatten() {
             let op = Attention {
                 scale: 0.2,

@@ -17,6 +17,7 @@ pub(crate) use self::profile::Profile;
 pub use self::profile::ProfileError;
 use super::Sequence;
 use crate::architecture::{Architecture, Kind, Rotary, RotaryScaling};
+use crate::tree::Tree;
 
 /// Tokens that decide about the next one.
 const MEMORY: usize = 8;
@@ -51,12 +52,16 @@ impl Simulation {
         let vocab_size = self.architecture.vocab_size;
         let mut logits = Vec::new();
         for sequence in sequences.iter_mut() {
-            let (held, new) = append(sequence)?;
-            for row in new.len() - sequence.rows..new.len() {
-                let mut tokens = held.clone();
+            let (ahead, behind) = append(sequence)?;
+            let count = sequence.tokens.len();
+            for row in count - sequence.rows..count {
+                let mut tokens = ahead.clone();
                 match sequence.tree {
-                    None => tokens.extend(&new[(row + 1).saturating_sub(MEMORY)..=row]),
-                    Some(tree) => tokens.extend(tree.path(row).iter().map(|at| new[*at as usize])),
+                    None => tokens.extend(&behind[(row + 1).saturating_sub(MEMORY)..=row]),
+                    Some(tree) => {
+                        let path = tree.path(row).iter();
+                        tokens.extend(path.map(|at| behind[*at as usize]));
+                    }
                 }
                 let said = self.next(&tokens[tokens.len().saturating_sub(MEMORY)..]);
                 let start = logits.len();
@@ -114,10 +119,11 @@ impl Simulation {
 }
 
 /// Appends a sequence's tokens to its cache, which holds them as numbers; gives the last `MEMORY` tokens ahead of the new
-/// ones, and those.
+/// ones or of their tree, and those behind these.
 fn append(sequence: &mut Sequence) -> Result<(Vec<u32>, Vec<u32>)> {
     let count = sequence.tokens.len();
-    let start = sequence.cache.len().saturating_sub(MEMORY);
+    let shared = sequence.cache.len() - sequence.tree.map_or(0, Tree::held);
+    let start = shared.saturating_sub(MEMORY);
     let end = sequence.cache.len() + count;
     let numbers: Vec<f32> = sequence.tokens.iter().map(|token| *token as f32).collect();
     let numbers = Tensor::from_vec(numbers, (count, 1, 1), &Device::Cpu)?; // (rows, kv_heads, head_dim)
@@ -126,8 +132,8 @@ fn append(sequence: &mut Sequence) -> Result<(Vec<u32>, Vec<u32>)> {
     debug_assert_eq!(held.dtype(), DType::F32);
     let numbers = held.to_vec1::<f32>()?;
     let mut held: Vec<u32> = numbers.into_iter().map(|number| number as u32).collect();
-    let new = held.split_off(sequence.cache.len() - start);
-    Ok((held, new))
+    let behind = held.split_off(shared - start);
+    Ok((held, behind))
 }
 
 /// One layer with one number a position: the cache of a model that remembers its tokens.

@@ -92,8 +92,10 @@ impl Passed<()> {
 pub struct Session {
     shared: Arc<Shared>,
     id: u64,
-    /// Positions that count; the thread's cache may hold more, since a truncation travels with the next command.
+    /// Positions that count; the thread's cache may hold more, since what is forgotten travels with the next command.
     len: usize,
+    /// Where the last of them are in that cache.
+    moved: Vec<usize>,
     /// The thread frees the cache when this is gone.
     alive: Arc<()>,
 }
@@ -104,6 +106,7 @@ impl Session {
             shared,
             id,
             len: 0,
+            moved: Vec::new(),
             alive: Arc::new(()),
         }
     }
@@ -113,6 +116,11 @@ impl Session {
         self.len
     }
 
+    /// Sessions that are open on this engine, itself included.
+    pub fn sessions(&self) -> usize {
+        self.shared.sessions.load(Ordering::Relaxed)
+    }
+
     /// Whether no position is held.
     pub fn is_empty(&self) -> bool {
         self.len == 0
@@ -120,7 +128,33 @@ impl Session {
 
     /// Forgets the positions from `len` on; costs nothing.
     pub fn truncate(&mut self, len: usize) {
+        let unmoved = self.len - self.moved.len();
         self.len = self.len.min(len);
+        self.moved.truncate(self.len.saturating_sub(unmoved));
+    }
+
+    /// Forgets the positions from `len` on, but for `path`, ascending, which are then the ones behind it. They have to be a way
+    /// through the tree that [`Self::forward_branches`] has made of them. Costs nothing now, a copy of what moves later.
+    ///
+    /// # Panics
+    /// If `path` is not ascending, or not of positions held from `len` on.
+    pub fn keep_path(&mut self, len: usize, path: &[usize]) {
+        let held = len..self.len;
+        let ascends = path.is_sorted_by(|one, next| one < next);
+        assert!(
+            ascends && path.iter().all(|at| held.contains(at)),
+            "{path:?} in {held:?}"
+        );
+        let unmoved = self.len - self.moved.len();
+        let place = |at: &usize| {
+            let moved = at.checked_sub(unmoved).map(|index| self.moved[index]);
+            moved.unwrap_or(*at)
+        };
+        let kept = self.moved.len().min(len.saturating_sub(unmoved));
+        let mut moved = self.moved[..kept].to_vec();
+        moved.extend(path.iter().map(place));
+        self.moved = moved;
+        self.len = len.min(self.len) + path.len();
     }
 
     /// Appends `tokens` in one batched pass with whoever else is ready, then runs `read` on the model's thread with the
@@ -154,7 +188,7 @@ impl Session {
         self.check(&tokens, rows)?;
         let tree = match parents {
             [] => None,
-            parents if parents.len() == rows => Some(Tree::new(parents)),
+            parents if parents.len() == rows => Some(Tree::new(parents, 0)),
             parents => Some(Err(parents.len().min(rows))),
         };
         let tree = tree.transpose();
@@ -167,6 +201,31 @@ impl Session {
             (value, Kept::Path(path))
         };
         self.submit((tokens, rows), tree, read).await
+    }
+
+    /// The same for tokens that follow different ones of the last positions: these are then no longer a text but a tree, which grows
+    /// pass by pass. `parents` says first what each of them follows, as many as it has more entries than there are tokens,
+    /// then what each token does: 0 stands for the positions ahead of the tree, n for its n-th token. All are kept;
+    /// [`Self::keep_path`] makes a text of one way through them.
+    pub async fn forward_branches<R: Send + 'static>(
+        &mut self,
+        tokens: Vec<u32>,
+        parents: &[u32],
+        read: impl FnOnce(Logits<'_>) -> R + Send + 'static,
+    ) -> Result<Passed<R>, EngineError> {
+        let rows = tokens.len();
+        self.check(&tokens, rows)?;
+        let held = parents.len().checked_sub(rows);
+        let held = held.filter(|held| *held <= self.len);
+        let tree = held.map_or(Err(parents.len().min(rows)), |held| {
+            Tree::new(parents, held)
+        });
+        let tree = tree.map_err(|token| EngineError::Tree {
+            token,
+            tokens: rows,
+        })?;
+        let read = move |logits: Logits<'_>| (read(logits), Kept::All);
+        self.submit((tokens, rows), Some(tree), read).await
     }
 
     /// Tokens that the next pass may have: as many as a pass may, and as there are positions left for.
@@ -188,6 +247,7 @@ impl Session {
             session: self.id,
             alive: Arc::downgrade(&self.alive),
             keep: self.len,
+            moved: self.moved.clone(),
             tokens,
             rows,
             tree,
@@ -205,6 +265,8 @@ impl Session {
                 },
                 mpsc::error::TrySendError::Closed(_) => EngineError::Stopped,
             })?;
+        // What was asked for is done before anything else, whether the answer is waited for or not.
+        self.moved.clear();
         let (passed, kept) = answer.await.map_err(|_| EngineError::Stopped)??;
         self.len += match kept {
             Kept::All => added,

@@ -15,9 +15,12 @@ pub(super) struct Work {
     pub(super) alive: Weak<()>,
     /// Positions to keep before the tokens are appended.
     pub(super) keep: usize,
+    /// Where the last of these are found.
+    pub(super) moved: Vec<usize>,
     pub(super) tokens: Vec<u32>,
     pub(super) rows: usize,
-    /// What the tokens follow of each other; `None`: each the one before. The tokens of a tree are all wanted, so they share a pass.
+    /// What the tokens follow of each other, and of the last positions; `None`: each the one before. The tokens of a tree are all
+    /// wanted, so they share a pass.
     pub(super) tree: Option<Tree>,
     pub(super) reader: Box<dyn Reader>,
     pub(super) arrived: Instant,
@@ -57,7 +60,8 @@ impl Work {
 
     /// Positions of the session that nobody will judge any more, once the tokens up to `done` are in the cache.
     pub(super) fn certain(&self) -> usize {
-        self.keep + self.progress.done.min(self.tokens.len() - self.rows)
+        let held = self.tree.as_ref().map_or(0, Tree::held);
+        self.keep - held + self.progress.done.min(self.tokens.len() - self.rows)
     }
 
     /// Notes that it is about to have rows.

@@ -105,10 +105,16 @@ struct Held {
 }
 
 impl Held {
-    fn truncate(&mut self, len: usize) {
-        self.cache.truncate(len);
-        self.tokens.truncate(len);
+    /// Forgets the positions from `len` on, but for those of `path`, which move up behind it.
+    fn gather(&mut self, len: usize, path: &[usize]) -> candle_core::Result<()> {
+        // Where prefixes are kept, tokens are told.
+        if self.tokens.len() > len {
+            let moved: Vec<u32> = path.iter().map(|at| self.tokens[*at]).collect();
+            self.tokens.truncate(len);
+            self.tokens.extend(moved);
+        }
         self.kept = self.kept.min(len / BLOCK);
+        self.cache.keep_path(len, path)
     }
 
     /// Keeps a path of a command's tokens, and what was held before it.
@@ -118,17 +124,13 @@ impl Held {
             None => path.len() <= work.tokens.len() && path.iter().copied().eq(0..path.len()),
         };
         if !is_path {
-            self.truncate(work.keep);
-            return Err(EngineError::Path { rows: path });
+            return match self.gather(work.keep, &[]) {
+                Ok(()) => Err(EngineError::Path { rows: path }),
+                Err(error) => Err(EngineError::Compute(error.to_string())),
+            };
         }
         let at: Vec<usize> = path.iter().map(|row| work.keep + row).collect();
-        let moved = self.cache.keep_path(work.keep, &at);
-        // Where prefixes are kept, tokens are told.
-        if self.tokens.len() > work.keep {
-            self.tokens.truncate(work.keep);
-            self.tokens.extend(path.iter().map(|row| work.tokens[*row]));
-        }
-        self.kept = self.kept.min(self.cache.len() / BLOCK);
+        let moved = self.gather(work.keep, &at);
         moved.map_err(|error| EngineError::Compute(error.to_string()))
     }
 }
@@ -220,7 +222,7 @@ impl Worker {
     }
 
     fn take(&mut self, command: Command, waiting: &mut Vec<Work>) {
-        let Command::Forward(work) = command else {
+        let Command::Forward(mut work) = command else {
             return;
         };
         // The session's last command may have been abandoned in the middle: its positions do not count.
@@ -234,8 +236,13 @@ impl Worker {
             returns: Returns::default(),
         });
         held.returns.come(work.arrived);
-        held.truncate(work.keep);
-        waiting.push(*work);
+        match held.gather(work.keep - work.moved.len(), &work.moved) {
+            Ok(()) => waiting.push(*work),
+            Err(error) => {
+                tracing::error!(%error, "moving positions failed");
+                work.reader.fail(EngineError::Compute(error.to_string()));
+            }
+        }
     }
 
     /// Takes over what is known of the tokens that wait. Before each pass anew: a prompt that waits behind one that begins alike
@@ -482,6 +489,7 @@ mod tests {
             session: 7,
             alive: Weak::new(),
             keep: 0,
+            moved: Vec::new(),
             tokens: vec![1],
             rows: 1,
             tree: None,

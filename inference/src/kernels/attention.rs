@@ -27,23 +27,29 @@ pub(crate) struct Attention<'a> {
     pub(crate) scale: f32,
     /// How many positions a row sees, itself included; none means all.
     pub(crate) window: Option<usize>,
-    /// What the rows follow of each other; none means each the one before.
+    /// What the rows follow of each other, and of the last of the other positions; none means each the one before.
     pub(crate) tree: Option<&'a Tree>,
 }
 
 impl Attention<'_> {
-    /// The keys that a row sees, of `held` ahead of all rows and one of each row: a run of them, and those that follow it.
-    pub(crate) fn seen(&self, row: usize, held: usize) -> (Range<usize>, &[u32]) {
+    /// The positions that all rows may see, of `positions` with those of the rows themselves.
+    pub(crate) fn shared(&self, positions: usize, rows: usize) -> usize {
+        positions - rows - self.tree.map_or(0, Tree::held)
+    }
+
+    /// The keys that a row sees, of `shared` that all rows may and those behind them: a run, and those of the row's path behind it.
+    pub(crate) fn seen(&self, row: usize, shared: usize) -> (Range<usize>, &[u32]) {
         let first = |end: usize| self.window.map_or(0, |window| end.saturating_sub(window));
         match self.tree {
             None => {
-                let end = held + row + 1;
+                let end = shared + row + 1;
                 (first(end)..end, &[])
             }
             Some(tree) => {
                 let path = tree.path(row);
-                let start = first(held + path.len());
-                (start.min(held)..held, &path[start.saturating_sub(held)..])
+                let start = first(shared + path.len());
+                let behind = &path[start.saturating_sub(shared)..];
+                (start.min(shared)..shared, behind)
             }
         }
     }
@@ -65,7 +71,8 @@ impl CustomOp3 for Attention<'_> {
     ) -> Result<(CpuStorage, Shape)> {
         let (rows, heads, dim) = query_layout.shape().dims3()?;
         let (kv_heads, positions, key_dim) = key_layout.shape().dims3()?;
-        if key_dim != dim || heads % kv_heads != 0 || positions < rows {
+        let behind = rows + self.tree.map_or(0, Tree::held);
+        if key_dim != dim || heads % kv_heads != 0 || positions < behind {
             bail!("attention: queries {query_layout:?} do not fit keys {key_layout:?}");
         }
         let (keys, values) = (by_head(keys, key_layout)?, by_head(values, value_layout)?);
@@ -74,7 +81,7 @@ impl CustomOp3 for Attention<'_> {
             group: heads / kv_heads,
             queries: contiguous(queries, query_layout)?,
         };
-        let held = positions - rows;
+        let common = self.shared(positions, rows);
         // The queries of one head of keys, row by row, a share of them to each task.
         let shares = rayon::current_num_threads().div_ceil(kv_heads);
         let share = (rows * heads.group).div_ceil(shares).min(QUERIES);
@@ -85,7 +92,7 @@ impl CustomOp3 for Attention<'_> {
                 let (kv_head, first) = (task / tasks, task % tasks * share);
                 let last = (first + share).min(rows * heads.group);
                 let query = |index: usize| {
-                    let (keys, behind) = self.seen(index / heads.group, held);
+                    let (keys, behind) = self.seen(index / heads.group, common);
                     Query {
                         vector: heads.query(kv_head, index, dim),
                         keys,
@@ -98,7 +105,7 @@ impl CustomOp3 for Attention<'_> {
                     keys: keys.of(kv_head),
                     values: values.of(kv_head),
                     dim,
-                    held,
+                    shared: common,
                     queries: &queries,
                     scale: self.scale,
                     scores,

@@ -38,6 +38,16 @@ impl History {
         }
     }
 
+    /// Replaces the tokens of the reply from number `from` on; gives those that were there.
+    pub fn replace(&mut self, from: usize, tokens: &[u32]) -> Vec<u32> {
+        let old = self.generated.get(from..).unwrap_or_default().to_vec();
+        self.truncate(from);
+        for id in tokens {
+            self.push(*id);
+        }
+        old
+    }
+
     /// Tokens of the reply.
     pub fn len(&self) -> usize {
         self.generated.len()

@@ -246,3 +246,91 @@ async fn room_is_what_is_left_of_the_context_and_of_a_pass() {
     session.forward(vec![5; 15], 0, |_| ()).await.unwrap();
     assert_eq!(session.room(), 5);
 }
+
+/// The tree in passes of so many tokens each, behind a prompt; the rows of all of them.
+async fn grow_by(session: &mut Session, sizes: &[usize]) -> Rows {
+    let (mut rows, mut done) = (Rows::new(), 0);
+    for size in sizes {
+        let end = done + size;
+        let next = tokens()[done..end].to_vec();
+        let passed = session.forward_branches(next, &PARENTS[..end], copied);
+        rows.extend(passed.await.unwrap().value);
+        done = end;
+    }
+    rows
+}
+
+#[tokio::test]
+async fn tree_that_grows_pass_by_pass_has_the_rows_of_one_pass() {
+    for_each(&[0, 5, 9, 40], async |name, engine, prompt| {
+        for sizes in [&[1, 4, 11][..], &[6, 10], &[16]] {
+            let mut session = engine.open().unwrap();
+            if !prompt.is_empty() {
+                append(&mut session, prompt).await;
+            }
+            let rows = grow_by(&mut session, sizes).await;
+            assert_eq!(session.len(), prompt.len() + PARENTS.len());
+            let is_right = rows_are_those_of_their_paths(engine, prompt, &rows).await;
+            assert!(is_right, "{name} behind {}, {sizes:?}", prompt.len());
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn last_positions_of_a_text_may_become_a_tree_and_a_way_through_it_a_text() {
+    for_each(&[9, 40], async |name, engine, prompt| {
+        // The chain of six has come as a text; then what is beside it in two passes.
+        for kept in (0..PARENTS.len()).map(path).chain([Vec::new()]) {
+            let mut session = engine.open().unwrap();
+            append(&mut session, &[prompt, &tokens()[..6]].concat()).await;
+            for (from, to) in [(6, 9), (9, 16)] {
+                let next = tokens()[from..to].to_vec();
+                let passed = session.forward_branches(next, &PARENTS[..to], |_| ());
+                passed.await.unwrap();
+            }
+            let at: Vec<usize> = kept.iter().map(|row| prompt.len() + row).collect();
+            session.keep_path(prompt.len(), &at);
+            // What has not moved yet can be forgotten, too, and gone on from.
+            let left = kept.len().min(3);
+            session.truncate(prompt.len() + left);
+            let text = [prompt, &spelled(&kept[..left]), &[7, 8, 9]].concat();
+            let rows = append(&mut session, &[7, 8, 9]).await;
+            assert_eq!(session.len(), text.len());
+            let whole = fresh(engine, &text).await;
+            let goes_on = same(&rows, &whole[text.len() - 3..].to_vec());
+            assert!(goes_on, "{name} from {kept:?}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn way_through_a_tree_may_be_narrowed_before_it_has_moved() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = engine(&Model::of("llama").write_folder(folder.path()), options());
+    let prompt = Model::tokens(94, 9);
+    let mut session = engine.open().unwrap();
+    append(&mut session, &prompt).await;
+    grow_by(&mut session, &[16]).await;
+    let at: Vec<usize> = path(15).iter().map(|row| 9 + row).collect();
+    session.keep_path(9, &at);
+    session.keep_path(10, &[10, 11]);
+    let kept = &path(15)[..3];
+    let rows = append(&mut session, &[7]).await;
+    let whole = fresh(&engine, &[&prompt[..], &spelled(kept), &[7]].concat()).await;
+    assert!(same(&rows, &whole[12..].to_vec()));
+}
+
+#[tokio::test]
+async fn branch_that_follows_what_is_not_there_is_refused_and_nothing_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = engine(&Model::of("llama").write_folder(folder.path()), options());
+    let mut session = engine.open().unwrap();
+    append(&mut session, &[1, 2]).await;
+    for parents in [&[][..], &[0, 1, 2, 3], &[0, 1, 4]] {
+        let refused = session.forward_branches(vec![3], parents, |_| ()).await;
+        assert!(matches!(refused, Err(EngineError::Tree { .. })), "{parents:?}");
+    }
+    assert!(same(&append(&mut session, &[4]).await, &vec![last(&engine, &[1, 2, 4]).await]));
+}

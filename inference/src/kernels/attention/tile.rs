@@ -22,7 +22,7 @@ pub(super) struct Query<'a> {
     pub(super) vector: &'a [f32],
     /// Positions that it sees, one after another.
     pub(super) keys: Range<usize>,
-    /// Rows that it sees behind those.
+    /// Positions that it sees behind those that all rows may see.
     pub(super) behind: &'a [u32],
 }
 
@@ -39,8 +39,8 @@ pub(super) struct Tile<'a> {
     /// `(positions, dim)`.
     pub(super) values: &'a [f32],
     pub(super) dim: usize,
-    /// Positions ahead of the rows.
-    pub(super) held: usize,
+    /// Positions that all rows may see; a row's path counts from there.
+    pub(super) shared: usize,
     pub(super) queries: &'a [Query<'a>],
     pub(super) scale: f32,
     /// Room to work in.
@@ -58,7 +58,7 @@ impl WithSimd for Tile<'_> {
             keys,
             values,
             dim,
-            held,
+            shared,
             queries,
             scale,
             scores,
@@ -87,7 +87,7 @@ impl WithSimd for Tile<'_> {
         for (query, scores) in queries.iter().zip(scores.chunks_exact_mut(width)) {
             let behind = &mut scores[query.keys.len()..query.seen()];
             for (slot, row) in behind.iter_mut().zip(query.behind) {
-                let at = (held + *row as usize) * dim;
+                let at = (shared + *row as usize) * dim;
                 score(&keys[at..], query.vector, std::slice::from_mut(slot));
             }
             soften(&mut scores[..query.seen()], scale);
@@ -108,7 +108,7 @@ impl WithSimd for Tile<'_> {
         for ((query, scores), out) in queries.iter().zip(scores.chunks_exact(width)).zip(outs) {
             let weights = &scores[query.keys.len()..query.seen()];
             for (weight, row) in weights.iter().zip(query.behind) {
-                let at = (held + *row as usize) * dim;
+                let at = (shared + *row as usize) * dim;
                 add(&values[at..], std::slice::from_ref(weight), out);
             }
         }
