@@ -24,18 +24,27 @@ use alternatives::RowCost;
 const CLASSES: [usize; 8] = [1, 2, 3, 4, 6, 9, 13, 17];
 /// What a block leaves of the weight of those before it: about twenty blocks are remembered.
 const MEMORY: f64 = 0.95;
-/// The same for a block that only asks whether things have changed.
+/// The same where the blocks of many sessions are counted: what one of them is about must not decide for those that come.
+const SHARED_MEMORY: f64 = 0.99;
+/// Trials of its first token that a drafter is given before anything was seen of it, and those of them that stand.
+const PRESUMED: (f64, f64) = (10.0, 6.0);
+/// The same as `MEMORY` for a block that only asks whether things have changed.
 const PROBE_MEMORY: f64 = 0.7;
-/// Blocks that a chance is worth before any was seen at its position: it then equals that of all positions.
-const CLASS_PRIOR: f64 = 2.0;
-/// Trials, and those of them that stand, before anything was seen at all.
-const PRIOR: (f64, f64) = (2.0, 1.2);
-/// Most trials that the experience of others is worth to a session that begins.
-const INHERITED: f64 = 6.0;
-/// What a further row costs in first rows, where nothing is measured.
-const ROW: f64 = 0.15;
-/// Weight of a new measurement of that.
-const ROW_GAIN: f64 = 0.03;
+/// Trials that a chance is worth before any was seen at its position.
+const PRIOR: f64 = 2.0;
+/// The chance of a first token then.
+const FIRST: f64 = 0.6;
+/// How much of what the chance at the position before lacks of 1 a position has more then. A draft that is on the track stays there.
+const RISE: f64 = 1.0 / 3.0;
+/// Most trials at a position that the experience of others is worth to a session that begins.
+const INHERITED: f64 = 4.0;
+/// What it costs in first rows that there is more than one row, and what each further one does, where nothing is measured.
+const SEVERAL: f64 = 0.05;
+const ROW: f64 = 0.1;
+/// Rows that have as much weight as the step from one to several, when a measurement is laid to either.
+const EVEN_ROWS: f64 = 4.0;
+/// Weight of a new measurement of these.
+const ROW_GAIN: f64 = 0.05;
 /// No block takes longer than this.
 const LONGEST: Duration = Duration::from_secs(10);
 /// Weight of a new duration in a mean.
@@ -55,22 +64,28 @@ const PROBE_SHARE: f64 = 0.02;
 const PROBE_ROUNDS: (f64, f64) = (8.0, 512.0);
 
 /// How far blocks stand: chances by position that a draft token stands if all before it do.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Survival {
     trials: [f64; CLASSES.len()],
     stood: [f64; CLASSES.len()],
+    /// The chance at the first position where nothing was seen of it.
+    first: f64,
 }
 
-/// What a forward pass of the target costs by its rows: `first` · (1 + `row` · (rows - 1)).
+/// What a forward pass of the target costs by its rows: `first` · (1 + `several` + `row` · (rows - 1)), `several` only from two rows
+/// on.
 ///
-/// Two numbers on purpose. The first follows quickly what changes all passes alike, other work on the machine or longer
-/// contexts; the second, which belongs to the hardware, slowly. Means for each number of rows would compare a size that was
-/// measured lately with one that was measured long ago, under another load.
+/// Three numbers on purpose. The first follows quickly what changes all passes alike, other work on the machine or longer
+/// contexts; the others, which belong to the hardware, slowly. Means for each number of rows would compare a size that was
+/// measured lately with one that was measured long ago, under another load. One row waits for memory where several compute,
+/// so the second row can cost more than those after it: a line through one row and two would make long blocks look dear.
 #[derive(Clone, Copy, Debug)]
 pub struct VerifyCost {
     /// Seconds of a pass of one row; zero before any pass was seen.
     first: f64,
-    /// What a further row costs, in first rows.
+    /// What it costs that there are several, in first rows.
+    several: f64,
+    /// What each row besides the first does.
     row: f64,
 }
 
@@ -134,52 +149,80 @@ fn smooth(mean: &mut f64, latest: f64) {
     };
 }
 
+impl Default for Survival {
+    fn default() -> Self {
+        Self {
+            trials: [0.0; CLASSES.len()],
+            stood: [0.0; CLASSES.len()],
+            first: FIRST,
+        }
+    }
+}
+
 impl Survival {
+    /// Of a drafter of which nothing was seen: that it is worth trying. The first few sessions find out, and those that come after a
+    /// bad one still do.
+    pub fn presumed() -> Self {
+        let mut presumed = Self::default();
+        (presumed.trials[0], presumed.stood[0]) = PRESUMED;
+        presumed
+    }
+
+    /// Counts a block of one of many sessions.
+    pub fn observe_shared(&mut self, drafted: usize, stood: usize) {
+        self.observe_with(drafted, stood, SHARED_MEMORY);
+    }
+
     /// Counts a block: its first `stood` of `drafted` tokens stand.
     pub fn observe(&mut self, drafted: usize, stood: usize) {
         self.observe_with(drafted, stood, MEMORY);
     }
 
     fn observe_with(&mut self, drafted: usize, stood: usize, memory: f64) {
-        for weight in self.trials.iter_mut().chain(&mut self.stood) {
-            *weight *= memory;
+        let (mut trials, mut right) = ([0.0; CLASSES.len()], [0.0; CLASSES.len()]);
+        for position in 1..=drafted.min(stood + 1) {
+            trials[class(position)] += 1.0;
+            if position <= stood {
+                right[class(position)] += 1.0;
+            }
         }
-        for position in 1..=stood.min(drafted) {
-            self.trials[class(position)] += 1.0;
-            self.stood[class(position)] += 1.0;
-        }
-        if stood < drafted {
-            self.trials[class(stood + 1)] += 1.0;
+        for class in 0..CLASSES.len() {
+            // What was not tried is not forgotten: short blocks must not make long ones look bad.
+            if trials[class] > 0.0 {
+                self.trials[class] = memory * self.trials[class] + trials[class];
+                self.stood[class] = memory * self.stood[class] + right[class];
+            }
         }
     }
 
     /// The same chances, trusted no more than a beginner should trust the experience of others.
     #[must_use]
     pub fn inherited(&self) -> Self {
-        let scale = (INHERITED / self.evidence()).min(1.0);
-        let scaled = |weights: &[f64; CLASSES.len()]| weights.map(|weight| weight * scale);
-        Self {
-            trials: scaled(&self.trials),
-            stood: scaled(&self.stood),
+        let mut inherited = self.clone();
+        inherited.first = self.chance(1);
+        for (trials, stood) in inherited.trials.iter_mut().zip(&mut inherited.stood) {
+            if *trials > INHERITED {
+                *stood *= INHERITED / *trials;
+                *trials = INHERITED;
+            }
         }
-    }
-
-    fn evidence(&self) -> f64 {
-        self.trials.iter().sum()
+        inherited
     }
 
     /// The chance that the token at `position`, counted from 1, stands if all before it do.
     pub fn chance(&self, position: usize) -> f64 {
-        let stood: f64 = self.stood.iter().sum();
-        let all = (stood + PRIOR.1) / (self.evidence() + PRIOR.0);
-        let class = class(position.max(1));
-        (self.stood[class] + CLASS_PRIOR * all) / (self.trials[class] + CLASS_PRIOR)
+        let (mut prior, mut chance) = (self.first, self.first);
+        for class in 0..=class(position.max(1)) {
+            chance = (self.stood[class] + PRIOR * prior) / (self.trials[class] + PRIOR);
+            prior = chance + RISE * (1.0 - chance);
+        }
+        chance
     }
 
     /// The same, so many standard errors better.
     fn hoped(&self, position: usize, errors: f64) -> f64 {
         let chance = self.chance(position);
-        let trials = self.trials[class(position.max(1))] + CLASS_PRIOR;
+        let trials = self.trials[class(position.max(1))] + PRIOR;
         (chance + errors * (chance * (1.0 - chance) / trials).sqrt()).min(1.0)
     }
 }
@@ -188,6 +231,7 @@ impl Default for VerifyCost {
     fn default() -> Self {
         Self {
             first: 0.0,
+            several: SEVERAL,
             row: ROW,
         }
     }
@@ -200,17 +244,27 @@ impl VerifyCost {
         if took <= 0.0 {
             return;
         }
-        smooth(&mut self.first, took / (1.0 + self.row * more));
+        let expected = self.in_first_rows(more);
+        smooth(&mut self.first, took / expected);
         if more > 0.0 {
-            let row = ((took / self.first - 1.0) / more).clamp(0.0, 1.0);
-            self.row += ROW_GAIN * (row - self.row);
+            // The step along which both change the least.
+            let weight = more / EVEN_ROWS;
+            let missed = (took / self.first).min(1.0 + rows as f64) - expected;
+            let step = ROW_GAIN * missed / (1.0 + weight * weight);
+            self.several = (self.several + step).clamp(0.0, 1.0);
+            self.row = (self.row + step * weight / EVEN_ROWS).clamp(0.0, 1.0);
         }
+    }
+
+    /// What a pass costs that has so many rows besides the first.
+    fn in_first_rows(&self, more: f64) -> f64 {
+        1.0 + self.several * more.min(1.0) + self.row * more
     }
 
     /// Seconds of a pass of so many rows; as if one row took a second before any pass was seen.
     pub fn predict(&self, rows: f64) -> f64 {
         let first = if self.first > 0.0 { self.first } else { 1.0 };
-        first * (1.0 + self.row * (rows - 1.0).max(0.0))
+        first * self.in_first_rows((rows - 1.0).max(0.0))
     }
 }
 
@@ -335,7 +389,7 @@ impl Length {
     /// What a further row of a pass costs where blocks have the present length.
     pub fn row_cost(&self, verify: &VerifyCost) -> RowCost {
         let length = self.current().max(1);
-        let row = verify.predict(2.0) - verify.predict(1.0);
+        let row = verify.predict(3.0) - verify.predict(2.0);
         let goodputs = self.goodputs(verify, 0.0);
         let rate = goodputs.get(length - 1).copied().unwrap_or(0.0);
         RowCost {

@@ -79,11 +79,22 @@ enum Reach {
 }
 
 /// What sessions have seen of a drafter, for those that come.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Experience {
     pub(crate) survival: Survival,
     pub(crate) cost: DraftCost,
     pub(crate) hits: Hits,
+}
+
+impl Default for Experience {
+    /// Before there was a session.
+    fn default() -> Self {
+        Self {
+            survival: Survival::presumed(),
+            cost: DraftCost::default(),
+            hits: Hits::default(),
+        }
+    }
 }
 
 /// What a session needs of a drafter.
@@ -228,7 +239,7 @@ impl Lease {
         let mut known = self.drafter.known();
         let experience = &mut known.experience;
         let Outcome { drafted, stood, .. } = outcome;
-        experience.survival.observe(drafted, stood);
+        experience.survival.observe_shared(drafted, stood);
         experience.hits.observe(tried);
     }
 

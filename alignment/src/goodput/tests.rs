@@ -7,7 +7,7 @@ const MILLISECOND: Duration = Duration::from_millis(1);
 /// Costs of a target that takes 50 ms for a row and 8 ms for each further one.
 fn costs() -> VerifyCost {
     let mut cost = VerifyCost::default();
-    for rows in 1..=17_u32 {
+    for rows in (0..20).flat_map(|_| 1..=17_u32) {
         cost.observe(rows as usize, MILLISECOND * (50 + 8 * (rows - 1)));
     }
     cost
@@ -154,6 +154,49 @@ fn chances_follow_the_position() {
 }
 
 #[test]
+fn step_from_one_row_to_several_does_not_make_long_blocks_look_dear() {
+    // 50 ms for one row, 60 for two, and 4 for each further one; only blocks of one and two tokens are seen.
+    let mut cost = VerifyCost::default();
+    for round in 0..300 {
+        let rows = 1 + round % 3;
+        let took = if rows == 1 { 50 } else { 52 + 4 * rows as u32 };
+        cost.observe(rows, took * MILLISECOND);
+    }
+    let in_first = |rows| cost.predict(rows) / cost.predict(1.0);
+    assert!((in_first(2.0) - 1.2).abs() < 0.03, "{}", in_first(2.0));
+    assert!((in_first(9.0) - 1.76).abs() < 0.25, "{}", in_first(9.0));
+}
+
+#[test]
+fn what_is_not_tried_is_not_forgotten() {
+    let mut survival = Survival::default();
+    for _ in 0..40 {
+        survival.observe(6, 6);
+    }
+    let before = survival.chance(4);
+    for round in 0..200 {
+        survival.observe(1, round % 2);
+    }
+    assert!((survival.chance(1) - 0.5).abs() < 0.1);
+    assert!(survival.chance(4) > before - 0.05, "{}", survival.chance(4));
+    assert!(Survival::default().chance(4) > Survival::default().chance(1));
+}
+
+#[test]
+fn session_after_a_bad_one_still_drafts() {
+    let mut shared = Survival::presumed();
+    for stood in [0, 1, 0, 0, 1, 0, 0, 0] {
+        shared.observe_shared(4, stood);
+    }
+    let mut draft = DraftCost::default();
+    draft.observe(4, 28 * MILLISECOND, Some(20 * MILLISECOND));
+    let mut verify = VerifyCost::default();
+    verify.observe(1, 50 * MILLISECOND);
+    let length = Length::new(16, shared.inherited(), draft, &verify);
+    assert!(length.pause.is_none());
+}
+
+#[test]
 fn costs_follow_the_load_and_keep_their_shape() {
     let mut cost = costs();
     let shape = cost.predict(5.0) / cost.predict(1.0);
@@ -214,7 +257,7 @@ fn row_costs_the_tokens_that_are_committed_in_its_time() {
         length.observe(Some(outcome), 0, &verify);
     }
     let row = length.row_cost(&verify);
-    let seconds = verify.predict(2.0) - verify.predict(1.0);
+    let seconds = verify.predict(3.0) - verify.predict(2.0);
     let round = length.draft.wait(length.current()) + verify.predict(1.0 + length.current() as f64);
     assert!((row.share - seconds / round).abs() < 1e-9, "{row:?}");
     // Three of the draft's tokens and one more in nearly every round.

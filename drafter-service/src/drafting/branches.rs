@@ -81,11 +81,6 @@ impl Branches {
         self.root
     }
 
-    /// Whether nothing branches off the chain.
-    pub(super) fn is_bare(&self) -> bool {
-        self.tips.is_empty()
-    }
-
     /// The chain goes on with a token.
     pub(super) fn extend_chain(&mut self, id: u32, end: usize) {
         let depth = self.chain.map_or(0, |chain| self.nodes[chain].depth) + 1;

@@ -58,6 +58,10 @@ pub(super) struct ModelProposer {
     committed: usize,
     /// Draft tokens that the last block aimed at.
     aim: usize,
+    /// Bytes of the reply that are committed or proposed.
+    proposed: usize,
+    /// The same without what is proposed ahead of the next verdict.
+    judged: usize,
     metrics: Metrics,
 }
 
@@ -81,6 +85,8 @@ impl ModelProposer {
             given: 0,
             committed: 0,
             aim: 0,
+            proposed: 0,
+            judged: 0,
             metrics,
         }
     }
@@ -274,6 +280,9 @@ impl Proposer for ModelProposer {
             followed.unchanged = followed.unchanged.min(self.context.reply().len());
         }
         self.committed = committed.len();
+        let stands = self.proposed.min(self.context.text().len());
+        self.proposed = stands.max(committed.len());
+        self.judged = self.proposed;
         let reply = self.context.reply();
         let changed = followed.unchanged < reply.len() || self.context.text().len() < drafted;
         // Others' tokens count where they were proposed.
@@ -313,7 +322,14 @@ impl Proposer for ModelProposer {
             }
         }
         self.branch_off();
-        Ok(self.proposal(base, &ask))
+        let offer = self.proposal(base, &ask);
+        if let Offer::Proposal(proposal) = &offer {
+            self.proposed = base + proposal.text.len();
+            if base == self.committed {
+                self.judged = self.proposed;
+            }
+        }
+        Ok(offer)
     }
 
     async fn prepare(&mut self, line: &mut Line) -> Result<(), DraftError> {
@@ -322,7 +338,7 @@ impl Proposer for ModelProposer {
 
     fn has_chores(&self) -> bool {
         match &self.branches {
-            Some(branches) => branches.short(self.aim).next().is_some() && self.branches_fit(),
+            Some(_) => self.may_grow(),
             None => self.context.ids().len() > self.positions.len() + LAG,
         }
     }
@@ -333,7 +349,7 @@ impl Proposer for ModelProposer {
         line: &mut Line,
     ) -> Result<(), DraftError> {
         if self.branches.is_some() {
-            return self.grow(false, timings, line).await;
+            return self.prepare_more(timings, line).await;
         }
         self.show(CATCH_UP, line).await
     }

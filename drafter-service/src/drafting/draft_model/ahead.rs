@@ -52,7 +52,29 @@ impl ModelProposer {
             let end = self.context.end_instead(place, id);
             branches.begin(place - first, id, end);
         }
-        self.branches = Some(branches).filter(|branches| !branches.is_bare());
+        self.branches = Some(branches);
+    }
+
+    /// Whether less is drafted behind what is judged next than a block may want.
+    fn chain_is_short(&self) -> bool {
+        let ahead = self.context.reply().len() - self.context.first_behind(self.judged);
+        ahead < self.aim && self.ending.is_none()
+    }
+
+    /// Whether a verdict can be prepared for by another pass.
+    pub(super) fn may_grow(&self) -> bool {
+        let branches = self.branches.as_ref();
+        let is_short = |branches: &Branches| branches.short(self.aim).next().is_some();
+        self.branches_fit() && (self.chain_is_short() || branches.is_some_and(is_short))
+    }
+
+    /// One pass for a token more of whatever is short.
+    pub(super) async fn prepare_more(
+        &mut self,
+        timings: &mut DraftTimings,
+        line: &mut Line,
+    ) -> Result<(), DraftError> {
+        self.grow(self.chain_is_short(), timings, line).await
     }
 
     /// One pass for a token more of each branch, and of the chain if it is to go on too.
