@@ -232,7 +232,11 @@ mod tests {
     #[test]
     fn pass_has_the_end_of_the_chain_and_of_each_branch_behind_what_they_follow() {
         let mut branches = branches();
-        let tips: Vec<Tip> = branches.chain().into_iter().chain(branches.short(2)).collect();
+        let tips: Vec<Tip> = branches
+            .chain()
+            .into_iter()
+            .chain(branches.short(2))
+            .collect();
         let paths: Vec<&[u32]> = tips.iter().map(|tip| &tip.path[..]).collect();
         assert_eq!(paths, [&[1, 2, 3][..], &[1, 9], &[8]]);
         assert_eq!(branches.parents(&tips), [0, 1, 2, 1, 0]);
@@ -261,12 +265,20 @@ mod tests {
     fn text_that_takes_none_keeps_what_it_shares_with_one() {
         let mut branches = branches();
         grow(&mut branches, 4, [7, 6]);
-        for (text, rows) in [(&[1, 2, 5][..], &[0, 1][..]), (&[5], &[]), (&[1, 9, 1], &[0, 3])] {
+        for (text, rows) in [
+            (&[1, 2, 5][..], &[0, 1][..]),
+            (&[5], &[]),
+            (&[1, 9, 1], &[0, 3]),
+        ] {
             let way = branches.way(text);
             assert_eq!((&way.rows[..], way.behind.len()), (rows, 0), "{text:?}");
         }
         let way = branches.way(&[1, 2, 3, 4]);
-        assert_eq!((way.rows, way.behind.len()), (vec![0, 1, 2], 0), "the chain");
+        assert_eq!(
+            (way.rows, way.behind.len()),
+            (vec![0, 1, 2], 0),
+            "the chain"
+        );
     }
 
     #[test]

@@ -157,11 +157,7 @@ impl Proposer for Lookup {
         false
     }
 
-    async fn do_chore(
-        &mut self,
-        _: &mut DraftTimings,
-        _: &mut Line,
-    ) -> Result<(), DraftError> {
+    async fn do_chore(&mut self, _: &mut DraftTimings, _: &mut Line) -> Result<(), DraftError> {
         Ok(())
     }
 

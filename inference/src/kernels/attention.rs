@@ -13,7 +13,7 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, WithDType, bail}
 use pulp::Arch;
 use rayon::prelude::*;
 
-use self::tile::{Query, Tile};
+use self::tile::{Folding, Query, Tile};
 use crate::tree::Tree;
 
 /// Most queries that one task serves: as many scores as it has queries lie in memory for each key.
@@ -82,6 +82,7 @@ impl CustomOp3 for Attention<'_> {
             queries: contiguous(queries, query_layout)?,
         };
         let common = self.shared(positions, rows);
+        let folding = Folding::here();
         // The queries of one head of keys, row by row, a share of them to each task.
         let shares = rayon::current_num_threads().div_ceil(kv_heads);
         let share = (rows * heads.group).div_ceil(shares).min(QUERIES);
@@ -108,6 +109,7 @@ impl CustomOp3 for Attention<'_> {
                     shared: common,
                     queries: &queries,
                     scale: self.scale,
+                    folding,
                     scores,
                     out: &mut out,
                 });

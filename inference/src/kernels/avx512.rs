@@ -10,12 +10,13 @@
 )]
 
 use core::arch::x86_64::{
-    __m512, __m512i, _MM_HINT_T0, _mm_loadu_si128, _mm_prefetch, _mm256_loadu_si256,
+    __m512, __m512i, _MM_HINT_T0, _mm_loadu_si128, _mm_prefetch, _mm256_loadu_si256, _mm512_add_ps,
     _mm512_and_si512, _mm512_cvtepi8_epi32, _mm512_cvtepi32_ps, _mm512_cvtepu8_epi16,
     _mm512_cvtepu8_epi32, _mm512_cvtph_ps, _mm512_dpbusd_epi32, _mm512_dpwssd_epi32,
-    _mm512_fmadd_ps, _mm512_fnmadd_ps, _mm512_loadu_si512, _mm512_mul_ps, _mm512_or_si512,
-    _mm512_set1_epi8, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512,
-    _mm512_slli_epi16, _mm512_srli_epi16, _mm512_storeu_ps,
+    _mm512_fmadd_ps, _mm512_fnmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mul_ps,
+    _mm512_or_si512, _mm512_permutexvar_ps, _mm512_set1_epi8, _mm512_set1_epi32, _mm512_set1_ps,
+    _mm512_setr_epi32, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_shuffle_f32x4,
+    _mm512_shuffle_ps, _mm512_slli_epi16, _mm512_srli_epi16, _mm512_storeu_ps,
 };
 
 use half::f16;
@@ -327,4 +328,42 @@ fn q80_sums<const R: usize>(tiles: &[TileQ80], acts: &Activations, row: usize) -
         }
     }
     store(totals)
+}
+
+/// The sum of each of sixteen times sixteen numbers, in the order of `tile::sum`: halves are added to halves, of pairs of arrays at
+/// a time, so that every instruction adds sixteen numbers that count.
+pub(crate) fn sums(_proof: Vnni, arrays: &[[f32; 16]; 16]) -> [f32; 16] {
+    // SAFETY: the proof says that the processor has the features.
+    unsafe { folded(arrays) }
+}
+
+#[target_feature(enable = "avx512f")]
+fn folded(arrays: &[[f32; 16]; 16]) -> [f32; 16] {
+    // SAFETY: 16 floats are the 64 bytes that an unaligned load reads.
+    let load = |index: usize| unsafe { _mm512_loadu_ps(arrays[index].as_ptr()) };
+    // Quarters of registers are numbered from 0; each line says what quarters, then numbers, its two operands have.
+    let eights: [__m512; 8] = std::array::from_fn(|pair| {
+        let (one, other) = (load(2 * pair), load(2 * pair + 1));
+        let first = _mm512_shuffle_f32x4::<0b01_00_01_00>(one, other);
+        let second = _mm512_shuffle_f32x4::<0b11_10_11_10>(one, other);
+        _mm512_add_ps(first, second)
+    });
+    let fours: [__m512; 4] = std::array::from_fn(|pair| {
+        let (one, other) = (eights[2 * pair], eights[2 * pair + 1]);
+        let first = _mm512_shuffle_f32x4::<0b10_00_10_00>(one, other);
+        let second = _mm512_shuffle_f32x4::<0b11_01_11_01>(one, other);
+        _mm512_add_ps(first, second)
+    });
+    let twos: [__m512; 2] = std::array::from_fn(|pair| {
+        let (one, other) = (fours[2 * pair], fours[2 * pair + 1]);
+        let first = _mm512_shuffle_ps::<0b01_00_01_00>(one, other);
+        let second = _mm512_shuffle_ps::<0b11_10_11_10>(one, other);
+        _mm512_add_ps(first, second)
+    });
+    let first = _mm512_shuffle_ps::<0b10_00_10_00>(twos[0], twos[1]);
+    let second = _mm512_shuffle_ps::<0b11_01_11_01>(twos[0], twos[1]);
+    // The sum of array 4 j + q is now number 4 q + j.
+    let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    let [sums] = store([_mm512_permutexvar_ps(order, _mm512_add_ps(first, second))]);
+    sums
 }

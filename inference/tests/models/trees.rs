@@ -330,7 +330,13 @@ async fn branch_that_follows_what_is_not_there_is_refused_and_nothing_changes() 
     append(&mut session, &[1, 2]).await;
     for parents in [&[][..], &[0, 1, 2, 3], &[0, 1, 4]] {
         let refused = session.forward_branches(vec![3], parents, |_| ()).await;
-        assert!(matches!(refused, Err(EngineError::Tree { .. })), "{parents:?}");
+        assert!(
+            matches!(refused, Err(EngineError::Tree { .. })),
+            "{parents:?}"
+        );
     }
-    assert!(same(&append(&mut session, &[4]).await, &vec![last(&engine, &[1, 2, 4]).await]));
+    assert!(same(
+        &append(&mut session, &[4]).await,
+        &vec![last(&engine, &[1, 2, 4]).await]
+    ));
 }

@@ -224,7 +224,7 @@ impl DraftingPeer {
         let told = match (&mut self.state, both) {
             (State::Open(stream), Ok(())) => {
                 stream.aim(self.pace.next(), self.pace.alternatives());
-                stream.tell(&self.committed, kept.len() as u32, appended)
+                stream.tell_when_due(&self.committed, kept.len() as u32, appended)
             }
             // A reply longer than any drafter may be told of goes on without one.
             (_, Err(_)) => Err(Loss::for_good("the reply is too long to be drafted")),

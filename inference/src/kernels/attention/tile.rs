@@ -8,6 +8,8 @@ use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
+#[cfg(target_arch = "x86_64")]
+use super::super::avx512::{self, Vnni};
 use crate::exponential::exp;
 
 /// Numbers that are added up side by side.
@@ -43,6 +45,7 @@ pub(super) struct Tile<'a> {
     pub(super) shared: usize,
     pub(super) queries: &'a [Query<'a>],
     pub(super) scale: f32,
+    pub(super) folding: Folding,
     /// Room to work in.
     pub(super) scores: &'a mut Vec<f32>,
     /// `(queries, dim)`.
@@ -61,6 +64,7 @@ impl WithSimd for Tile<'_> {
             shared,
             queries,
             scale,
+            folding,
             scores,
             out,
         } = self;
@@ -80,7 +84,7 @@ impl WithSimd for Tile<'_> {
                 let part = both(&query.keys, &part);
                 let from = part.start - query.keys.start;
                 let scores = &mut scores[from..from + part.len()];
-                score(&keys[part.start * dim..], query.vector, scores);
+                score(&keys[part.start * dim..], query.vector, scores, folding);
             }
             block += KEYS;
         }
@@ -88,7 +92,12 @@ impl WithSimd for Tile<'_> {
             let behind = &mut scores[query.keys.len()..query.seen()];
             for (slot, row) in behind.iter_mut().zip(query.behind) {
                 let at = (shared + *row as usize) * dim;
-                score(&keys[at..], query.vector, std::slice::from_mut(slot));
+                score(
+                    &keys[at..],
+                    query.vector,
+                    std::slice::from_mut(slot),
+                    folding,
+                );
             }
             soften(&mut scores[..query.seen()], scale);
         }
@@ -124,21 +133,75 @@ fn both(one: &Range<usize>, other: &Range<usize>) -> Range<usize> {
 
 /// Products of a query with as many keys as there are scores, `(keys, dim)`.
 #[inline(always)]
-fn score(keys: &[f32], query: &[f32], scores: &mut [f32]) {
-    let (chunks, rest) = query.as_chunks::<LANES>();
-    for (score, key) in scores.iter_mut().zip(keys.chunks_exact(query.len())) {
-        let (key, key_rest) = key.as_chunks::<LANES>();
-        let mut sums = [0f32; LANES];
-        for (query, key) in chunks.iter().zip(key) {
-            for lane in 0..LANES {
-                sums[lane] = query[lane].mul_add(key[lane], sums[lane]);
-            }
+fn score(keys: &[f32], query: &[f32], scores: &mut [f32], folding: Folding) {
+    let dim = query.len();
+    let (groups, few) = scores.as_chunks_mut::<LANES>();
+    let mut keys = keys.chunks_exact(dim);
+    for group in groups {
+        let mut lanes = [[0f32; LANES]; LANES];
+        let mut rests = [&[][..]; LANES];
+        for ((lanes, rest), key) in lanes.iter_mut().zip(&mut rests).zip(&mut keys) {
+            (*lanes, *rest) = products(query, key);
         }
+        *group = folding.sums(&lanes);
+        for (score, rest) in group.iter_mut().zip(rests) {
+            add_rest(score, query, rest);
+        }
+    }
+    for (score, key) in few.iter_mut().zip(keys) {
+        let (lanes, rest) = products(query, key);
         // Through memory: in one piece with the sum over them, the compiler tears the sixteen sums into shapes that suit only
         // that, and takes ten times as long.
-        *score = sum(&black_box(sums));
-        for (query, key) in rest.iter().zip(key_rest) {
-            *score = query.mul_add(*key, *score);
+        *score = sum(&black_box(lanes));
+        add_rest(score, query, rest);
+    }
+}
+
+/// Products of a query with a key, in sixteen sums, and what is left of the key.
+#[inline(always)]
+fn products<'a>(query: &[f32], key: &'a [f32]) -> ([f32; LANES], &'a [f32]) {
+    let (key, rest) = key.as_chunks::<LANES>();
+    let mut sums = [0f32; LANES];
+    for (query, key) in query.as_chunks::<LANES>().0.iter().zip(key) {
+        for lane in 0..LANES {
+            sums[lane] = query[lane].mul_add(key[lane], sums[lane]);
+        }
+    }
+    (sums, rest)
+}
+
+/// Adds the products with what is left of a key.
+#[inline(always)]
+fn add_rest(score: &mut f32, query: &[f32], key: &[f32]) {
+    for (query, key) in query[query.len() - key.len()..].iter().zip(key) {
+        *score = query.mul_add(*key, *score);
+    }
+}
+
+/// How sixteen sums of sixteen are made into sixteen numbers. Each way gives the same bits.
+#[derive(Clone, Copy)]
+pub(super) enum Folding {
+    #[cfg(target_arch = "x86_64")]
+    Vector(Vnni),
+    Plain,
+}
+
+impl Folding {
+    /// The fastest that this processor has.
+    pub(super) fn here() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(vnni) = Vnni::detect() {
+            return Self::Vector(vnni);
+        }
+        Self::Plain
+    }
+
+    #[inline(always)]
+    fn sums(self, lanes: &[[f32; LANES]; LANES]) -> [f32; LANES] {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Vector(vnni) => avx512::sums(vnni, lanes),
+            Self::Plain => lanes.map(|lanes| sum(&black_box(lanes))),
         }
     }
 }
@@ -216,5 +279,22 @@ fn add(values: &[f32], weights: &[f32], out: &mut [f32]) {
         for (out, value) in rest.iter_mut().zip(&value[dim / HELD * HELD..]) {
             *out = weight.mul_add(*value, *out);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ways_of_folding_give_the_same_bits() {
+        let number = |index: usize| ((index * 2_654_435_761) % 10_007) as f32 / 97.0 - 50.0;
+        let lanes = std::array::from_fn(|row| std::array::from_fn(|lane| number(row * 16 + lane)));
+        let plain = Folding::Plain.sums(&lanes);
+        assert_eq!(plain, lanes.map(|lanes| sum(&lanes)));
+        assert_eq!(
+            plain.map(f32::to_bits),
+            Folding::here().sums(&lanes).map(f32::to_bits)
+        );
     }
 }

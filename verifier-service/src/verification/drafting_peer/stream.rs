@@ -31,6 +31,8 @@ const STALE_A_ROUND: u32 = 3;
 const FRUITLESS_ROUNDS: u32 = 3;
 /// How long a drafter that is overdue is kept.
 const OVERDUE: Duration = Duration::from_secs(10);
+/// Bytes of a reply of which a drafter that makes a pause need not be told: about as many tokens as it reads at once in idle time.
+const QUIET_BYTES: usize = 64;
 /// How long a drafter may take to end a stream that was closed.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -50,6 +52,9 @@ pub(super) struct Stream {
     /// Last block looked at, and the last that the drafter knows to be answered.
     looked_at: u64,
     answered: u64,
+    /// Bytes of the reply that the drafter has been told of, and the tokens that it was asked for with them.
+    told: usize,
+    told_tokens: u32,
     /// Since when a block is to be drafted.
     due_since: Instant,
     /// A round has waited for it in vain.
@@ -194,6 +199,8 @@ impl Stream {
             blocks,
             credit: opened.credit.into(),
             block_tokens: opened.block_tokens,
+            told: 0,
+            told_tokens: opened.block_tokens,
             alternatives: 0,
             arrived: VecDeque::new(),
             looked_at: 0,
@@ -285,6 +292,25 @@ impl Stream {
         self.lease.judged(outcome, tried);
     }
 
+    /// The same as [`Self::tell`], but while nothing is asked for only now and then: a drafter that makes a pause needs no message for
+    /// each token, and reads what it missed in one.
+    pub(super) fn tell_when_due(
+        &mut self,
+        committed: &CommittedText,
+        kept_bytes: u32,
+        appended: &[u8],
+    ) -> Result<(), Loss> {
+        let untold = committed.len() - self.told;
+        let is_quiet = self.told_tokens == 0 && self.block_tokens == 0 && kept_bytes == 0;
+        if is_quiet && untold < QUIET_BYTES {
+            return Ok(());
+        }
+        if untold > kept_bytes as usize + appended.len() {
+            return self.catch_up(committed, self.told);
+        }
+        self.tell(committed, kept_bytes, appended)
+    }
+
     /// Tells what became of the reply: so many bytes of the last proposal kept, then `appended`.
     pub(super) fn tell(
         &mut self,
@@ -293,6 +319,7 @@ impl Stream {
         appended: &[u8],
     ) -> Result<(), Loss> {
         self.answered = self.looked_at;
+        (self.told, self.told_tokens) = (committed.len(), self.block_tokens);
         if !self.is_overdue {
             self.due_since = Instant::now();
         }
@@ -312,6 +339,7 @@ impl Stream {
 
     /// Tells what was committed behind the first `told` bytes while the stream was being opened.
     pub(super) fn catch_up(&mut self, committed: &CommittedText, told: usize) -> Result<(), Loss> {
+        self.told = told;
         let mut length = told;
         for appended in committed.bytes()[told..].chunks(MAX_APPENDED_BYTES) {
             length += appended.len();
