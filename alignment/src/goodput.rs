@@ -64,10 +64,15 @@ const PROBE_SHARE: f64 = 0.02;
 const PROBE_ROUNDS: (f64, f64) = (8.0, 512.0);
 
 /// How far blocks stand: chances by position that a draft token stands if all before it do.
+///
+/// The last token of a block is counted apart. Where the block is cut the target may want a token that reaches further, so it
+/// stands less often; counted with the others of its position, it would make blocks look bad that are longer.
 #[derive(Clone, Debug)]
 pub struct Survival {
     trials: [f64; CLASSES.len()],
     stood: [f64; CLASSES.len()],
+    /// Trials, and those of them that stand, of the last token of blocks of several.
+    last: (f64, f64),
     /// The chance at the first position where nothing was seen of it.
     first: f64,
 }
@@ -154,6 +159,7 @@ impl Default for Survival {
         Self {
             trials: [0.0; CLASSES.len()],
             stood: [0.0; CLASSES.len()],
+            last: (0.0, 0.0),
             first: FIRST,
         }
     }
@@ -180,7 +186,13 @@ impl Survival {
 
     fn observe_with(&mut self, drafted: usize, stood: usize, memory: f64) {
         let (mut trials, mut right) = ([0.0; CLASSES.len()], [0.0; CLASSES.len()]);
-        for position in 1..=drafted.min(stood + 1) {
+        // Of one token little more is known than that it is the first.
+        let inner = if drafted > 1 { drafted - 1 } else { drafted };
+        if inner < drafted && stood >= inner {
+            self.last.0 = memory * self.last.0 + 1.0;
+            self.last.1 = memory * self.last.1 + f64::from(u8::from(stood >= drafted));
+        }
+        for position in 1..=inner.min(stood + 1) {
             trials[class(position)] += 1.0;
             if position <= stood {
                 right[class(position)] += 1.0;
@@ -206,6 +218,8 @@ impl Survival {
                 *trials = INHERITED;
             }
         }
+        let scale = (INHERITED / inherited.last.0).min(1.0);
+        inherited.last = (scale * inherited.last.0, scale * inherited.last.1);
         inherited
     }
 
@@ -217,6 +231,32 @@ impl Survival {
             prior = chance + RISE * (1.0 - chance);
         }
         chance
+    }
+
+    /// The chance that a block's last token, at `position`, stands if all before it do.
+    pub fn last_chance(&self, position: usize) -> f64 {
+        let chance = self.chance(position);
+        if position < 2 {
+            return chance;
+        }
+        (self.last.1 + PRIOR * chance) / (self.last.0 + PRIOR)
+    }
+
+    /// Tokens that stand, on average, of blocks of 1, 2, 3, … tokens, chances so many standard errors better than they look.
+    fn stand(&self, errors: f64) -> impl Iterator<Item = f64> {
+        let (mut reaches, mut stands) = (1.0, 0.0);
+        (1..).map(move |tokens| {
+            let hoped = self.hoped(tokens, errors);
+            let last = if tokens < 2 {
+                hoped
+            } else {
+                self.last_chance(tokens).min(hoped)
+            };
+            let stand = stands + reaches * last;
+            reaches *= hoped;
+            stands += reaches;
+            stand
+        })
     }
 
     /// The same, so many standard errors better.
@@ -435,13 +475,10 @@ impl Length {
 
     /// Tokens a second with blocks of 1, 2, 3, … tokens, chances so many standard errors better than they look.
     fn goodputs(&self, verify: &VerifyCost, errors: f64) -> Vec<f64> {
-        let (mut reaches, mut stands) = (1.0, 0.0);
-        let goodput = |tokens| {
-            reaches *= self.survival.hoped(tokens, errors);
-            stands += reaches;
-            (1.0 + self.proxies_a_token * stands) / self.seconds(tokens, verify)
-        };
-        (1..=self.longest).map(goodput).collect()
+        let stand = self.survival.stand(errors).take(self.longest);
+        let goodput =
+            |(tokens, stand)| (1.0 + self.proxies_a_token * stand) / self.seconds(tokens, verify);
+        (1..).zip(stand).map(goodput).collect()
     }
 }
 

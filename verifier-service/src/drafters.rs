@@ -31,6 +31,9 @@ use breaker::Breaker;
 
 /// Weight of a new round trip in the mean.
 const ROUND_TRIP_GAIN: f64 = 0.2;
+/// How long a round waits for a stream to open, where the shortest deadline is not longer: less than a plain round takes that the
+/// drafter's reading of a long prompt should not hold up.
+const OPENING: Duration = Duration::from_millis(20);
 /// A block may take so many times what its length lets expect.
 const SLACK: f64 = 2.0;
 
@@ -132,7 +135,7 @@ impl Drafters {
                 client: Client::new(channel::lazy(address)?),
                 known: Mutex::new(Known::new(deadline)),
                 lost: Notify::new(),
-                opening: deadline.initial.min(deadline.cap),
+                opening: OPENING.max(deadline.floor).min(deadline.cap),
                 floor: deadline.floor,
             }))
         };

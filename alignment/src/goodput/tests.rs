@@ -183,6 +183,23 @@ fn what_is_not_tried_is_not_forgotten() {
 }
 
 #[test]
+fn last_token_of_a_block_says_nothing_of_those_before_it() {
+    let mut survival = Survival::default();
+    for _ in 0..100 {
+        // The second token stands wherever it is not the last.
+        survival.observe(2, 1);
+        survival.observe(3, 2);
+    }
+    assert!(survival.chance(2) > 0.9);
+    assert!(survival.last_chance(2) < 0.1 && survival.last_chance(3) < 0.1);
+    let stand: Vec<f64> = survival.stand(0.0).take(3).collect();
+    assert!(
+        (stand[1] - 1.0).abs() < 0.15 && (stand[2] - 2.0).abs() < 0.2,
+        "{stand:?}"
+    );
+}
+
+#[test]
 fn session_after_a_bad_one_still_drafts() {
     let mut shared = Survival::presumed();
     for stood in [0, 1, 0, 0, 1, 0, 0, 0] {
