@@ -38,10 +38,12 @@ const FIRST: f64 = 0.6;
 const RISE: f64 = 1.0 / 3.0;
 /// Most trials at a position that the experience of others is worth to a session that begins.
 const INHERITED: f64 = 4.0;
-/// What it costs in first rows that there is more than one row, and what each further one does, where nothing is measured.
-const SEVERAL: f64 = 0.05;
-const ROW: f64 = 0.1;
-/// Rows that have as much weight as the step from one to several, when a measurement is laid to either.
+/// What it costs in first rows that there is more than one row, what each further one does, and what each of many does besides,
+/// where nothing is measured.
+const PRICES: [f64; 3] = [0.05, 0.1, 0.1];
+/// Rows from which on there are many.
+const MANY: f64 = 6.0;
+/// Rows that have as much weight as the step from one to several, when a measurement is laid to one of these.
 const EVEN_ROWS: f64 = 4.0;
 /// Weight of a new measurement of these.
 const ROW_GAIN: f64 = 0.05;
@@ -77,21 +79,20 @@ pub struct Survival {
     first: f64,
 }
 
-/// What a forward pass of the target costs by its rows: `first` · (1 + `several` + `row` · (rows - 1)), `several` only from two rows
-/// on.
+/// What a forward pass of the target costs by its rows: `first` · (1 + several + row · (rows - 1) + more · (rows - 6)), the second
+/// term only from two rows on, the last from six on.
 ///
-/// Three numbers on purpose. The first follows quickly what changes all passes alike, other work on the machine or longer
+/// Not one number on purpose. The first follows quickly what changes all passes alike, other work on the machine or longer
 /// contexts; the others, which belong to the hardware, slowly. Means for each number of rows would compare a size that was
-/// measured lately with one that was measured long ago, under another load. One row waits for memory where several compute,
-/// so the second row can cost more than those after it: a line through one row and two would make long blocks look dear.
+/// measured lately with one that was measured long ago, under another load. And not one line: one row waits for memory where
+/// several compute, so the second can cost more than those after it, and of many each costs what it computes. A line through
+/// one row and two would make long blocks look dear, one through few would make the rows of many sessions look cheap.
 #[derive(Clone, Copy, Debug)]
 pub struct VerifyCost {
     /// Seconds of a pass of one row; zero before any pass was seen.
     first: f64,
-    /// What it costs that there are several, in first rows.
-    several: f64,
-    /// What each row besides the first does.
-    row: f64,
+    /// In first rows: that there are several, each besides the first, and each from `MANY` on besides.
+    prices: [f64; 3],
 }
 
 /// How long blocks are waited for.
@@ -140,6 +141,11 @@ struct Pause {
     is_probing: bool,
     /// The probe has been asked for, so it is over even if it brings nothing.
     is_asked: bool,
+}
+
+/// How often each price is paid for so many rows besides the first.
+fn priced(more: f64) -> [f64; 3] {
+    [more.min(1.0), more, (more + 1.0 - MANY).max(0.0)]
 }
 
 fn class(position: usize) -> usize {
@@ -271,8 +277,7 @@ impl Default for VerifyCost {
     fn default() -> Self {
         Self {
             first: 0.0,
-            several: SEVERAL,
-            row: ROW,
+            prices: PRICES,
         }
     }
 }
@@ -287,18 +292,24 @@ impl VerifyCost {
         let expected = self.in_first_rows(more);
         smooth(&mut self.first, took / expected);
         if more > 0.0 {
-            // The step along which both change the least.
-            let weight = more / EVEN_ROWS;
+            // The step along which all of them change the least.
+            let [one, each, many] = priced(more);
+            let weights = [one, each / EVEN_ROWS, many / EVEN_ROWS];
+            let length: f64 = weights.iter().map(|weight| weight * weight).sum();
             let missed = (took / self.first).min(1.0 + rows as f64) - expected;
-            let step = ROW_GAIN * missed / (1.0 + weight * weight);
-            self.several = (self.several + step).clamp(0.0, 1.0);
-            self.row = (self.row + step * weight / EVEN_ROWS).clamp(0.0, 1.0);
+            let step = ROW_GAIN * missed / length;
+            let scales = [1.0, 1.0 / EVEN_ROWS, 1.0 / EVEN_ROWS];
+            for ((price, weight), scale) in self.prices.iter_mut().zip(weights).zip(scales) {
+                *price = (*price + step * weight * scale).clamp(0.0, 1.0);
+            }
         }
     }
 
     /// What a pass costs that has so many rows besides the first.
     fn in_first_rows(&self, more: f64) -> f64 {
-        1.0 + self.several * more.min(1.0) + self.row * more
+        let counts = priced(more);
+        let costs = self.prices.iter().zip(counts);
+        1.0 + costs.map(|(price, count)| price * count).sum::<f64>()
     }
 
     /// Seconds of a pass of so many rows; as if one row took a second before any pass was seen.
@@ -429,7 +440,8 @@ impl Length {
     /// What a further row of a pass costs where blocks have the present length.
     pub fn row_cost(&self, verify: &VerifyCost) -> RowCost {
         let length = self.current().max(1);
-        let row = verify.predict(3.0) - verify.predict(2.0);
+        let rows = (self.others + 1.0) * (1.0 + self.proxies_a_token * length as f64);
+        let row = verify.predict(rows + 1.0) - verify.predict(rows);
         let goodputs = self.goodputs(verify, 0.0);
         let rate = goodputs.get(length - 1).copied().unwrap_or(0.0);
         RowCost {
