@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Verdicts for which there were branches, those of them that went on from one, and tokens drafted in branches.
-async fn counts(running: &Running) -> [f64; 3] {
+async fn counts(running: &Running) -> [u64; 3] {
     let metrics = scrape(running).await;
     let value = |name: &str| {
         let line = metrics.lines().find_map(|line| line.strip_prefix(name));
@@ -29,7 +29,7 @@ async fn counts(running: &Running) -> [f64; 3] {
 
 /// Waits until nothing is drafted any more.
 async fn rest(running: &Running) {
-    let mut last = [0.0; 3];
+    let mut last = [0; 3];
     loop {
         let now = counts(running).await;
         if now == last {
@@ -98,7 +98,7 @@ async fn block_that_was_drafted_for_a_refusal_is_the_one_that_a_new_session_draf
         }
     }
     let [verdicts, hits, _] = counts(&running).await;
-    assert!(hits > 8.0 && hits <= verdicts, "{hits} of {verdicts}");
+    assert!(hits > 8 && hits <= verdicts, "{hits} of {verdicts}");
 }
 
 fn resumed_text(peer: &Peer) -> String {
@@ -129,6 +129,6 @@ async fn model_that_many_sessions_share_drafts_nothing_beside() {
     }
     let [after, ..] = counts(&running).await;
     // Those that were alone when they began had branches at their first verdict.
-    assert!(after - before <= 7.0, "{before} {after}");
+    assert!(after - before <= 7, "{before} {after}");
     let _peer = peers.pop();
 }

@@ -11,12 +11,12 @@ use proto::{
     wire::drafter::v1::{self as wire, drafter_server::Drafter},
 };
 use tokio::{sync::mpsc, task::JoinSet};
-use tokio_stream::{
-    Stream,
-    wrappers::{ReceiverStream, TcpListenerStream},
-};
+use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tokio_util::task::TaskTracker;
-use tonic::{Request, Response, Status, Streaming, transport::Server};
+use tonic::{
+    Request, Response, Status, Streaming,
+    transport::{Server, server::TcpIncoming},
+};
 
 use self::{
     conversation::Conversation,
@@ -158,7 +158,7 @@ impl Running {
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             let server = Server::builder().add_service(service);
-            let incoming = TcpListenerStream::new(listener);
+            let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
             server
                 .serve_with_incoming(incoming)
                 .await

@@ -290,11 +290,9 @@ mod tests {
     fn both_ways_of_folding_give_the_same_bits() {
         let number = |index: usize| ((index * 2_654_435_761) % 10_007) as f32 / 97.0 - 50.0;
         let lanes = std::array::from_fn(|row| std::array::from_fn(|lane| number(row * 16 + lane)));
-        let plain = Folding::Plain.sums(&lanes);
-        assert_eq!(plain, lanes.map(|lanes| sum(&lanes)));
-        assert_eq!(
-            plain.map(f32::to_bits),
-            Folding::here().sums(&lanes).map(f32::to_bits)
-        );
+        let bits = |sums: [f32; LANES]| sums.map(f32::to_bits);
+        let plain = bits(Folding::Plain.sums(&lanes));
+        assert_eq!(plain, bits(lanes.map(|lanes| sum(&lanes))));
+        assert_eq!(plain, bits(Folding::here().sums(&lanes)));
     }
 }
