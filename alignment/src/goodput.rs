@@ -27,7 +27,7 @@ const MEMORY: f64 = 0.95;
 /// The same where the blocks of many sessions are counted: what one of them is about must not decide for those that come.
 const SHARED_MEMORY: f64 = 0.99;
 /// Trials of its first token that a drafter is given before anything was seen of it, and those of them that stand.
-const PRESUMED: (f64, f64) = (10.0, 6.0);
+const PRESUMED: (f64, f64) = (6.0, 3.6);
 /// The same as `MEMORY` for a block that only asks whether things have changed.
 const PROBE_MEMORY: f64 = 0.7;
 /// Trials that a chance is worth before any was seen at its position.
