@@ -15,6 +15,8 @@ use crate::{
 
 /// Branches that the sessions of a model may have together: each is a row more of a pass.
 const MAX_BRANCHES: usize = 6;
+/// Tokens that may wait for verdicts where there are branches: a pass knows the path to each of them, which is their square.
+const LONGEST_CHAIN: usize = 64;
 
 impl ModelProposer {
     /// Branches that this session may have now. They are for a model that would have nothing else to do.
@@ -43,7 +45,8 @@ impl ModelProposer {
         );
         let reply = self.context.reply().len();
         let is_seen = self.positions.len() + 1 == self.context.ids().len();
-        if self.branches.is_some() || most == 0 || first == reply || !is_seen {
+        let has_chain = (1..=LONGEST_CHAIN).contains(&(reply - first));
+        if self.branches.is_some() || most == 0 || !has_chain || !is_seen {
             return;
         }
         let root = self.context.prompt_len() + first;
