@@ -7,7 +7,7 @@ use proto::drafter::DraftTimings;
 use super::{Line, ModelProposer, lock};
 use crate::{
     drafting::{
-        branches::{Branches, Tip},
+        branches::{Branches, Tip, Way},
         chooser::{Choice, Chosen},
     },
     error::DraftError,
@@ -148,13 +148,10 @@ impl ModelProposer {
         let Some(branches) = self.branches.take() else {
             return self.positions.truncate(unchanged);
         };
-        let root = branches.root();
-        let Some(text) = self.context.ids().get(root..).filter(|_| unchanged >= root) else {
+        if unchanged < branches.root() {
             return self.positions.truncate(unchanged);
-        };
-        let way = branches.way(text);
-        let rows: Vec<usize> = way.rows.iter().map(|row| root + row).collect();
-        self.positions.keep_path(root, &rows);
+        }
+        let way = self.keep_way(&branches);
         self.metrics.branched_verdicts.inc();
         if way.behind.is_empty() {
             return;
@@ -175,10 +172,17 @@ impl ModelProposer {
     /// Gives the branches up.
     pub(super) fn settle(&mut self) {
         if let Some(branches) = self.branches.take() {
-            let root = branches.root();
-            let way = branches.way(&self.context.ids()[root..]);
-            let rows: Vec<usize> = way.rows.iter().map(|row| root + row).collect();
-            self.positions.keep_path(root, &rows);
+            self.keep_way(&branches);
         }
+    }
+
+    /// Has the positions be those of the context again, as far as it goes through the tree, and gives its way.
+    fn keep_way(&mut self, branches: &Branches) -> Way {
+        let root = branches.root();
+        let text = self.context.ids().get(root..).unwrap_or_default();
+        let way = branches.way(text);
+        let rows: Vec<usize> = way.rows.iter().map(|row| root + row).collect();
+        self.positions.keep_path(root, &rows);
+        way
     }
 }
