@@ -28,10 +28,10 @@ const CLASSES: [usize; 8] = [1, 2, 3, 4, 6, 9, 13, 17];
 const MEMORY: f64 = 0.95;
 /// The same where the blocks of many sessions are counted: what one of them is about must not decide for those that come.
 const SHARED_MEMORY: f64 = 0.99;
-/// Trials of its first token that a drafter is given before anything was seen of it, and those of them that stand.
-const PRESUMED: (f64, f64) = (6.0, 3.6);
+/// Blocks of a drafter that say what the next may be worth.
+const KNOWN: f64 = 3.0;
 /// The same as `MEMORY` for a block that only asks whether things have changed.
-const PROBE_MEMORY: f64 = 0.7;
+const TRIAL_MEMORY: f64 = 0.7;
 /// Trials that a chance is worth before any was seen at its position.
 const PRIOR: f64 = 2.0;
 /// The chance of a first token then.
@@ -51,12 +51,16 @@ const WORTH: f64 = 1.05;
 /// Standard errors that chances may be better than they look, before drafting is given up: what has been tried a few times may
 /// have had bad luck, and what is given up is not tried again for long.
 const DOUBT: f64 = 1.0;
-/// Draft tokens of a probe.
-const PROBE: usize = 2;
-/// What probes may cost, as a part of plain decoding.
-const PROBE_SHARE: f64 = 0.02;
-/// Least and most plain rounds between probes.
-const PROBE_ROUNDS: (f64, f64) = (8.0, 512.0);
+/// Rounds of which so many have no block are not worth their messages.
+const IDLE: f64 = 0.75;
+/// Draft tokens of a trial.
+const TRIAL: usize = 3;
+/// Plain rounds between trials, at first and at most, where drafting was given up. Each that changes nothing doubles them.
+const TRIAL_ROUNDS: (u32, u32) = (8, 128);
+/// Rounds that a trial may take.
+const TRIAL_PATIENCE: u32 = 32;
+/// No draft token need look more probable than this.
+const SURE: f64 = 0.95;
 
 /// How far blocks stand: chances by position that a draft token stands if all before it do.
 ///
@@ -104,20 +108,22 @@ pub struct Length {
     proxies_a_token: f64,
     /// Other sessions.
     others: f64,
+    /// Smoothed tokens and seconds of a round; zero before the first.
+    round: (f64, f64),
+    /// Part of the last rounds for which the drafter had nothing.
+    idle: f64,
     pause: Option<Pause>,
+    /// Plain rounds before the first trial of the next pause.
+    rest: u32,
 }
 
-/// Nothing is drafted.
+/// Nothing that is drafted is verified.
 #[derive(Clone, Copy, Debug)]
 struct Pause {
-    /// Plain rounds until the next probe.
-    left: f64,
-    /// Plain rounds before the last one, and before the first.
-    interval: f64,
-    shortest: f64,
-    is_probing: bool,
-    /// The probe has been asked for, so it is over even if it brings nothing.
-    is_asked: bool,
+    /// Plain rounds until the next trial.
+    left: u32,
+    /// Rounds that the trial has gone on for; `None`: there is none.
+    trial: Option<u32>,
 }
 
 fn class(position: usize) -> usize {
@@ -144,12 +150,9 @@ impl Default for Survival {
 }
 
 impl Survival {
-    /// Of a drafter of which nothing was seen: that it is worth trying. The first few sessions find out, and those that come after a
-    /// bad one still do.
-    pub fn presumed() -> Self {
-        let mut presumed = Self::default();
-        (presumed.trials[0], presumed.stood[0]) = PRESUMED;
-        presumed
+    /// Whether enough was seen to go by.
+    fn is_known(&self) -> bool {
+        self.trials[0] >= KNOWN
     }
 
     /// Counts a block of one of many sessions.
@@ -268,33 +271,47 @@ impl DraftCost {
     ///
     /// A longer block adds only the part of its time that was not hidden behind verification: a block drafted ahead is there when
     /// it is asked for, however long it is.
-    pub fn wait(&self, tokens: usize) -> f64 {
+    pub fn wait(&self, tokens: f64) -> f64 {
         let compute = self.tokens * self.token;
         let seen = if compute > 0.0 {
             (self.latency / compute).min(1.0)
         } else {
             1.0
         };
-        (self.latency + (tokens as f64 - self.tokens) * self.token * seen).max(0.0)
+        (self.latency + (tokens - self.tokens) * self.token * seen).max(0.0)
     }
 }
 
 impl Length {
-    /// For a session whose blocks have at most `longest` tokens, beginning with what is known of its drafter.
-    pub fn new(longest: usize, survival: Survival, draft: DraftCost, verify: &VerifyCost) -> Self {
+    /// For a session whose blocks have at most `longest` tokens, beside `others`, beginning with what is known of its drafter. One of
+    /// which little is known is tried out first, as is one that has been of little use.
+    pub fn new(
+        longest: usize,
+        survival: Survival,
+        draft: DraftCost,
+        others: usize,
+        verify: &VerifyCost,
+    ) -> Self {
         let mut length = Self {
             survival,
             draft,
             longest,
             current: longest.min(4),
             proxies_a_token: 1.0,
-            others: 0.0,
+            others: others as f64,
+            round: (0.0, 0.0),
+            idle: 0.0,
             pause: None,
+            rest: 1,
         };
         length.choose(verify);
-        // The first block costs little, since it is drafted while the prompt is read: it may as well tell something.
-        if let Some(pause) = &mut length.pause {
-            (pause.is_probing, pause.left) = (true, 0.0);
+        if length.pause.is_some() || !length.survival.is_known() {
+            // The first block costs nothing, since it is drafted while the prompt is read.
+            length.rest = 1;
+            length.pause = Some(Pause {
+                left: 0,
+                trial: Some(0),
+            });
         }
         length
     }
@@ -302,10 +319,16 @@ impl Length {
     /// Draft tokens of the next block; 0 for a plain round.
     pub fn current(&self) -> usize {
         match self.pause {
-            Some(Pause { is_probing, .. }) if !is_probing => 0,
-            Some(_) => PROBE.min(self.longest),
+            Some(Pause { trial: None, .. }) => 0,
+            Some(_) => TRIAL.min(self.longest),
             None => self.current,
         }
+    }
+
+    /// Whether the next block only asks what blocks would be worth. It is not waited for, and nothing of it is verified before the
+    /// target has said what it begins with: so it costs next to nothing, and what is left of it then is likelier than most.
+    pub fn is_trial(&self) -> bool {
+        matches!(self.pause, Some(Pause { trial: Some(_), .. }))
     }
 
     /// Counts how long a block took to come; see [`DraftCost::observe`].
@@ -316,60 +339,126 @@ impl Length {
     /// Counts a round, a plain one where nothing was drafted, and settles the next length. There are `others`
     /// besides this session.
     pub fn observe(&mut self, outcome: Option<Outcome>, others: usize, verify: &VerifyCost) {
-        self.others += GAIN * (others as f64 - self.others);
-        if let Some(outcome) = outcome.filter(|outcome| outcome.drafted > 0) {
-            let memory = self.pause.map_or(MEMORY, |_| PROBE_MEMORY);
-            self.survival
-                .observe_with(outcome.drafted, outcome.stood, memory);
-            let ratio = outcome.proxies as f64 / outcome.drafted as f64;
-            self.proxies_a_token += GAIN * (ratio - self.proxies_a_token);
-            if let Some(pause) = &mut self.pause {
-                pause.is_probing = false;
-                if outcome.stood > 0 {
-                    pause.interval = pause.shortest;
-                } else {
-                    pause.interval = (2.0 * pause.interval).min(PROBE_ROUNDS.1);
-                }
-                pause.left = pause.interval;
-            }
-            self.choose(verify);
-        } else if let Some(pause) = &mut self.pause {
-            if pause.is_probing && pause.is_asked {
-                // A probe that brought nothing is over too.
-                pause.interval = (2.0 * pause.interval).min(PROBE_ROUNDS.1);
-                (pause.left, pause.is_probing) = (pause.interval, false);
-            } else {
-                pause.left -= 1.0;
-                pause.is_probing = pause.left <= 0.0;
-            }
-            pause.is_asked = pause.is_probing;
-        } else {
+        let has_room = (others as f64) < self.others;
+        self.others = others as f64;
+        self.count(outcome, verify);
+        let Some(outcome) = outcome.filter(|outcome| outcome.drafted > 0) else {
+            self.pass();
             // No block came. What drafting is worth has not changed, what a pass costs may have.
-            self.choose(verify);
+            if self.pause.is_none() || has_room && self.survival.is_known() {
+                self.choose(verify);
+            }
+            return;
+        };
+        let ratio = outcome.proxies as f64 / outcome.drafted as f64;
+        self.proxies_a_token += GAIN * (ratio - self.proxies_a_token);
+        self.judge(outcome.drafted, outcome.stood, verify);
+    }
+
+    /// Counts a trial: what the target said without it is what its first `stood` of `drafted` tokens say.
+    pub fn tried(&mut self, drafted: usize, stood: usize, verify: &VerifyCost) {
+        if drafted > 0 {
+            self.judge(drafted, stood, verify);
+        }
+    }
+
+    fn judge(&mut self, drafted: usize, stood: usize, verify: &VerifyCost) {
+        let memory = self.pause.map_or(MEMORY, |_| TRIAL_MEMORY);
+        self.survival.observe_with(drafted, stood, memory);
+        self.idle -= GAIN * self.idle;
+        if self.pause.is_some() {
+            self.rest();
+            // What fails is no reason to begin, whatever was hoped before.
+            if stood == 0 {
+                return;
+            }
+        } else if stood > 0 {
+            self.rest = (self.rest / 2).max(TRIAL_ROUNDS.0);
+        }
+        self.choose(verify);
+    }
+
+    /// Nothing is drafted until the next trial.
+    fn rest(&mut self) {
+        self.pause = Some(Pause {
+            left: self.rest,
+            trial: None,
+        });
+        self.rest = (2 * self.rest).min(TRIAL_ROUNDS.1);
+    }
+
+    /// A round without a block has passed. A trial that brought nothing is over after a while.
+    fn pass(&mut self) {
+        match &mut self.pause {
+            None => {}
+            Some(Pause {
+                trial: Some(rounds),
+                ..
+            }) if *rounds >= TRIAL_PATIENCE => self.rest(),
+            Some(Pause {
+                trial: Some(rounds),
+                ..
+            }) => *rounds += 1,
+            Some(Pause { left, trial }) => {
+                *left = left.saturating_sub(1);
+                *trial = (*left == 0).then_some(0);
+            }
         }
     }
 
     /// Counts a round for which the drafter had nothing to propose, or was not there yet. That says nothing of what its blocks
-    /// are worth, and a probe goes on until there is one: it costs no more than a plain round.
+    /// are worth, and a trial goes on until there is one.
     pub fn declined(&mut self, others: usize, verify: &VerifyCost) {
-        self.others += GAIN * (others as f64 - self.others);
-        match &mut self.pause {
-            Some(pause) if !pause.is_probing => {
-                pause.left -= 1.0;
-                pause.is_probing = pause.left <= 0.0;
+        self.others = others as f64;
+        self.count(None, verify);
+        match self.pause {
+            Some(Pause { trial: Some(_), .. }) => {}
+            Some(_) => self.pass(),
+            None => {
+                self.idle += GAIN * (1.0 - self.idle);
+                self.choose(verify);
             }
-            Some(_) => {}
-            None => self.choose(verify),
         }
+    }
+
+    /// What rounds bring and take, as they are.
+    fn count(&mut self, outcome: Option<Outcome>, verify: &VerifyCost) {
+        let (mut tokens, mut seconds) = (1.0, verify.predict(self.others + 1.0));
+        if let Some(Outcome {
+            drafted,
+            stood,
+            proxies,
+        }) = outcome
+        {
+            tokens += proxies as f64 * stood as f64 / drafted.max(1) as f64;
+            let rows = (self.others + 1.0) * (1.0 + proxies as f64);
+            seconds = verify.predict(rows) + self.draft.latency;
+        }
+        smooth(&mut self.round.0, tokens);
+        smooth(&mut self.round.1, seconds);
+    }
+
+    /// How probable it must be that a draft token stands, and all before it, for a row of its own to pay: it must bring what is
+    /// committed in its time as things are.
+    pub fn least_chance(&self, verify: &VerifyCost) -> f64 {
+        let tokens = self.typical();
+        let seconds = self.seconds(tokens + 1.0, verify) - self.seconds(tokens, verify);
+        let plain = 1.0 / verify.predict(self.others + 1.0);
+        let (tokens, spent) = self.round;
+        let rate = if spent > 0.0 { tokens / spent } else { 0.0 };
+        (seconds * rate.max(plain) / self.proxies_a_token).clamp(0.0, SURE)
     }
 
     /// What a further row of a pass costs where blocks have the present length.
     pub fn row_cost(&self, verify: &VerifyCost) -> RowCost {
-        let length = self.current().max(1);
-        let rows = (self.others + 1.0) * (1.0 + self.proxies_a_token * length as f64);
+        let length = self.typical();
+        let rows = (self.others + 1.0) * (1.0 + self.proxies_a_token * length);
         let row = verify.predict(rows + 1.0) - verify.predict(rows);
         let goodputs = self.goodputs(verify, 0.0);
-        let rate = goodputs.get(length - 1).copied().unwrap_or(0.0);
+        let rate = goodputs
+            .get(length.round() as usize - 1)
+            .copied()
+            .unwrap_or(0.0);
         RowCost {
             // All sessions wait for it.
             tokens: row * rate * (self.others + 1.0),
@@ -377,9 +466,14 @@ impl Length {
         }
     }
 
+    /// Draft tokens of a block, as they come: where drafts get doubtful they are shorter than they may be.
+    fn typical(&self) -> f64 {
+        self.draft.tokens.clamp(1.0, self.longest.max(1) as f64)
+    }
+
     /// Seconds of a round with a block of so many tokens.
-    fn seconds(&self, tokens: usize, verify: &VerifyCost) -> f64 {
-        let rows = (self.others + 1.0) * (1.0 + self.proxies_a_token * tokens as f64);
+    fn seconds(&self, tokens: f64, verify: &VerifyCost) -> f64 {
+        let rows = (self.others + 1.0) * (1.0 + self.proxies_a_token * tokens);
         self.draft.wait(tokens) + verify.predict(rows)
     }
 
@@ -391,22 +485,16 @@ impl Length {
         if goodput > BETTER * current.copied().unwrap_or(0.0) {
             self.current = best;
         }
-        let (_, hoped) = maximum(&self.goodputs(verify, DOUBT));
+        // Each of many sessions learns from the others, and none of them should try what all wait for.
+        let (_, hoped) = maximum(&self.goodputs(verify, DOUBT / (1.0 + self.others)));
+        // Alone, asking costs nothing that is not needed anyway; together, all pay for the messages and waits of each.
+        let is_idle = self.others > 0.0 && self.idle > IDLE;
         match self.pause {
-            None if hoped < plain => {
-                let probe =
-                    self.draft.wait(PROBE) + verify.predict(self.others + 1.0 + PROBE as f64);
-                let interval = (probe * plain - 1.0) / PROBE_SHARE;
-                let interval = interval.clamp(PROBE_ROUNDS.0, PROBE_ROUNDS.1);
-                self.pause = Some(Pause {
-                    left: interval,
-                    interval,
-                    shortest: interval,
-                    is_probing: false,
-                    is_asked: false,
-                });
+            None if hoped < plain || is_idle => {
+                self.rest = self.rest.max(TRIAL_ROUNDS.0);
+                self.rest();
             }
-            Some(_) if hoped > WORTH * plain => self.pause = None,
+            Some(_) if hoped > WORTH * plain => (self.pause, self.idle) = (None, 0.0),
             _ => {}
         }
     }
@@ -416,7 +504,8 @@ impl Length {
         let stand = self.survival.stand(errors).take(self.longest);
         let goodput =
             |(tokens, stand)| (1.0 + self.proxies_a_token * stand) / self.seconds(tokens, verify);
-        (1..).zip(stand).map(goodput).collect()
+        let lengths = (1..).map(f64::from);
+        lengths.zip(stand).map(goodput).collect()
     }
 }
 

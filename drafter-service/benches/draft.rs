@@ -122,6 +122,7 @@ fn open(method: &str, sampling: Sampling) -> Open {
         accepts_trees: false,
         first_block_tokens: None,
         drawable: Vec::new(),
+        first_least_percent: 0,
     }
 }
 
@@ -142,6 +143,7 @@ async fn round(
         new_hash: committed.hash(),
         next_block_tokens: TOKENS,
         next_alternatives: 0,
+        next_least_percent: 0,
     };
     let began = Instant::now();
     session.verdicts.verdict(verdict)?;

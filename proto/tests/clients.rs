@@ -171,6 +171,7 @@ fn open() -> Open {
         accepts_trees: false,
         first_block_tokens: None,
         drawable: Vec::new(),
+        first_least_percent: 0,
     }
 }
 
@@ -217,6 +218,7 @@ async fn session_opens_drafts_and_closes() {
         new_hash: BaseHash::of(b"main("),
         next_block_tokens: 4,
         next_alternatives: 0,
+        next_least_percent: 0,
     };
     session.verdicts.verdict(verdict.clone()).unwrap();
     assert_eq!(

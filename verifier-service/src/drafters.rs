@@ -82,22 +82,11 @@ enum Reach {
 }
 
 /// What sessions have seen of a drafter, for those that come.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Experience {
     pub(crate) survival: Survival,
     pub(crate) cost: DraftCost,
     pub(crate) hits: Hits,
-}
-
-impl Default for Experience {
-    /// Before there was a session.
-    fn default() -> Self {
-        Self {
-            survival: Survival::presumed(),
-            cost: DraftCost::default(),
-            hits: Hits::default(),
-        }
-    }
 }
 
 /// What a session needs of a drafter.
@@ -246,6 +235,12 @@ impl Lease {
         experience.hits.observe(tried);
     }
 
+    /// Of so many tokens that it proposed, so many are what the target said without having seen them.
+    pub(crate) fn tried(&self, drafted: usize, stood: usize) {
+        let mut known = self.drafter.known();
+        known.experience.survival.observe_shared(drafted, stood);
+    }
+
     /// What is known before a session has seen anything itself.
     pub(crate) fn experience(&self) -> Experience {
         let known = self.drafter.known();
@@ -269,7 +264,7 @@ impl Lease {
     /// How long to wait for the next block, which is to have so many tokens.
     pub(crate) fn patience(&self, tokens: u32) -> Duration {
         let known = self.drafter.known();
-        let expected = known.experience.cost.wait(tokens as usize);
+        let expected = known.experience.cost.wait(f64::from(tokens));
         let expected = Duration::try_from_secs_f64(SLACK * expected).unwrap_or_default();
         known.latency.wait_at_least(expected)
     }

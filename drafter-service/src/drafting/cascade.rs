@@ -52,6 +52,7 @@ impl Proposer for Cascade {
             reply,
             aim,
             alternatives,
+            least_chance,
             bounds,
             timings,
         } = ask;
@@ -59,6 +60,7 @@ impl Proposer for Cascade {
             reply,
             aim,
             alternatives,
+            least_chance,
             bounds,
             timings: &mut *timings,
         };
@@ -70,6 +72,7 @@ impl Proposer for Cascade {
             reply,
             aim,
             alternatives,
+            least_chance,
             bounds,
             timings,
         };

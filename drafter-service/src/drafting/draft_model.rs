@@ -21,7 +21,7 @@ use super::{
     branches::Branches,
     chooser::{Choice, Chooser, Chosen},
     context::Context,
-    proposer::{Alternative, Ask, Behind, Offer, Proposal, Proposer, agreement},
+    proposer::{Alternative, Ask, Behind, Bounds, Offer, Proposal, Proposer, agreement},
 };
 use crate::{error::DraftError, metrics::Metrics};
 
@@ -29,7 +29,7 @@ mod ahead;
 
 /// Tokens that may wait to be shown to the model while nothing is drafted.
 const LAG: usize = 16;
-/// How probable it must look that an alternative is needed. A row of the verifier's pass is hardly ever worth less.
+/// How probable it must look at least that an alternative is needed. A row of the verifier's pass is hardly ever worth less.
 const LEAST_CHANCE: f64 = 0.05;
 /// Tokens that the model is shown at once while it catches up and a message may come.
 const CATCH_UP: usize = 64;
@@ -56,8 +56,9 @@ pub(super) struct ModelProposer {
     given: usize,
     /// Bytes of the reply that are committed.
     committed: usize,
-    /// Draft tokens that the last block aimed at.
+    /// Draft tokens that the last block aimed at, and how probable they had to look.
     aim: usize,
+    least_chance: f64,
     /// Bytes of the reply that are committed or proposed.
     proposed: usize,
     /// The same without what is proposed ahead of the next verdict.
@@ -85,6 +86,7 @@ impl ModelProposer {
             given: 0,
             committed: 0,
             aim: 0,
+            least_chance: 0.0,
             proposed: 0,
             judged: 0,
             metrics,
@@ -128,7 +130,23 @@ impl ModelProposer {
     /// Whether there is a proposal behind the first `base` bytes that is as good as it will get.
     fn has_enough(&self, base: usize, ask: &Ask<'_>) -> bool {
         let aim = ask.aim.min(ask.bounds.tokens);
-        self.ending.is_some() || self.context.is_enough(base, aim, ask.bounds)
+        self.ending.is_some()
+            || self.doubtful(base, ask.least_chance).is_some()
+            || self.context.is_enough(base, aim, ask.bounds)
+    }
+
+    /// How many drafted tokens behind the first `base` bytes go ahead of one that is less probable than this to be kept with them.
+    fn doubtful(&self, base: usize, least_chance: f64) -> Option<usize> {
+        if least_chance <= 0.0 {
+            return None;
+        }
+        let mut chance = 1.0;
+        let mut drafted = self.context.first_behind(base)..self.context.reply().len();
+        drafted.position(|place| {
+            // A token of which nothing is known is another's.
+            chance *= self.rivals.get(&place).map_or(1.0, |rival| rival.stands);
+            chance < least_chance
+        })
     }
 
     /// Drafts one token.
@@ -150,7 +168,8 @@ impl ModelProposer {
         let unseen = self.context.ids()[self.positions.len()..].to_vec();
         let offset = self.context.text().len() as u64;
         let chooser = Arc::clone(&self.chooser);
-        let wants_rivals = ask.alternatives > 0 || self.most_branches() > 0;
+        let wants_rivals =
+            ask.alternatives > 0 || ask.least_chance > 0.0 || self.most_branches() > 0;
         let choose = move |logits: engine::Logits<'_>| {
             let mut chooser = lock(&chooser);
             chooser.want_rivals(wants_rivals);
@@ -170,6 +189,7 @@ impl ModelProposer {
         timings: &mut DraftTimings,
     ) -> Result<R, DraftError> {
         timings.compute += passed.compute;
+        timings.passes += 1;
         timings.queue += passed.queued;
         let waited = passed.queued.as_secs_f64();
         self.metrics.queue_seconds.observe(waited);
@@ -198,7 +218,12 @@ impl ModelProposer {
 
     /// What is drafted behind the first `base` bytes.
     fn proposal(&self, base: usize, ask: &Ask<'_>) -> Offer {
-        let mut proposal = self.context.proposal(base, ask.bounds).unwrap_or_default();
+        let doubtful = self.doubtful(base, ask.least_chance);
+        let bounds = Bounds {
+            tokens: ask.bounds.tokens.min(doubtful.unwrap_or(usize::MAX)),
+            ..ask.bounds
+        };
+        let mut proposal = self.context.proposal(base, bounds).unwrap_or_default();
         // The end goes with the last of what is drafted.
         let is_all = base + proposal.text.len() == self.context.text().len();
         proposal.ends_with = self.ending.filter(|_| is_all);
@@ -223,7 +248,8 @@ impl ModelProposer {
             return Vec::new();
         }
         let first = self.context.first_behind(base);
-        let rivals = self.likeliest_rivals(first..first + drafted);
+        let least_chance = ask.least_chance.max(LEAST_CHANCE);
+        let rivals = self.likeliest_rivals(first..first + drafted, least_chance);
         let mut room = ask.bounds.bytes - proposal.text.len();
         let alternatives = rivals.into_iter().filter_map(|(place, id)| {
             let text = self.context.instead(base, place, id)?;
@@ -236,7 +262,7 @@ impl ModelProposer {
 
     /// The second best at these places of the reply, and where they are: first those that are likeliest to be needed, since all
     /// before them stand and the first does not.
-    fn likeliest_rivals(&self, places: Range<usize>) -> Vec<(usize, u32)> {
+    fn likeliest_rivals(&self, places: Range<usize>, least_chance: f64) -> Vec<(usize, u32)> {
         let (mut reaches, mut rivals) = (1.0, Vec::new());
         for place in places {
             // Behind a token of which nothing is known nothing can be said.
@@ -244,7 +270,7 @@ impl ModelProposer {
                 break;
             };
             let chance = reaches * rival.chance;
-            if chance >= LEAST_CHANCE {
+            if chance >= least_chance {
                 rivals.push((chance, place, rival.id));
             }
             reaches *= rival.stands;
@@ -315,6 +341,7 @@ impl Proposer for ModelProposer {
             return Ok(Offer::Nothing);
         }
         self.aim = ask.aim.min(ask.bounds.tokens);
+        self.least_chance = ask.least_chance;
         while !self.has_enough(base, &ask) {
             self.step(&mut ask, line).await?;
             if line.has_message() {

@@ -105,6 +105,7 @@ mod tests {
             new_hash: BaseHash::of(whole),
             next_block_tokens: 4,
             next_alternatives: 0,
+            next_least_percent: 0,
         }
     }
 

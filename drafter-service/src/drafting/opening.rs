@@ -51,6 +51,7 @@ impl Drafter {
             credit,
             most_tokens: open.max_block_tokens,
             first_tokens,
+            first_percent: open.first_least_percent,
             draws_whole: method.needs_ids(),
             accepts_trees: open.accepts_trees,
         };

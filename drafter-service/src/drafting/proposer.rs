@@ -60,6 +60,8 @@ pub(super) struct Ask<'a> {
     pub(super) aim: usize,
     /// Draft tokens that the block may have beside these.
     pub(super) alternatives: usize,
+    /// How probable it must look that a token is kept with all before it in the block; 0: everything is sent.
+    pub(super) least_chance: f64,
     /// What the proposal must not go beyond.
     pub(super) bounds: Bounds,
     /// Where time in the model is added.

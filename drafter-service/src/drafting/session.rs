@@ -28,10 +28,23 @@ pub(super) struct Terms {
     pub(super) most_tokens: u32,
     /// Draft tokens that the first block aims at.
     pub(super) first_tokens: usize,
+    /// How probable its tokens must look, in percent.
+    pub(super) first_percent: u32,
     /// How tokens are drawn is told, so that a draw that was refused may not be sent again.
     pub(super) draws_whole: bool,
     /// Whether blocks may have alternatives.
     pub(super) accepts_trees: bool,
+}
+
+impl Terms {
+    /// How probable tokens must look, of which a verdict says this. Where draws are told, whether one is sent must not depend on it.
+    fn least_chance(&self, percent: u32) -> f64 {
+        if self.draws_whole {
+            0.0
+        } else {
+            f64::from(percent) / 100.0
+        }
+    }
 }
 
 /// A session that is open.
@@ -49,6 +62,8 @@ pub(super) struct Session {
     aim: usize,
     /// Draft tokens that it may have besides.
     alternatives: usize,
+    /// How probable its tokens must look; 0 where they may not be chosen by that.
+    least_chance: f64,
     /// Nothing can be sent before the next verdict.
     waits: bool,
     timings: DraftTimings,
@@ -73,6 +88,7 @@ impl Session {
             ledger: Ledger::new(terms.credit),
             aim: terms.first_tokens,
             alternatives: 0,
+            least_chance: terms.least_chance(terms.first_percent),
             terms,
             waits: false,
             timings: DraftTimings::default(),
@@ -146,6 +162,7 @@ impl Session {
             reply: &self.reply,
             aim: self.aim,
             alternatives: self.alternatives,
+            least_chance: self.least_chance,
             bounds: self.terms.bounds,
             timings: &mut self.timings,
         };
@@ -265,6 +282,7 @@ impl Session {
         };
         self.aim = tokens as usize;
         self.alternatives = verdict.next_alternatives as usize;
+        self.least_chance = self.terms.least_chance(verdict.next_least_percent);
         self.waits = false;
         self.metrics.verdicts.inc();
         self.follow_committed(behind);

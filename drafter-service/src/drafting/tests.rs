@@ -76,6 +76,7 @@ fn open() -> ToDrafter {
         accepts_trees: false,
         first_block_tokens: None,
         drawable: Vec::new(),
+        first_least_percent: 0,
     }))
 }
 
@@ -89,6 +90,7 @@ fn verdict(round: u64, appended: &[u8], text: &[u8]) -> ToDrafter {
         new_hash: BaseHash::of(text),
         next_block_tokens: 4,
         next_alternatives: 0,
+        next_least_percent: 0,
     })
 }
 

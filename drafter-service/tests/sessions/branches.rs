@@ -53,6 +53,7 @@ fn refusal(peer: &mut Peer, block: &Block) -> Verdict {
     };
     Verdict {
         next_alternatives: 1,
+        next_least_percent: 0,
         ..verdict
     }
 }

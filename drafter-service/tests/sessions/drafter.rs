@@ -109,6 +109,7 @@ pub(crate) fn open() -> Open {
         accepts_trees: false,
         first_block_tokens: None,
         drawable: Vec::new(),
+        first_least_percent: 0,
     }
 }
 
@@ -217,6 +218,7 @@ impl Peer {
             new_hash: self.committed.hash(),
             next_block_tokens: 6,
             next_alternatives: 0,
+            next_least_percent: 0,
         }
     }
 
@@ -231,6 +233,7 @@ impl Peer {
             new_hash: self.committed.hash(),
             next_block_tokens: 6,
             next_alternatives: 0,
+            next_least_percent: 0,
         }
     }
 

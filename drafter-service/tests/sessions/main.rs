@@ -2,6 +2,7 @@
 
 mod alternatives;
 mod branches;
+mod chances;
 mod drafter;
 mod drawing;
 mod endings;

@@ -65,6 +65,20 @@ pub struct DraftTimings {
     pub queue: Duration,
     /// Waiting for a verdict or for credit.
     pub wait: Duration,
+    /// Forward passes, also those for tokens that the block does not have; 0: not counted.
+    pub passes: u32,
+}
+
+impl DraftTimings {
+    /// The part of `compute` that this many tokens took, each a pass.
+    pub fn compute_of(&self, tokens: usize) -> Duration {
+        let part = tokens as f64 / f64::from(self.passes.max(1));
+        if self.passes == 0 {
+            self.compute
+        } else {
+            Duration::try_from_secs_f64(self.compute.as_secs_f64() * part).unwrap_or(self.compute)
+        }
+    }
 }
 
 /// What became of the reply since the last verdict.
@@ -84,6 +98,8 @@ pub struct Verdict {
     pub next_block_tokens: u32,
     /// Draft tokens beside its chain that the next block may have; 0: a chain.
     pub next_alternatives: u32,
+    /// How probable, in percent, it must look that a token of it is kept with all before it; 0: everything is sent.
+    pub next_least_percent: u32,
 }
 
 /// One way through a tree, from the base on.
@@ -365,6 +381,7 @@ impl From<wire::DraftTimings> for DraftTimings {
             compute: Duration::from_micros(timings.compute_micros),
             queue: Duration::from_micros(timings.queue_micros),
             wait: Duration::from_micros(timings.wait_micros),
+            passes: timings.passes,
         }
     }
 }
@@ -375,6 +392,7 @@ impl From<DraftTimings> for wire::DraftTimings {
             compute_micros: check::micros(timings.compute),
             queue_micros: check::micros(timings.queue),
             wait_micros: check::micros(timings.wait),
+            passes: timings.passes,
         }
     }
 }
@@ -403,6 +421,8 @@ impl TryFrom<wire::Verdict> for Verdict {
             alternatives,
             0..=limits::MAX_ALTERNATIVES,
         )?;
+        let percent = verdict.next_least_percent;
+        check::within("next_least_percent", percent, 0..=100)?;
         Ok(Self {
             round: verdict.round,
             kept_bytes: verdict.kept_bytes,
@@ -411,6 +431,7 @@ impl TryFrom<wire::Verdict> for Verdict {
             new_hash: BaseHash(verdict.new_hash),
             next_block_tokens: tokens,
             next_alternatives: alternatives,
+            next_least_percent: percent,
         })
     }
 }
@@ -425,6 +446,7 @@ impl From<Verdict> for wire::Verdict {
             new_hash: verdict.new_hash.0,
             next_block_tokens: verdict.next_block_tokens,
             next_alternatives: verdict.next_alternatives,
+            next_least_percent: verdict.next_least_percent,
         }
     }
 }

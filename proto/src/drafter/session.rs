@@ -37,6 +37,8 @@ pub struct Open {
     pub first_block_tokens: Option<u32>,
     /// Tokens that may be drawn: id n is bit n mod 8 of byte n / 8. Empty: all.
     pub drawable: Vec<u8>,
+    /// The same as [`super::Verdict::next_least_percent`], for the first block.
+    pub first_least_percent: u32,
 }
 
 /// Says that a session is open, with the limits that hold.
@@ -148,6 +150,11 @@ impl TryFrom<wire::Open> for Open {
                 check::size("drawable", open.drawable.len(), 0..=most, "bytes")?;
                 open.drawable
             },
+            first_least_percent: check::within(
+                "first_least_percent",
+                open.first_least_percent,
+                0..=100,
+            )?,
         })
     }
 }
@@ -170,6 +177,7 @@ impl From<Open> for wire::Open {
             accepts_trees: open.accepts_trees,
             first_block_tokens: open.first_block_tokens,
             drawable: open.drawable,
+            first_least_percent: open.first_least_percent,
         }
     }
 }

@@ -41,6 +41,7 @@ pub(crate) fn open() -> Open {
         accepts_trees: false,
         first_block_tokens: Some(4),
         drawable: Vec::new(),
+        first_least_percent: 5,
     }
 }
 
@@ -72,6 +73,7 @@ pub(crate) fn block() -> Block {
             compute: Duration::from_micros(1500),
             queue: Duration::ZERO,
             wait: Duration::from_micros(3),
+            passes: 2,
         },
     }
 }
@@ -96,6 +98,7 @@ pub(crate) fn verdict() -> Verdict {
         new_hash: BaseHash::of(b"fn it"),
         next_block_tokens: 0,
         next_alternatives: 3,
+        next_least_percent: 20,
     }
 }
 

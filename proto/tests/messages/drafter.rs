@@ -143,6 +143,7 @@ fn bad_settings_of_open_are_refused_by_name() {
     refused("open.first_block_tokens", |o| {
         o.first_block_tokens = Some(9);
     });
+    refused("open.first_least_percent", |o| o.first_least_percent = 101);
     refused("open.max_block_bytes", |o| {
         o.max_block_bytes = limits::MAX_BLOCK_BYTES + 1;
     });
@@ -296,6 +297,7 @@ fn bad_fields_of_a_verdict_are_refused_by_name() {
     check("next_alternatives", |v| {
         v.next_alternatives = limits::MAX_ALTERNATIVES + 1;
     });
+    check("next_least_percent", |v| v.next_least_percent = 101);
 }
 
 #[test]

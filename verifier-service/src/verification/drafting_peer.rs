@@ -16,6 +16,7 @@ use std::{
 
 use alignment::acceptance::Method;
 use chassis::{channel::Backoff, lifecycle::Lifecycle, trace};
+use inference::engine::Engine;
 use proto::{
     ClientError, CommittedText,
     drafter::{CloseReason, DraftSession, DraftTimings, Draw, EndRole, Open, Traffic, Way},
@@ -37,7 +38,7 @@ use crate::{
 };
 pub(crate) use pace::Costs;
 use pace::Pace;
-use stream::{Loss, Next, Stream};
+use stream::{Loss, Next, Stream, Trial, Wish};
 pub(crate) use waste::Dropped;
 use waste::Waste;
 
@@ -53,6 +54,8 @@ pub(crate) struct DraftingPeer {
     lifecycle: Lifecycle,
     lexicons: Lexicons,
     method: Method,
+    /// Where the target's sessions are counted.
+    engine: Engine,
     /// What to ask for; its committed text is filled in when a stream is opened.
     open: Open,
     pace: Pace,
@@ -111,8 +114,8 @@ pub(crate) struct Proposal {
     pub(crate) skipped_bytes: u32,
     /// From asking for the block to having it; `None` for the first, which waited for the drafter to read the prompt.
     latency: Option<Duration>,
-    /// Tokens of the whole block.
-    drafted: usize,
+    /// Tokens of the whole block, those that had been committed among them.
+    pub(crate) drafted: usize,
 }
 
 /// A pass of the target.
@@ -121,8 +124,6 @@ pub(crate) struct Pass {
     /// Rows of all sessions.
     pub(crate) batch_rows: usize,
     pub(crate) took: Duration,
-    /// Sessions of the model besides this one, whether they had rows in it or wait for their drafts.
-    pub(crate) others: usize,
 }
 
 impl DraftingPeer {
@@ -134,6 +135,7 @@ impl DraftingPeer {
             lifecycle: verifier.lifecycle().clone(),
             lexicons: verifier.lexicons().clone(),
             method: plan.method,
+            engine: verifier.target().engine().clone(),
             state: if plan.speculates { soon } else { State::Off },
             open: plan.open.clone(),
             pace: Pace::new(plan, verifier.costs().clone()),
@@ -164,6 +166,7 @@ impl DraftingPeer {
     pub(crate) async fn propose(&mut self) -> Result<Proposal, FallbackReason> {
         self.join_when_due();
         if let Some(deadline) = self.opening_deadline()
+            && !self.pace.is_trial()
             && timeout_at(deadline.into(), self.advance()).await.is_err()
             && let State::Opening(opening) = &mut self.state
         {
@@ -179,14 +182,30 @@ impl DraftingPeer {
             }
             State::Opening(_) => return Err(FallbackReason::Opening),
             State::Open(_) if self.pace.next() == 0 => return Err(FallbackReason::Paused),
-            State::Open(stream) => stream.take(&self.committed, &mut self.waste).await,
+            State::Open(stream) if self.pace.is_trial() => {
+                match stream.try_out(&self.committed, &mut self.waste) {
+                    Trial::Stands(proposal) => Next::Block(*proposal),
+                    Trial::Waits => return Err(FallbackReason::Paused),
+                    Trial::Over { drafted, stood } => {
+                        self.pace.tried(drafted, stood);
+                        return Err(FallbackReason::Paused);
+                    }
+                }
+            }
+            State::Open(stream) => {
+                let patience = self.pace.patience(others(&self.engine));
+                stream
+                    .take(&self.committed, patience, &mut self.waste)
+                    .await
+            }
         };
         match taken {
             Next::Block(proposal) => {
                 self.rejoin.reset();
                 self.is_worth_rejoining = true;
+                let compute = proposal.timings.compute_of(proposal.drafted);
                 self.pace
-                    .delivered(proposal.drafted, proposal.timings.compute, proposal.latency);
+                    .delivered(proposal.drafted, compute, proposal.latency);
                 Ok(proposal)
             }
             Next::Nothing(why) => Err(why),
@@ -206,9 +225,10 @@ impl DraftingPeer {
             Some(FallbackReason::NothingUsable | FallbackReason::Opening)
         );
         if had_none && block.proposal.text.is_empty() {
-            self.pace.declined(pass);
+            self.pace.declined(pass, others(&self.engine));
         } else {
-            self.pace.learn(outcome, &tried, pass);
+            self.pace
+                .learn(outcome, &tried, (pass, others(&self.engine)));
         }
     }
 
@@ -223,7 +243,7 @@ impl DraftingPeer {
             .and_then(|()| self.committed.append(appended));
         let told = match (&mut self.state, both) {
             (State::Open(stream), Ok(())) => {
-                stream.aim(self.pace.next(), self.pace.alternatives());
+                stream.aim(wish(&self.pace));
                 stream.tell_when_due(&self.committed, kept.len() as u32, appended)
             }
             // A reply longer than any drafter may be told of goes on without one.
@@ -290,7 +310,7 @@ impl DraftingPeer {
         let Opening { lease, told, .. } = *opening;
         let begun = match session {
             Ok(session) => Stream::begin(lease, session, &self.open).and_then(|mut stream| {
-                stream.aim(self.pace.next(), self.pace.alternatives());
+                stream.aim(wish(&self.pace));
                 stream.catch_up(&self.committed, told)?;
                 Ok(stream)
             }),
@@ -319,7 +339,7 @@ impl DraftingPeer {
         }
         match self.drafters.lease(self.lexicons.wanted(self.method)) {
             Ok(lease) => {
-                self.pace.begin(lease.experience());
+                self.pace.begin(lease.experience(), others(&self.engine));
                 self.state = State::Opening(Box::new(self.begin(lease)));
             }
             Err(why) => self.state = State::Absent(why, Some(self.next_attempt())),
@@ -330,6 +350,7 @@ impl DraftingPeer {
         let open = Open {
             committed: self.committed.bytes().to_vec(),
             first_block_tokens: Some(self.pace.next().max(1) as u32),
+            first_least_percent: self.pace.least_percent(),
             ..self.open.clone()
         };
         let mut client = lease.client();
@@ -391,6 +412,20 @@ impl Drop for DraftingPeer {
             stream.close(CloseReason::Cancelled, &self.lifecycle);
         }
     }
+}
+
+/// The block that is wanted next.
+fn wish(pace: &Pace) -> Wish {
+    Wish {
+        tokens: pace.next() as u32,
+        alternatives: pace.alternatives() as u32,
+        least_percent: pace.least_percent(),
+    }
+}
+
+/// Sessions of the model besides one.
+fn others(engine: &Engine) -> usize {
+    engine.load_now().sessions.saturating_sub(1)
 }
 
 /// What it means that a stream could not be opened.

@@ -109,6 +109,7 @@ impl Plan {
                 accepts_trees: has_trees(method),
                 first_block_tokens: None,
                 drawable: Vec::new(),
+                first_least_percent: 0,
             },
             block_length: block_length as usize,
             adapts_length: !matches!(

@@ -60,7 +60,6 @@ impl Session {
             let pass = Pass {
                 batch_rows: passed.batch_rows,
                 took: passed.compute,
-                others: self.target.engine().load_now().sessions.saturating_sub(1),
             };
             self.peer.learn(&block, &decision.path, pass);
         }

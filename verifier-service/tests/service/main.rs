@@ -15,4 +15,5 @@ mod requests;
 mod rounds;
 mod traces;
 mod trees;
+mod trials;
 mod web;

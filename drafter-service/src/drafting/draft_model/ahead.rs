@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use proto::drafter::DraftTimings;
 
-use super::{Line, ModelProposer, lock};
+use super::{LEAST_CHANCE, Line, ModelProposer, lock};
 use crate::{
     drafting::{
         branches::{Branches, Tip, Way},
@@ -15,6 +15,8 @@ use crate::{
 
 /// Branches that the sessions of a model may have together: each is a row more of a pass.
 const MAX_BRANCHES: usize = 6;
+/// Tokens drafted behind a branch at most: most are not taken, and a model at work takes memory's time from others on its machine.
+const DEEPEST: usize = 4;
 /// Tokens that may wait for verdicts where there are branches: a pass knows the path to each of them, which is their square.
 const LONGEST_CHAIN: usize = 64;
 
@@ -51,7 +53,8 @@ impl ModelProposer {
         }
         let root = self.context.prompt_len() + first;
         let mut branches = Branches::new(root, self.context.from(first));
-        for (place, id) in self.likeliest_rivals(first..reply).into_iter().take(most) {
+        let rivals = self.likeliest_rivals(first..reply, LEAST_CHANCE);
+        for (place, id) in rivals.into_iter().take(most) {
             let end = self.context.end_instead(place, id);
             branches.begin(place - first, id, end);
         }
@@ -61,13 +64,19 @@ impl ModelProposer {
     /// Whether less is drafted behind what is judged next than a block may want.
     fn chain_is_short(&self) -> bool {
         let ahead = self.context.reply().len() - self.context.first_behind(self.judged);
-        ahead < self.aim && self.ending.is_none()
+        let is_doubtful = self.doubtful(self.judged, self.least_chance).is_some();
+        ahead < self.aim && !is_doubtful && self.ending.is_none()
+    }
+
+    /// Tokens to draft behind a branch.
+    fn depth(&self) -> usize {
+        self.aim.min(DEEPEST)
     }
 
     /// Whether a verdict can be prepared for by another pass.
     pub(super) fn may_grow(&self) -> bool {
         let branches = self.branches.as_ref();
-        let is_short = |branches: &Branches| branches.short(self.aim).next().is_some();
+        let is_short = |branches: &Branches| branches.short(self.depth()).next().is_some();
         self.branches_fit() && (self.chain_is_short() || branches.is_some_and(is_short))
     }
 
@@ -92,7 +101,10 @@ impl ModelProposer {
         };
         let ahead = branches.chain().filter(|_| chain);
         let chained = usize::from(ahead.is_some());
-        let tips: Vec<Tip> = ahead.into_iter().chain(branches.short(self.aim)).collect();
+        let tips: Vec<Tip> = ahead
+            .into_iter()
+            .chain(branches.short(self.depth()))
+            .collect();
         let ids = tips.iter().map(|tip| tip.id).collect();
         let parents = branches.parents(&tips);
         let kept = branches.root() - self.context.prompt_len();

@@ -13,6 +13,11 @@ use alignment::goodput::{
 use super::Pass;
 use crate::{drafters::Experience, verification::plan::Plan};
 
+/// Other sessions beside which a round waits for its block no more. What it costs is theirs too.
+const MANY: usize = 4;
+/// The part of a pass that a round beside one other waits at most; beside several it is so much less.
+const SHARED_PART: f64 = 0.25;
+
 /// What passes of the target cost, as all sessions have measured it. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Costs(Arc<Mutex<VerifyCost>>);
@@ -22,6 +27,8 @@ pub(crate) struct Costs(Arc<Mutex<VerifyCost>>);
 pub(super) struct Pace {
     costs: Costs,
     longest: usize,
+    /// A draft stands where it is what the target says without it, so that it can be judged beside plain rounds.
+    judges_beside: bool,
     by: By,
     beside: Beside,
 }
@@ -53,6 +60,7 @@ impl Pace {
         let mut pace = Self {
             costs,
             longest: plan.block_length,
+            judges_beside: !plan.method.needs_laws() && !plan.method.needs_scalars(),
             by: By::Request,
             beside: plan.alternatives.map_or_else(
                 || Beside::Paying(Alternatives::new(Hits::default())),
@@ -60,23 +68,23 @@ impl Pace {
             ),
         };
         if plan.adapts_length {
-            pace.by = By::Goodput(Box::new(pace.length(Experience::default())));
+            pace.by = By::Goodput(Box::new(pace.length(Experience::default(), 0)));
         }
         pace
     }
 
-    fn length(&self, experience: Experience) -> Length {
+    fn length(&self, experience: Experience, others: usize) -> Length {
         let Experience { survival, cost, .. } = experience;
-        Length::new(self.longest, survival, cost, &self.costs.lock())
+        Length::new(self.longest, survival, cost, others, &self.costs.lock())
     }
 
-    /// There is another drafter, of which so much is known.
-    pub(super) fn begin(&mut self, experience: Experience) {
+    /// There is another drafter, of which so much is known, and there are `others` besides this session.
+    pub(super) fn begin(&mut self, experience: Experience, others: usize) {
         if matches!(self.beside, Beside::Paying(_)) {
             self.beside = Beside::Paying(Alternatives::new(experience.hits));
         }
         if matches!(self.by, By::Goodput(_)) {
-            self.by = By::Goodput(Box::new(self.length(experience)));
+            self.by = By::Goodput(Box::new(self.length(experience, others)));
         }
     }
 
@@ -85,6 +93,31 @@ impl Pace {
         match &self.by {
             By::Request => self.longest,
             By::Goodput(length) => length.current(),
+        }
+    }
+
+    /// Whether the next block is only to tell what blocks would be worth.
+    pub(super) fn is_trial(&self) -> bool {
+        self.judges_beside && matches!(&self.by, By::Goodput(length) if length.is_trial())
+    }
+
+    /// How probable, in percent, its tokens must look to the drafter. A request that names their number wants all of them.
+    pub(super) fn least_percent(&self) -> u32 {
+        match &self.by {
+            By::Request => 0,
+            By::Goodput(length) => (100.0 * length.least_chance(&self.costs.lock())) as u32,
+        }
+    }
+
+    /// How long a round may wait for its block where passes are shared with `others`; `None`: as long as the drafter needs. One that
+    /// misses the pass of the others waits for all of it, which no block is worth, unless the request wants its blocks.
+    pub(super) fn patience(&self, others: usize) -> Option<Duration> {
+        let pass = self.costs.lock().predict(1.0 + others as f64);
+        match others {
+            _ if matches!(self.by, By::Request) => None,
+            0 => None,
+            MANY.. => Some(Duration::ZERO),
+            _ => Some(Duration::from_secs_f64(SHARED_PART * pass / others as f64)),
         }
     }
 
@@ -107,23 +140,36 @@ impl Pace {
         }
     }
 
-    pub(super) fn learn(&mut self, outcome: Option<Outcome>, tried: &Tried, pass: Pass) {
+    /// A trial is over: of so many tokens, so many are what the target said without them.
+    pub(super) fn tried(&mut self, drafted: usize, stood: usize) {
+        if let By::Goodput(length) = &mut self.by {
+            length.tried(drafted, stood, &self.costs.lock());
+        }
+    }
+
+    /// Counts a round, beside so many sessions of the model, whether they had rows in its pass or wait for their drafts.
+    pub(super) fn learn(
+        &mut self,
+        outcome: Option<Outcome>,
+        tried: &Tried,
+        (pass, others): (Pass, usize),
+    ) {
         let mut costs = self.costs.lock();
         costs.observe(pass.batch_rows, pass.took);
         if let By::Goodput(length) = &mut self.by {
             if let (Beside::Paying(alternatives), Some(_)) = (&mut self.beside, outcome) {
                 alternatives.observe(tried, length.row_cost(&costs));
             }
-            length.observe(outcome, pass.others, &costs);
+            length.observe(outcome, others, &costs);
         }
     }
 
     /// The same where the drafter had nothing to propose.
-    pub(super) fn declined(&mut self, pass: Pass) {
+    pub(super) fn declined(&mut self, pass: Pass, others: usize) {
         let mut costs = self.costs.lock();
         costs.observe(pass.batch_rows, pass.took);
         if let By::Goodput(length) = &mut self.by {
-            length.declined(pass.others, &costs);
+            length.declined(others, &costs);
         }
     }
 }

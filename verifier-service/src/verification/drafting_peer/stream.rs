@@ -44,9 +44,8 @@ pub(super) struct Stream {
     verdicts: Verdicts,
     blocks: Blocks,
     credit: u64,
-    /// Tokens of the block that was asked for last, 0 for none, and those it may have besides.
-    block_tokens: u32,
-    alternatives: u32,
+    /// The block that is asked for.
+    wish: Wish,
     /// Never more than twice the credit.
     arrived: VecDeque<Arrival>,
     /// Last block looked at, and the last that the drafter knows to be answered.
@@ -62,6 +61,28 @@ pub(super) struct Stream {
     fruitless: u32,
     /// The last block was empty: there may be nothing to wait for.
     has_declined: bool,
+}
+
+/// A block that is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wish {
+    /// Tokens of its chain; 0: there is to be none.
+    pub(super) tokens: u32,
+    /// Those it may have besides.
+    pub(super) alternatives: u32,
+    /// How probable they must look, in percent.
+    pub(super) least_percent: u32,
+}
+
+/// What a trial has come to.
+#[derive(Debug)]
+pub(super) enum Trial {
+    /// Nothing yet.
+    Waits,
+    /// The target has said all that a block says, or something else behind so many of its tokens.
+    Over { drafted: usize, stood: usize },
+    /// It has said what a block begins with.
+    Stands(Box<Proposal>),
 }
 
 /// What a block that has come is good for.
@@ -198,10 +219,13 @@ impl Stream {
             verdicts,
             blocks,
             credit: opened.credit.into(),
-            block_tokens: opened.block_tokens,
+            wish: Wish {
+                tokens: opened.block_tokens,
+                alternatives: 0,
+                least_percent: open.first_least_percent,
+            },
             told: 0,
             told_tokens: opened.block_tokens,
-            alternatives: 0,
             arrived: VecDeque::new(),
             looked_at: 0,
             answered: 0,
@@ -234,8 +258,43 @@ impl Stream {
         Ok(())
     }
 
-    /// The next block that continues `committed`. Blocks that do not are dropped and told to `waste`.
-    pub(super) async fn take(&mut self, committed: &CommittedText, waste: &mut Waste) -> Next {
+    /// What has come of a trial. Waits for nothing, and leaves a block where it is of which the target has said nothing.
+    pub(super) fn try_out(&mut self, committed: &CommittedText, waste: &mut Waste) -> Trial {
+        while let Some(arrival) = self.arrived.pop_front() {
+            let Arrival::Block(block, at) = arrival else {
+                continue;
+            };
+            let is_next = block.base_length == committed.len() as u64;
+            if is_next && !block.declines() && block.base_hash == committed.hash() {
+                self.arrived.push_front(Arrival::Block(block, at));
+                break;
+            }
+            // Verdicts went on meanwhile, so that nobody knows how long it took.
+            match self.look_at(&block, None, committed) {
+                Use::Proposes(mut proposal) => {
+                    proposal.arrived = Some(at);
+                    return Trial::Stands(proposal);
+                }
+                Use::Declines => {}
+                Use::None(why) => waste.drop_block(&block, at, why),
+            }
+            if let Some(stood) = judged(&block, committed) {
+                let drafted = block.chain_tokens();
+                self.lease.tried(drafted, stood);
+                return Trial::Over { drafted, stood };
+            }
+        }
+        Trial::Waits
+    }
+
+    /// The next block that continues `committed`, waited for no longer than `at_most`. Blocks that do not are dropped and told
+    /// to `waste`.
+    pub(super) async fn take(
+        &mut self,
+        committed: &CommittedText,
+        at_most: Option<Duration>,
+        waste: &mut Waste,
+    ) -> Next {
         let mut dropped = 0;
         let mut why = FallbackReason::Late;
         loop {
@@ -243,7 +302,7 @@ impl Stream {
                 let Arrival::Block(block, at) = arrival else {
                     return Next::Nothing(FallbackReason::Failed);
                 };
-                match self.look_at(&block, at, committed) {
+                match self.look_at(&block, Some(at), committed) {
                     Use::Proposes(proposal) => return Next::Block(*proposal),
                     Use::Declines => return Next::Nothing(FallbackReason::NothingUsable),
                     Use::None(reason) => why = reason,
@@ -257,11 +316,13 @@ impl Stream {
             if self.is_overdue || dropped >= STALE_A_ROUND {
                 return self.go_without(why);
             }
-            let patience = if self.has_declined {
-                self.lease.brief_patience()
-            } else {
-                self.lease.patience(self.block_tokens)
+            let patience = match at_most {
+                Some(_) if self.has_declined => Duration::ZERO,
+                None if self.has_declined => self.lease.brief_patience(),
+                _ => self.lease.patience(self.wish.tokens),
             };
+            let is_short = at_most.is_some_and(|at_most| at_most < patience);
+            let patience = at_most.unwrap_or(patience).min(patience);
             let deadline = self.due_since + patience;
             match timeout_at(deadline.into(), self.receive()).await {
                 Ok(Ok(())) => {}
@@ -272,19 +333,19 @@ impl Stream {
                 }
                 Err(_) => {
                     self.is_overdue = true;
-                    self.fruitless += 1;
+                    // It may be on time, but not for the others.
+                    self.fruitless += u32::from(!is_short);
                     return self.go_without(why);
                 }
             }
         }
     }
 
-    /// Tokens of the block that the next verdict asks for, 0 for none, and those it may have besides.
-    pub(super) fn aim(&mut self, tokens: usize, alternatives: usize) {
+    /// The block that the next verdict asks for.
+    pub(super) fn aim(&mut self, wish: Wish) {
         // What was not asked for is not overdue.
-        self.is_overdue &= tokens > 0 && self.block_tokens > 0;
-        self.block_tokens = tokens as u32;
-        self.alternatives = alternatives as u32;
+        self.is_overdue &= wish.tokens > 0 && self.wish.tokens > 0;
+        self.wish = wish;
     }
 
     /// What a block came to, and its alternatives.
@@ -301,7 +362,7 @@ impl Stream {
         appended: &[u8],
     ) -> Result<(), Loss> {
         let untold = committed.len() - self.told;
-        let is_quiet = self.told_tokens == 0 && self.block_tokens == 0 && kept_bytes == 0;
+        let is_quiet = self.told_tokens == 0 && self.wish.tokens == 0 && kept_bytes == 0;
         if is_quiet && untold < QUIET_BYTES {
             return Ok(());
         }
@@ -319,7 +380,7 @@ impl Stream {
         appended: &[u8],
     ) -> Result<(), Loss> {
         self.answered = self.looked_at;
-        (self.told, self.told_tokens) = (committed.len(), self.block_tokens);
+        (self.told, self.told_tokens) = (committed.len(), self.wish.tokens);
         if !self.is_overdue {
             self.due_since = Instant::now();
         }
@@ -329,8 +390,9 @@ impl Stream {
             appended: appended.to_vec(),
             new_length: committed.len() as u64,
             new_hash: committed.hash(),
-            next_block_tokens: self.block_tokens,
-            next_alternatives: self.alternatives,
+            next_block_tokens: self.wish.tokens,
+            next_alternatives: self.wish.alternatives,
+            next_least_percent: self.wish.least_percent,
         };
         self.verdicts
             .verdict(verdict)
@@ -380,11 +442,11 @@ impl Stream {
         }
     }
 
-    /// What a block still proposes, or why it is of no use.
-    fn look_at(&mut self, block: &Block, at: Instant, committed: &CommittedText) -> Use {
+    /// What a block that came at this moment still proposes, or why it is of no use. `None`: nobody waited for it.
+    fn look_at(&mut self, block: &Block, at: Option<Instant>, committed: &CommittedText) -> Use {
         self.looked_at = block.round;
         self.has_declined = block.declines();
-        let latency = at.saturating_duration_since(self.due_since);
+        let latency = at.map(|at| at.saturating_duration_since(self.due_since));
         let (chain, others) = block.ways();
         let rest = committed.continuation(block.base_length, block.base_hash, &chain.text);
         let skipped = chain.text.len() - rest.map_or(0, <[u8]>::len);
@@ -406,16 +468,17 @@ impl Stream {
         };
         let was_overdue = std::mem::take(&mut self.is_overdue);
         if let Some(why) = unfit {
-            if was_overdue {
+            if let Some(latency) = latency.filter(|_| was_overdue) {
                 self.lease.delivered_late(latency);
                 self.due_since = Instant::now();
             }
             return Use::None(why);
         }
         self.fruitless = 0;
-        let (tokens, compute) = (chain.token_ends.len(), block.timings.compute);
+        let tokens = chain.token_ends.len();
+        let compute = block.timings.compute_of(tokens);
         // Before the first block the drafter had to read the prompt, which no other waits for.
-        let latency = (block.round > 1).then_some(latency);
+        let latency = latency.filter(|_| block.round > 1);
         self.lease.delivered(tokens, compute, latency);
         if self.has_declined {
             return Use::Declines;
@@ -432,7 +495,7 @@ impl Stream {
             lexicon: self.lexicon.clone(),
             ends_with: block.ends_with,
             timings: block.timings,
-            arrived: Some(at),
+            arrived: at,
             skipped_bytes: skipped as u32,
             latency,
             drafted: tokens,
@@ -462,6 +525,20 @@ impl Stream {
         }
         Next::Nothing(why)
     }
+}
+
+/// How many tokens of a block's chain are what was committed behind its base, if that is all or something else follows; `None` for a
+/// block of another text.
+fn judged(block: &Block, committed: &CommittedText) -> Option<usize> {
+    let base = usize::try_from(block.base_length).ok()?;
+    let behind = committed.bytes().get(base..)?;
+    let (chain, _) = block.ways();
+    if committed.hash_at(base) != Some(block.base_hash) || chain.text.is_empty() {
+        return None;
+    }
+    let pairs = chain.text.iter().zip(behind);
+    let agreed = pairs.take_while(|(one, other)| one == other).count() as u32;
+    Some(chain.token_ends.partition_point(|end| *end <= agreed))
 }
 
 /// What a way goes on with behind bytes that are committed; `None` if it says something else, or nothing more.

@@ -1,0 +1,37 @@
+//! Drafters that have to show first what they are worth: nothing of theirs is verified before the target has said what it
+//! begins with.
+
+use proto::verifier::{FallbackReason, Generate, Speculation};
+
+use crate::{drafters::Kind, failures::check_each, harness::requests};
+
+/// Requests that leave the length of blocks to what pays.
+fn adaptive() -> Vec<Generate> {
+    let adapts = |request| Generate {
+        speculation: Speculation::auto(),
+        max_tokens: Some(200),
+        ..request
+    };
+    requests().into_iter().map(adapts).collect()
+}
+
+#[tokio::test]
+async fn nothing_of_a_useless_drafter_is_verified() {
+    for reply in check_each(Kind::Useless, adaptive()).await {
+        let usage = &reply.finish.usage;
+        assert_eq!(usage.proposed_tokens, 0, "{usage:?}");
+        assert_eq!(usage.target_forwards, 200);
+        let paused = usage.fallbacks.get(&FallbackReason::Paused).copied();
+        assert!(paused.unwrap_or(0) > 150, "{usage:?}");
+    }
+}
+
+#[tokio::test]
+async fn drafter_that_is_right_is_taken_after_its_first_block() {
+    let replies = check_each(Kind::Honest, adaptive()).await;
+    let accepted: Vec<u32> = replies
+        .iter()
+        .map(|r| r.finish.usage.accepted_tokens as u32)
+        .collect();
+    assert!(accepted[0] > 0, "{accepted:?}");
+}
