@@ -205,7 +205,7 @@ export function reason(fallback) {
     off: "drafters may not help", no_drafter: "no drafter", breaker_open: "the drafter is left alone after failures",
     opening: "the drafter is being joined", late: "the block was late", stale: "the block continued another text",
     disconnected: "the drafter was lost", protocol: "the drafter broke the protocol", failed: "the drafter failed",
-    paused: "drafting would not pay", nothing_usable: "the block had nothing of use", last_token: "one token was left",
+    paused: "drafting would not pay, or is only tried out", nothing_usable: "the block had nothing of use", last_token: "one token was left",
   };
   return reasons[fallback] ?? fallback;
 }
