@@ -15,31 +15,17 @@
 //! Pure: durations come in, a length goes out, and the caller owns the clock.
 
 pub mod alternatives;
+mod survival;
 mod verify_cost;
 
 use std::time::Duration;
 
 use alternatives::RowCost;
+pub use survival::Survival;
 pub use verify_cost::VerifyCost;
 
-/// First position of each class of positions that share a chance; the last class has no end.
-const CLASSES: [usize; 8] = [1, 2, 3, 4, 6, 9, 13, 17];
-/// What a block leaves of the weight of those before it: about twenty blocks are remembered.
-const MEMORY: f64 = 0.95;
-/// The same where the blocks of many sessions are counted: what one of them is about must not decide for those that come.
-const SHARED_MEMORY: f64 = 0.99;
-/// Blocks of a drafter that say what the next may be worth.
-const KNOWN: f64 = 3.0;
-/// The same as `MEMORY` for a block that only asks whether things have changed.
+/// What a trial leaves of the weight of the blocks before it: it asks whether things have changed.
 const TRIAL_MEMORY: f64 = 0.7;
-/// Trials that a chance is worth before any was seen at its position.
-const PRIOR: f64 = 2.0;
-/// The chance of a first token then.
-const FIRST: f64 = 0.6;
-/// How much of what the chance at the position before lacks of 1 a position has more then. A draft that is on the track stays there.
-const RISE: f64 = 1.0 / 3.0;
-/// Most trials at a position that the experience of others is worth to a session that begins.
-const INHERITED: f64 = 4.0;
 /// No block takes longer than this.
 const LONGEST: Duration = Duration::from_secs(10);
 /// Weight of a new duration in a mean.
@@ -62,20 +48,6 @@ const TRIAL_PATIENCE: u32 = 32;
 /// No draft token need look more probable than this.
 const SURE: f64 = 0.95;
 
-/// How far blocks stand: chances by position that a draft token stands if all before it do.
-///
-/// The last token of a block is counted apart. Where the block is cut the target may want a token that reaches further, so it
-/// stands less often; counted with the others of its position, it would make blocks look bad that are longer.
-#[derive(Clone, Debug)]
-pub struct Survival {
-    trials: [f64; CLASSES.len()],
-    stood: [f64; CLASSES.len()],
-    /// Trials, and those of them that stand, of the last token of blocks of several.
-    last: (f64, f64),
-    /// The chance at the first position where nothing was seen of it.
-    first: f64,
-}
-
 /// How long blocks are waited for.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DraftCost {
@@ -89,6 +61,8 @@ pub struct DraftCost {
 /// What a block came to.
 #[derive(Clone, Copy, Debug)]
 pub struct Outcome {
+    /// Draft tokens ahead of those, which the target had said before it was asked.
+    pub skipped: usize,
     /// Draft tokens that were verified.
     pub drafted: usize,
     /// Of those, tokens that stand in full.
@@ -117,7 +91,7 @@ pub struct Length {
     rest: u32,
 }
 
-/// Nothing that is drafted is verified.
+/// Drafting does not pay; now and then it is tried out.
 #[derive(Clone, Copy, Debug)]
 struct Pause {
     /// Plain rounds until the next trial.
@@ -126,126 +100,12 @@ struct Pause {
     trial: Option<u32>,
 }
 
-fn class(position: usize) -> usize {
-    CLASSES.partition_point(|first| *first <= position) - 1
-}
-
 fn smooth(mean: &mut f64, latest: f64) {
     *mean = if *mean > 0.0 {
         *mean + GAIN * (latest - *mean)
     } else {
         latest
     };
-}
-
-impl Default for Survival {
-    fn default() -> Self {
-        Self {
-            trials: [0.0; CLASSES.len()],
-            stood: [0.0; CLASSES.len()],
-            last: (0.0, 0.0),
-            first: FIRST,
-        }
-    }
-}
-
-impl Survival {
-    /// Whether enough was seen to go by.
-    fn is_known(&self) -> bool {
-        self.trials[0] >= KNOWN
-    }
-
-    /// Counts a block of one of many sessions.
-    pub fn observe_shared(&mut self, drafted: usize, stood: usize) {
-        self.observe_with(drafted, stood, SHARED_MEMORY);
-    }
-
-    /// Counts a block: its first `stood` of `drafted` tokens stand.
-    pub fn observe(&mut self, drafted: usize, stood: usize) {
-        self.observe_with(drafted, stood, MEMORY);
-    }
-
-    fn observe_with(&mut self, drafted: usize, stood: usize, memory: f64) {
-        let (mut trials, mut right) = ([0.0; CLASSES.len()], [0.0; CLASSES.len()]);
-        // Of one token little more is known than that it is the first.
-        let inner = if drafted > 1 { drafted - 1 } else { drafted };
-        if inner < drafted && stood >= inner {
-            self.last.0 = memory * self.last.0 + 1.0;
-            self.last.1 = memory * self.last.1 + f64::from(u8::from(stood >= drafted));
-        }
-        for position in 1..=inner.min(stood + 1) {
-            trials[class(position)] += 1.0;
-            if position <= stood {
-                right[class(position)] += 1.0;
-            }
-        }
-        for class in 0..CLASSES.len() {
-            // What was not tried is not forgotten: short blocks must not make long ones look bad.
-            if trials[class] > 0.0 {
-                self.trials[class] = memory * self.trials[class] + trials[class];
-                self.stood[class] = memory * self.stood[class] + right[class];
-            }
-        }
-    }
-
-    /// The same chances, trusted no more than a beginner should trust the experience of others.
-    #[must_use]
-    pub fn inherited(&self) -> Self {
-        let mut inherited = self.clone();
-        inherited.first = self.chance(1);
-        for (trials, stood) in inherited.trials.iter_mut().zip(&mut inherited.stood) {
-            if *trials > INHERITED {
-                *stood *= INHERITED / *trials;
-                *trials = INHERITED;
-            }
-        }
-        let scale = (INHERITED / inherited.last.0).min(1.0);
-        inherited.last = (scale * inherited.last.0, scale * inherited.last.1);
-        inherited
-    }
-
-    /// The chance that the token at `position`, counted from 1, stands if all before it do.
-    pub fn chance(&self, position: usize) -> f64 {
-        let (mut prior, mut chance) = (self.first, self.first);
-        for class in 0..=class(position.max(1)) {
-            chance = (self.stood[class] + PRIOR * prior) / (self.trials[class] + PRIOR);
-            prior = chance + RISE * (1.0 - chance);
-        }
-        chance
-    }
-
-    /// The chance that a block's last token, at `position`, stands if all before it do.
-    pub fn last_chance(&self, position: usize) -> f64 {
-        let chance = self.chance(position);
-        if position < 2 {
-            return chance;
-        }
-        (self.last.1 + PRIOR * chance) / (self.last.0 + PRIOR)
-    }
-
-    /// Tokens that stand, on average, of blocks of 1, 2, 3, … tokens, chances so many standard errors better than they look.
-    fn stand(&self, errors: f64) -> impl Iterator<Item = f64> {
-        let (mut reaches, mut stands) = (1.0, 0.0);
-        (1..).map(move |tokens| {
-            let hoped = self.hoped(tokens, errors);
-            let last = if tokens < 2 {
-                hoped
-            } else {
-                self.last_chance(tokens).min(hoped)
-            };
-            let stand = stands + reaches * last;
-            reaches *= hoped;
-            stands += reaches;
-            stand
-        })
-    }
-
-    /// The same, so many standard errors better.
-    fn hoped(&self, position: usize, errors: f64) -> f64 {
-        let chance = self.chance(position);
-        let trials = self.trials[class(position.max(1))] + PRIOR;
-        (chance + errors * (chance * (1.0 - chance) / trials).sqrt()).min(1.0)
-    }
 }
 
 impl DraftCost {
@@ -352,7 +212,8 @@ impl Length {
         };
         let ratio = outcome.proxies as f64 / outcome.drafted as f64;
         self.proxies_a_token += GAIN * (ratio - self.proxies_a_token);
-        self.judge(outcome.drafted, outcome.stood, verify);
+        let skipped = outcome.skipped;
+        self.judge(skipped + outcome.drafted, skipped + outcome.stood, verify);
     }
 
     /// Counts a trial: what the target said without it is what its first `stood` of `drafted` tokens say.
@@ -363,7 +224,7 @@ impl Length {
     }
 
     fn judge(&mut self, drafted: usize, stood: usize, verify: &VerifyCost) {
-        let memory = self.pause.map_or(MEMORY, |_| TRIAL_MEMORY);
+        let memory = self.pause.map_or(survival::MEMORY, |_| TRIAL_MEMORY);
         self.survival.observe_with(drafted, stood, memory);
         self.idle -= GAIN * self.idle;
         if self.pause.is_some() {
@@ -424,46 +285,32 @@ impl Length {
     /// What rounds bring and take, as they are.
     fn count(&mut self, outcome: Option<Outcome>, verify: &VerifyCost) {
         let (mut tokens, mut seconds) = (1.0, verify.predict(self.others + 1.0));
-        if let Some(Outcome {
-            drafted,
-            stood,
-            proxies,
-        }) = outcome
-        {
-            tokens += proxies as f64 * stood as f64 / drafted.max(1) as f64;
-            let rows = (self.others + 1.0) * (1.0 + proxies as f64);
-            seconds = verify.predict(rows) + self.draft.latency;
+        if let Some(outcome) = outcome {
+            let proxies = outcome.proxies as f64;
+            tokens += proxies * outcome.stood as f64 / outcome.drafted.max(1) as f64;
+            seconds = verify.predict((self.others + 1.0) * (1.0 + proxies)) + self.draft.latency;
         }
         smooth(&mut self.round.0, tokens);
         smooth(&mut self.round.1, seconds);
     }
 
-    /// How probable it must be that a draft token stands, and all before it, for a row of its own to pay: it must bring what is
-    /// committed in its time as things are.
+    /// How probable it must be that a draft token stands, and all before it, for a row of its own to pay. Its wait does not count: what
+    /// is drafted ahead is there. Cutting blocks for that too took the demo a fifth more passes.
     pub fn least_chance(&self, verify: &VerifyCost) -> f64 {
-        // Its wait does not count: what is drafted ahead is there. Cutting blocks for that too took the demo a fifth more passes.
-        let tokens = self.typical();
-        let rows = |tokens| (self.others + 1.0) * (1.0 + self.proxies_a_token * tokens);
-        let seconds = verify.predict(rows(tokens + 1.0)) - verify.predict(rows(tokens));
-        let plain = 1.0 / verify.predict(self.others + 1.0);
-        let (tokens, spent) = self.round;
-        let rate = if spent > 0.0 { tokens / spent } else { 0.0 };
-        (seconds * rate.max(plain) / self.proxies_a_token).clamp(0.0, SURE)
+        self.row_cost(verify).tokens.clamp(0.0, SURE)
     }
 
-    /// What a further row of a pass costs where blocks have the present length.
+    /// What a further row of a pass costs as blocks are.
     pub fn row_cost(&self, verify: &VerifyCost) -> RowCost {
         let length = self.typical();
-        let rows = (self.others + 1.0) * (1.0 + self.proxies_a_token * length);
+        let rows = self.rows(length);
         let row = verify.predict(rows + 1.0) - verify.predict(rows);
-        let goodputs = self.goodputs(verify, 0.0);
-        let rate = goodputs
-            .get(length.round() as usize - 1)
-            .copied()
-            .unwrap_or(0.0);
+        let plain = 1.0 / verify.predict(self.others + 1.0);
+        let (tokens, seconds) = self.round;
+        let rate = if seconds > 0.0 { tokens / seconds } else { 0.0 };
         RowCost {
             // All sessions wait for it.
-            tokens: row * rate * (self.others + 1.0),
+            tokens: row * rate.max(plain) * (self.others + 1.0),
             share: row / self.seconds(length, verify),
         }
     }
@@ -473,10 +320,14 @@ impl Length {
         self.draft.tokens.clamp(1.0, self.longest.max(1) as f64)
     }
 
+    /// Rows of a pass in which every session has so many draft tokens.
+    fn rows(&self, tokens: f64) -> f64 {
+        (self.others + 1.0) * (1.0 + self.proxies_a_token * tokens)
+    }
+
     /// Seconds of a round with a block of so many tokens.
     fn seconds(&self, tokens: f64, verify: &VerifyCost) -> f64 {
-        let rows = (self.others + 1.0) * (1.0 + self.proxies_a_token * tokens);
-        self.draft.wait(tokens) + verify.predict(rows)
+        self.draft.wait(tokens) + verify.predict(self.rows(tokens))
     }
 
     fn choose(&mut self, verify: &VerifyCost) {

@@ -228,11 +228,14 @@ impl Lease {
 
     /// What a block came to, and its alternatives.
     pub(crate) fn judged(&self, outcome: Outcome, tried: &Tried) {
-        let mut known = self.drafter.known();
-        let experience = &mut known.experience;
-        let Outcome { drafted, stood, .. } = outcome;
-        experience.survival.observe_shared(drafted, stood);
-        experience.hits.observe(tried);
+        let Outcome {
+            skipped,
+            drafted,
+            stood,
+            ..
+        } = outcome;
+        self.tried(skipped + drafted, skipped + stood);
+        self.drafter.known().experience.hits.observe(tried);
     }
 
     /// Of so many tokens that it proposed, so many are what the target said without having seen them.

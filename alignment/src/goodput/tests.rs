@@ -51,6 +51,7 @@ fn run(
             seconds += (compute + trip).as_secs_f64();
             length.delivered(drafted, compute, Some(compute + trip));
             Outcome {
+                skipped: 0,
                 drafted,
                 stood,
                 proxies: drafted,
@@ -293,6 +294,7 @@ fn rows_must_bring_what_rounds_do() {
     let before = length.least_chance(&verify);
     for _ in 0..100 {
         let outcome = Outcome {
+            skipped: 0,
             drafted: 6,
             stood: 6,
             proxies: 6,
@@ -358,6 +360,7 @@ fn row_costs_the_tokens_that_are_committed_in_its_time() {
         let drafted = length.current();
         length.delivered(drafted, drafted as u32 * MILLISECOND, Some(MILLISECOND * 2));
         let outcome = Outcome {
+            skipped: 0,
             drafted,
             stood: drafted.min(3),
             proxies: drafted,
@@ -401,6 +404,7 @@ fn what_pays_alone_need_not_pay_where_all_sessions_share_a_pass() {
                 let drafted = length.current();
                 length.delivered(drafted, MILLISECOND, Some(MILLISECOND));
                 let outcome = Outcome {
+                    skipped: 0,
                     drafted,
                     stood: if round % 5 < 2 { drafted } else { 0 },
                     proxies: drafted,

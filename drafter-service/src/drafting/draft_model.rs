@@ -135,7 +135,8 @@ impl ModelProposer {
             || self.context.is_enough(base, aim, ask.bounds)
     }
 
-    /// How many drafted tokens behind the first `base` bytes go ahead of one that is less probable than this to be kept with them.
+    /// How many drafted tokens behind the first `base` bytes are ahead of the first that is less probable than this to be kept with all
+    /// before it; `None`: there is no such token.
     fn doubtful(&self, base: usize, least_chance: f64) -> Option<usize> {
         if least_chance <= 0.0 {
             return None;

@@ -72,12 +72,11 @@ pub struct DraftTimings {
 impl DraftTimings {
     /// The part of `compute` that this many tokens took, each a pass.
     pub fn compute_of(&self, tokens: usize) -> Duration {
-        let part = tokens as f64 / f64::from(self.passes.max(1));
         if self.passes == 0 {
-            self.compute
-        } else {
-            Duration::try_from_secs_f64(self.compute.as_secs_f64() * part).unwrap_or(self.compute)
+            return self.compute;
         }
+        let seconds = self.compute.as_secs_f64() * tokens as f64 / f64::from(self.passes);
+        Duration::try_from_secs_f64(seconds).unwrap_or(self.compute)
     }
 }
 

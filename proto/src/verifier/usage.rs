@@ -66,7 +66,7 @@ pub enum FallbackReason {
     Protocol,
     /// The drafter refused or failed.
     Failed,
-    /// Drafting would not have paid.
+    /// Drafting would not have paid, or a block is only tried out.
     Paused,
     /// The block gave no proxy.
     NothingUsable,

@@ -1,11 +1,13 @@
 //! Messages between verifier and drafter.
 
+use std::time::Duration;
+
 use prost::Message as _;
 use proto::{
     CommittedText, ProtocolError,
     drafter::{
-        Block, CloseReason, EndRole, Failure, FailureCode, FromDrafter, Open, Opened, ToDrafter,
-        Verdict,
+        Block, CloseReason, DraftTimings, EndRole, Failure, FailureCode, FromDrafter, Open, Opened,
+        ToDrafter, Verdict,
     },
     limits,
     model::{Fingerprint, Message, Prompt, Role},
@@ -331,5 +333,21 @@ fn drafter_follows_a_verdict_and_notices_when_it_has_lost_step() {
     assert_eq!(
         field(long.follow(&mut start(), b"fn main")),
         "verdict.new_length"
+    );
+}
+
+#[test]
+fn time_of_tokens_is_that_of_their_passes() {
+    let timings = |passes| DraftTimings {
+        compute: Duration::from_millis(60),
+        passes,
+        ..DraftTimings::default()
+    };
+    // Six passes for the four tokens of a block, and for two that it does not have.
+    assert_eq!(timings(6).compute_of(4), Duration::from_millis(40));
+    assert_eq!(
+        timings(0).compute_of(4),
+        Duration::from_millis(60),
+        "not counted"
     );
 }

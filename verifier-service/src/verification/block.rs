@@ -117,12 +117,12 @@ impl Block {
                 .partition_point(|end| *end <= bytes)
         };
         let drafted = until(proxies.covered_bytes() as u32);
-        // Those that the target had said before it was asked stood first.
         let skipped = self.proposal.drafted - self.proposal.token_ends.len();
         (drafted > 0).then(|| Outcome {
-            drafted: skipped + drafted,
-            stood: skipped + until(kept_bytes),
-            proxies: skipped + proxies.tokens.len(),
+            skipped,
+            drafted,
+            stood: until(kept_bytes),
+            proxies: proxies.tokens.len(),
         })
     }
 

@@ -4,6 +4,7 @@
 //! Everything here has a bound. A round waits for its block once, up to the deadline; a drafter that let it pass is not waited
 //! for again before it has delivered. Whatever a drafter does, the worst that comes of it is a round without a proposal.
 
+mod loss;
 mod pace;
 mod stream;
 mod waste;
@@ -36,9 +37,10 @@ use crate::{
     drafters::{self, Drafters, Lease},
     lexicon::{Lexicon, LexiconError, Lexicons},
 };
+use loss::Loss;
 pub(crate) use pace::Costs;
 use pace::Pace;
-use stream::{Loss, Next, Stream, Trial, Wish};
+use stream::{Next, Stream, Trial, Wish};
 pub(crate) use waste::Dropped;
 use waste::Waste;
 

@@ -112,13 +112,14 @@ impl Pace {
     /// How long a round may wait for its block where passes are shared with `others`; `None`: as long as the drafter needs. One that
     /// misses the pass of the others waits for all of it, which no block is worth, unless the request wants its blocks.
     pub(super) fn patience(&self, others: usize) -> Option<Duration> {
-        let pass = self.costs.lock().predict(1.0 + others as f64);
-        match others {
-            _ if matches!(self.by, By::Request) => None,
-            0 => None,
-            MANY.. => Some(Duration::ZERO),
-            _ => Some(Duration::from_secs_f64(SHARED_PART * pass / others as f64)),
+        if others == 0 || matches!(self.by, By::Request) {
+            return None;
         }
+        if others >= MANY {
+            return Some(Duration::ZERO);
+        }
+        let pass = self.costs.lock().predict(1.0 + others as f64);
+        Some(Duration::from_secs_f64(SHARED_PART * pass / others as f64))
     }
 
     /// Draft tokens that it may have beside its chain.

@@ -8,22 +8,22 @@ use std::{
 use alignment::goodput::{Outcome, alternatives::Tried};
 use chassis::lifecycle::Lifecycle;
 use proto::{
-    ClientError, CommittedText,
+    CommittedText,
     drafter::{
-        Block, Blocks, CloseReason, DraftSession, Failure, FailureCode, FromDrafter, Open, Traffic,
-        Verdict, Verdicts, Way,
+        Block, Blocks, CloseReason, DraftSession, FailureCode, FromDrafter, Open, Traffic, Verdict,
+        Verdicts, Way,
     },
     limits::MAX_APPENDED_BYTES,
     verifier::FallbackReason,
 };
 use tokio::time::{timeout, timeout_at};
-use tonic::Code;
 
-use super::{OpenSession, Proposal, waste::Waste};
-use crate::{
-    drafters::{self, Lease},
-    lexicon::Lexicon,
+use super::{
+    OpenSession, Proposal,
+    loss::{Kind, Loss},
+    waste::Waste,
 };
+use crate::{drafters::Lease, lexicon::Lexicon};
 
 /// Blocks of another text that one round looks at before it goes on without.
 const STALE_A_ROUND: u32 = 3;
@@ -107,81 +107,6 @@ pub(super) enum Next {
     Block(Proposal),
     Nothing(FallbackReason),
     Lost(Loss),
-}
-
-/// Why a stream is given up.
-#[derive(Debug)]
-pub(super) struct Loss {
-    pub(super) why: FallbackReason,
-    pub(super) text: String,
-    /// Whether this session may open another stream.
-    pub(super) may_rejoin: bool,
-    kind: Kind,
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Kind {
-    /// Nobody is to blame.
-    Natural,
-    /// The drafter is at fault.
-    Fault,
-    /// The drafter is gone.
-    Gone,
-}
-
-impl Loss {
-    /// A loss that says nothing against the drafter.
-    pub(super) fn new(why: FallbackReason, text: impl Into<String>) -> Self {
-        Self {
-            why,
-            text: text.into(),
-            may_rejoin: true,
-            kind: Kind::Natural,
-        }
-    }
-
-    /// The reply goes on without drafters.
-    pub(super) fn for_good(text: impl Into<String>) -> Self {
-        Self {
-            may_rejoin: false,
-            ..Self::new(FallbackReason::Failed, text)
-        }
-    }
-
-    pub(super) fn fault(why: FallbackReason, text: impl Into<String>) -> Self {
-        Self {
-            kind: Kind::Fault,
-            ..Self::new(why, text)
-        }
-    }
-
-    fn of_error(error: &ClientError) -> Self {
-        let text = drafters::reason(error);
-        match error {
-            ClientError::Protocol(_) => Self::fault(FallbackReason::Protocol, text),
-            ClientError::Status(status) if status.code() == Code::Unavailable => Self {
-                kind: Kind::Gone,
-                ..Self::new(FallbackReason::Disconnected, text)
-            },
-            ClientError::Status(_) | ClientError::Ended(_) | ClientError::Backlog(_) => {
-                Self::fault(FallbackReason::Disconnected, text)
-            }
-        }
-    }
-
-    fn of_failure(failure: &Failure) -> Self {
-        let text = format!("{:?}: {}", failure.code, failure.text);
-        match failure.code {
-            FailureCode::ContextFull => Self::for_good(text),
-            FailureCode::Stopping => Self {
-                kind: Kind::Gone,
-                ..Self::new(FallbackReason::Disconnected, text)
-            },
-            FailureCode::Desynchronised | FailureCode::Internal | FailureCode::Overloaded => {
-                Self::fault(FallbackReason::Failed, text)
-            }
-        }
-    }
 }
 
 impl Stream {

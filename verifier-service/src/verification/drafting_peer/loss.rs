@@ -1,0 +1,86 @@
+//! Why a stream is given up, and who is to blame.
+
+use proto::{
+    ClientError,
+    drafter::{Failure, FailureCode},
+    verifier::FallbackReason,
+};
+use tonic::Code;
+
+use crate::drafters;
+
+/// Why a stream is given up.
+#[derive(Debug)]
+pub(super) struct Loss {
+    pub(super) why: FallbackReason,
+    pub(super) text: String,
+    /// Whether this session may open another stream.
+    pub(super) may_rejoin: bool,
+    pub(super) kind: Kind,
+}
+
+/// Who is to blame.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Kind {
+    /// Nobody is to blame.
+    Natural,
+    /// The drafter is at fault.
+    Fault,
+    /// The drafter is gone.
+    Gone,
+}
+
+impl Loss {
+    /// A loss that says nothing against the drafter.
+    pub(super) fn new(why: FallbackReason, text: impl Into<String>) -> Self {
+        Self {
+            why,
+            text: text.into(),
+            may_rejoin: true,
+            kind: Kind::Natural,
+        }
+    }
+
+    /// The reply goes on without drafters.
+    pub(super) fn for_good(text: impl Into<String>) -> Self {
+        Self {
+            may_rejoin: false,
+            ..Self::new(FallbackReason::Failed, text)
+        }
+    }
+
+    pub(super) fn fault(why: FallbackReason, text: impl Into<String>) -> Self {
+        Self {
+            kind: Kind::Fault,
+            ..Self::new(why, text)
+        }
+    }
+
+    pub(super) fn of_error(error: &ClientError) -> Self {
+        let text = drafters::reason(error);
+        match error {
+            ClientError::Protocol(_) => Self::fault(FallbackReason::Protocol, text),
+            ClientError::Status(status) if status.code() == Code::Unavailable => Self {
+                kind: Kind::Gone,
+                ..Self::new(FallbackReason::Disconnected, text)
+            },
+            ClientError::Status(_) | ClientError::Ended(_) | ClientError::Backlog(_) => {
+                Self::fault(FallbackReason::Disconnected, text)
+            }
+        }
+    }
+
+    pub(super) fn of_failure(failure: &Failure) -> Self {
+        let text = format!("{:?}: {}", failure.code, failure.text);
+        match failure.code {
+            FailureCode::ContextFull => Self::for_good(text),
+            FailureCode::Stopping => Self {
+                kind: Kind::Gone,
+                ..Self::new(FallbackReason::Disconnected, text)
+            },
+            FailureCode::Desynchronised | FailureCode::Internal | FailureCode::Overloaded => {
+                Self::fault(FallbackReason::Failed, text)
+            }
+        }
+    }
+}
