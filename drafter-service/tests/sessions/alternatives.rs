@@ -37,7 +37,6 @@ async fn next(
     let verdict = peer.verdict(block, kept, appended);
     peer.send(Verdict {
         next_alternatives: count,
-        next_least_percent: 0,
         ..verdict
     });
     peer.block().await
@@ -141,7 +140,6 @@ async fn alternatives_are_refused_where_trees_are_not_accepted() {
     let verdict = peer.verdict(&block, 0, b"x");
     peer.send(Verdict {
         next_alternatives: 1,
-        next_least_percent: 0,
         ..verdict
     });
     let status = peer.status().await;

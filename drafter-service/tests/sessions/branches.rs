@@ -53,7 +53,6 @@ fn refusal(peer: &mut Peer, block: &Block) -> Verdict {
     };
     Verdict {
         next_alternatives: 1,
-        next_least_percent: 0,
         ..verdict
     }
 }

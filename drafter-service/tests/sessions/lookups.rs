@@ -126,7 +126,6 @@ async fn look_up_runs_ahead_of_the_verdict_behind_what_it_proposed() {
     let verdict = Verdict {
         next_block_tokens: 3,
         next_alternatives: 0,
-        next_least_percent: 0,
         ..peer.verdict(&first, first.text.len(), b" second")
     };
     peer.send(verdict);
@@ -329,7 +328,6 @@ async fn cascade_drafts_ahead_what_a_fresh_session_would_propose() {
             let verdict = Verdict {
                 next_block_tokens: 2,
                 next_alternatives: 0,
-                next_least_percent: 0,
                 ..peer.verdict(&block, block.text.len(), b"")
             };
             peer.send(verdict);

@@ -239,7 +239,6 @@ async fn verdict_that_breaks_the_specification_is_refused_by_name() {
         |verdict| Verdict {
             next_block_tokens: 7,
             next_alternatives: 0,
-            next_least_percent: 0,
             ..verdict
         },
     ];
@@ -265,7 +264,6 @@ async fn paused_session_takes_in_what_is_committed_and_goes_on_where_that_ends()
     let pause = Verdict {
         next_block_tokens: 0,
         next_alternatives: 0,
-        next_least_percent: 0,
         ..peer.verdict(&block, 2, b" the")
     };
     peer.send(pause);
@@ -273,7 +271,6 @@ async fn paused_session_takes_in_what_is_committed_and_goes_on_where_that_ends()
         let pause = Verdict {
             next_block_tokens: 0,
             next_alternatives: 0,
-            next_least_percent: 0,
             ..peer.unanswering(word.as_bytes())
         };
         peer.send(pause);
@@ -281,7 +278,6 @@ async fn paused_session_takes_in_what_is_committed_and_goes_on_where_that_ends()
     let resume = Verdict {
         next_block_tokens: 3,
         next_alternatives: 0,
-        next_least_percent: 0,
         ..peer.unanswering(b"x")
     };
     peer.send(resume);
