@@ -32,7 +32,8 @@ const LONGEST: Duration = Duration::from_secs(10);
 const GAIN: f64 = 0.125;
 /// Another length must be better than this many times what the present one gives.
 const BETTER: f64 = 1.02;
-/// Drafting begins again where it gives so many times what plain decoding gives.
+/// Drafting begins again where it gives so many times what plain decoding gives. Beside other sessions it has to give as much not to
+/// be given up, and this much more to begin: what the formula does not know, messages and the drafter's own work, all pay for.
 const WORTH: f64 = 1.05;
 /// Standard errors that chances may be better than they look, before drafting is given up: what has been tried a few times may
 /// have had bad luck, and what is given up is not tried again for long.
@@ -162,11 +163,15 @@ impl Length {
             round: (0.0, 0.0),
             idle: 0.0,
             pause: None,
-            rest: 1,
+            rest: 0,
         };
+        // All learn from each other, so that together they try as often as one would.
+        let together = TRIAL_ROUNDS.0.saturating_mul(1 + others as u32);
+        length.rest = together.min(TRIAL_ROUNDS.1);
         length.choose(verify);
-        if length.pause.is_some() || !length.survival.is_known() {
-            // The first block costs nothing, since it is drafted while the prompt is read.
+        let is_idle = others == 0 && length.pause.is_some();
+        if is_idle || !length.survival.is_known() {
+            // The first block costs nothing, since it is drafted while the prompt is read and nobody else waits.
             length.rest = 1;
             length.pause = Some(Pause {
                 left: 0,
@@ -342,12 +347,17 @@ impl Length {
         let (_, hoped) = maximum(&self.goodputs(verify, DOUBT / (1.0 + self.others)));
         // Alone, asking costs nothing that is not needed anyway; together, all pay for the messages and waits of each.
         let is_idle = self.others > 0.0 && self.idle > IDLE;
+        let enough = if self.others > 0.0 {
+            WORTH * plain
+        } else {
+            plain
+        };
         match self.pause {
-            None if hoped < plain || is_idle => {
+            None if hoped < enough || is_idle => {
                 self.rest = self.rest.max(TRIAL_ROUNDS.0);
                 self.rest();
             }
-            Some(_) if hoped > WORTH * plain => (self.pause, self.idle) = (None, 0.0),
+            Some(_) if hoped > WORTH * enough => (self.pause, self.idle) = (None, 0.0),
             _ => {}
         }
     }

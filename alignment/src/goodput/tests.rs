@@ -157,6 +157,44 @@ fn drafter_that_nobody_knows_is_tried_out_and_taken_when_something_stands() {
 }
 
 #[test]
+fn sessions_together_try_as_often_as_one_would() {
+    let verify = costs();
+    let plain_rounds = |others| {
+        let inherited = useless().inherited();
+        let mut length = Length::new(16, inherited, DraftCost::default(), others, &verify);
+        let rounds = std::iter::repeat_with(|| {
+            let is_plain = length.current() == 0;
+            length.observe(None, others, &verify);
+            is_plain
+        });
+        rounds.take(1000).take_while(|is_plain| *is_plain).count()
+    };
+    assert_eq!(plain_rounds(0), 0);
+    assert_eq!(plain_rounds(1), 16);
+    assert_eq!(plain_rounds(7), 64);
+    assert_eq!(plain_rounds(1000), 128);
+}
+
+#[test]
+fn what_hardly_pays_together_is_left_alone() {
+    // What a row more gives is what it costs, and a little more: one token of 13.25 ms for 0.95 of one.
+    let mut verify = VerifyCost::default();
+    for rows in 1..200 {
+        let rows = 1 + rows * 7 % 64;
+        verify.observe(rows, (rows as u32 * 12 + 10) * MILLISECOND);
+    }
+    let always = |others| {
+        let mut survival = Survival::default();
+        for _ in 0..50 {
+            survival.observe(8, 8);
+        }
+        Length::new(8, survival, DraftCost::default(), others, &verify).current()
+    };
+    assert!(always(0) > 0);
+    assert_eq!(always(7), 0);
+}
+
+#[test]
 fn trial_goes_on_while_there_is_nothing_to_propose() {
     let verify = costs();
     let mut length = Length::new(16, useless(), DraftCost::default(), 0, &verify);

@@ -3,26 +3,26 @@
 //! There is no model and no vocabulary. Text is bytes, the same for every target; what the protocol counts as draft tokens
 //! are words and signs. The prompt is taken as its content, without any template.
 
+mod chances;
 mod history;
 mod pieces;
 
-use std::ops::{Range, RangeInclusive};
+use std::ops::Range;
 
 use proto::{drafter::DraftTimings, model::Prompt};
 
-use self::history::History;
+use self::{chances::Chances, history::History};
 use super::{
     Line,
     proposer::{Ask, Behind, Offer, Proposal, Proposer, agreement, unfinished},
 };
 use crate::{error::DraftError, metrics::Metrics};
 
-/// Bytes of the end of the text that must have been said before, at first and at most, where there is nothing else to go by.
-pub(super) const SHORTEST: RangeInclusive<usize> = 8..=8;
-/// The same where a model would be asked instead. Measured on code, where short matches mislead most: a model's blocks are
-/// worth more than those of matches under 16 bytes, and where replies repeat, matches are longer. A look-up that was wrong
-/// needs twice as many, so that it yields to the model until the text repeats indeed.
-pub(super) const SHORTEST_BEFORE_MODEL: RangeInclusive<usize> = 16..=history::LONGEST;
+/// Bytes of the end of the text that must have been said before.
+const SHORTEST: usize = 8;
+/// How probable the first piece must be where a model would be asked instead. Measured on code, where short matches mislead most: a
+/// model's blocks are worth more than those of matches under 16 bytes, and where replies repeat, matches are longer.
+pub(super) const SURE_BEFORE_MODEL: f64 = 0.6;
 /// Bytes that are proposed for each byte that agrees.
 const TRUST: usize = 2;
 /// Between messages, and between prompt and reply: a byte that no text has, so that nothing is proposed from across.
@@ -32,21 +32,41 @@ const BORDER: u8 = 0xFF;
 pub(super) struct Lookup {
     /// The prompt, the reply as far as it is committed or presumed, and what was proposed behind it.
     history: History,
-    /// Bytes that must agree now, and the least and most of that.
-    shortest: usize,
-    within: RangeInclusive<usize>,
+    chances: Chances,
+    /// How probable the first piece of a proposal must be.
+    sure: f64,
     /// Where the reply begins.
     start: usize,
     /// Bytes of the reply that are committed.
     committed: usize,
-    /// Pieces that were proposed and not judged, as bytes of the reply.
-    offered: Vec<Range<usize>>,
+    /// Pieces that were proposed and not judged.
+    offered: Vec<Piece>,
+    withheld: Option<Withheld>,
     metrics: Metrics,
 }
 
+/// A piece that may follow.
+#[derive(Debug)]
+struct Piece {
+    /// Its bytes of the reply.
+    place: Range<usize>,
+    /// Bytes ahead of it that agree, those of pieces ahead of it among them.
+    agreeing: usize,
+}
+
+/// A piece that was found and not proposed: what becomes of it tells as much.
+#[derive(Debug)]
+struct Withheld {
+    /// Where it would begin in the reply.
+    start: usize,
+    agreeing: usize,
+    text: Vec<u8>,
+}
+
 impl Lookup {
-    /// For a reply of which nothing is committed. Proposes where so many bytes agree. Takes time with the length of the prompt.
-    pub(super) fn new(prompt: &Prompt, within: RangeInclusive<usize>, metrics: Metrics) -> Self {
+    /// For a reply of which nothing is committed. Proposes where the first piece is `sure` enough. Takes time with the length of the
+    /// prompt.
+    pub(super) fn new(prompt: &Prompt, sure: f64, metrics: Metrics) -> Self {
         let mut history = History::default();
         match prompt {
             Prompt::Text(text) => history.extend(text.as_bytes()),
@@ -60,10 +80,11 @@ impl Lookup {
         Self {
             start: history.bytes().len(),
             history,
-            shortest: *within.start(),
-            within,
+            chances: Chances::default(),
+            sure,
             committed: 0,
             offered: Vec::new(),
+            withheld: None,
             metrics,
         }
     }
@@ -80,9 +101,9 @@ impl Lookup {
         agreed
     }
 
-    /// What came behind the longest match, if there is one that is long enough.
-    fn find(&self, ask: &Ask<'_>) -> Option<Proposal> {
-        let found = self.history.find(self.shortest)?;
+    /// What came behind the longest match, if there is one that is long enough, and the bytes that agree.
+    fn find(&self, ask: &Ask<'_>) -> Option<(Proposal, usize)> {
+        let found = self.history.find(SHORTEST)?;
         let aim = ask.aim.min(ask.bounds.tokens);
         let most = (aim * pieces::LONGEST)
             .min(ask.bounds.bytes)
@@ -97,11 +118,67 @@ impl Lookup {
         let mut token_ends = pieces::ends(&text);
         token_ends.truncate(aim);
         text.truncate(*token_ends.last()? as usize);
-        Some(Proposal {
+        let proposal = Proposal {
             text,
             token_ends,
             ..Proposal::default()
-        })
+        };
+        Some((proposal, found.length))
+    }
+
+    /// How many pieces of a proposal behind so many agreeing bytes are probable enough.
+    fn probable(&self, proposal: &Proposal, agreeing: usize, least_chance: f64) -> usize {
+        if self.chances.of(agreeing) < self.sure {
+            return 0;
+        }
+        let starts = std::iter::once(0).chain(proposal.token_ends.iter().copied());
+        let mut chance = 1.0;
+        let stands = starts.take(proposal.token_ends.len()).take_while(|start| {
+            chance *= self.chances.of(agreeing + *start as usize);
+            chance >= least_chance
+        });
+        stands.count()
+    }
+
+    /// Learns from what the reply says now, of which the first `agreed` bytes were expected.
+    fn judge(&mut self, reply: &[u8], agreed: usize) {
+        let kept = self
+            .offered
+            .partition_point(|piece| piece.place.end <= agreed);
+        for piece in &self.offered[..kept] {
+            self.chances.observe(piece.agreeing, true);
+        }
+        // Where the text went another way ahead of it, it was not the look-up that was wrong.
+        if let Some(piece) = self.offered.get(kept)
+            && agreed < reply.len()
+            && piece.place.start <= agreed
+        {
+            self.chances.observe(piece.agreeing, false);
+        }
+        self.offered.drain(..kept);
+        self.metrics.kept_tokens.inc_by(kept as u64);
+    }
+
+    /// The same with what was not proposed, once enough is known.
+    fn judge_withheld(&mut self, reply: &[u8], agreed: usize) {
+        let Some(Withheld {
+            start,
+            agreeing,
+            text,
+        }) = &self.withheld
+        else {
+            return;
+        };
+        let went_another_way = agreed < reply.len().min(*start);
+        let said = reply.get(*start..).unwrap_or_default();
+        let same = agreement(said, text);
+        let is_known = same == text.len() || same < said.len();
+        if is_known && !went_another_way {
+            self.chances.observe(*agreeing, same == text.len());
+        }
+        if is_known || went_another_way {
+            self.withheld = None;
+        }
     }
 }
 
@@ -110,18 +187,9 @@ impl Proposer for Lookup {
     fn follow(&mut self, committed: &[u8], behind: Behind) -> bool {
         let agreed = self.set(committed);
         self.committed = committed.len();
-        let kept = self.offered.partition_point(|piece| piece.end <= agreed);
+        self.judge(committed, agreed);
+        self.judge_withheld(committed, agreed);
         let is_contradicted = agreed < committed.len();
-        // Where the text went another way ahead of it, it was not the look-up that was wrong.
-        let next = self.offered.get(kept);
-        let has_missed = is_contradicted && next.is_some_and(|piece| piece.start <= agreed);
-        if kept > 0 {
-            self.shortest = (self.shortest / 2).max(*self.within.start());
-        } else if has_missed {
-            self.shortest = (self.shortest * 2).min(*self.within.end());
-        }
-        self.offered.drain(..kept);
-        self.metrics.kept_tokens.inc_by(kept as u64);
         if is_contradicted || behind != Behind::Presumed {
             self.history.truncate(self.start + committed.len());
             let dropped = std::mem::take(&mut self.offered).len();
@@ -134,18 +202,31 @@ impl Proposer for Lookup {
         let base = ask.reply.len();
         self.set(ask.reply);
         self.history.truncate(self.start + base);
-        let Some(proposal) = self.find(&ask) else {
+        let Some((mut proposal, agreeing)) = self.find(&ask) else {
             return Ok(Offer::Nothing);
         };
-        self.history.extend(&proposal.text);
-        let mut start = base;
-        for end in &proposal.token_ends {
-            let end = base + *end as usize;
-            self.offered.push(start..end);
-            start = end;
+        let probable = self.probable(&proposal, agreeing, ask.least_chance);
+        if probable == 0 {
+            proposal.text.truncate(proposal.token_ends[0] as usize);
+            self.withheld = Some(Withheld {
+                start: base,
+                agreeing,
+                text: proposal.text,
+            });
+            return Ok(Offer::Nothing);
         }
-        let pieces = proposal.token_ends.len();
-        self.metrics.draft_tokens.inc_by(pieces as u64);
+        proposal.token_ends.truncate(probable);
+        let starts = std::iter::once(0).chain(proposal.token_ends.iter().copied());
+        let pieces = starts.zip(&proposal.token_ends).map(|(start, end)| Piece {
+            place: base + start as usize..base + *end as usize,
+            agreeing: agreeing + start as usize,
+        });
+        self.offered.extend(pieces);
+        proposal
+            .text
+            .truncate(proposal.token_ends[probable - 1] as usize);
+        self.history.extend(&proposal.text);
+        self.metrics.draft_tokens.inc_by(probable as u64);
         Ok(Offer::Proposal(proposal))
     }
 

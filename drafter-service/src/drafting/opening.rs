@@ -1,7 +1,7 @@
 //! From `Open` to a session: what can be told at once is checked first, then there is room or not, then what drafts is given the
 //! prompt.
 
-use std::{ops::RangeInclusive, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 
 use alignment::acceptance::Method;
 use inference::{
@@ -23,7 +23,7 @@ use super::{
     chooser::{Chooser, Plan},
     context::Context,
     draft_model::ModelProposer,
-    lookup::{Lookup, SHORTEST, SHORTEST_BEFORE_MODEL},
+    lookup::{Lookup, SURE_BEFORE_MODEL},
     proposer::{Bounds, Proposer},
     session::{Session, Terms},
     vocabulary::LONGEST_DRAWN,
@@ -91,10 +91,10 @@ impl Drafter {
         line: &mut Line,
     ) -> Result<Box<dyn Proposer>, DraftError> {
         Ok(match &self.source {
-            Source::Lookup => Box::new(self.lookup(prompt, SHORTEST).await?.0),
+            Source::Lookup => Box::new(self.lookup(prompt, 0.0).await?.0),
             Source::Model(model) => Box::new(self.with_model(model, prompt, plan, line).await?),
             Source::Cascade(model) => {
-                let (lookup, prompt) = self.lookup(prompt, SHORTEST_BEFORE_MODEL).await?;
+                let (lookup, prompt) = self.lookup(prompt, SURE_BEFORE_MODEL).await?;
                 let model = self.with_model(model, prompt, plan, line).await?;
                 Box::new(Cascade::new(lookup, model))
             }
@@ -105,10 +105,10 @@ impl Drafter {
     async fn lookup(
         &self,
         prompt: model::Prompt,
-        within: RangeInclusive<usize>,
+        sure: f64,
     ) -> Result<(Lookup, model::Prompt), DraftError> {
         let metrics = self.metrics.clone();
-        let index = move || (Lookup::new(&prompt, within, metrics), prompt);
+        let index = move || (Lookup::new(&prompt, sure, metrics), prompt);
         let indexed = self.tasks().spawn_blocking(index).await;
         indexed.map_err(|_| DraftError::Encoding)
     }

@@ -76,6 +76,8 @@ enum State {
     Off,
     /// There is no stream, for this reason. `None`: there will be none.
     Absent(FallbackReason, Option<Instant>),
+    /// Nothing is wanted of the drafter for now, so it need not read the prompt.
+    Resting,
     /// A stream is being opened.
     Opening(Box<Opening>),
     /// There is a stream.
@@ -177,6 +179,7 @@ impl DraftingPeer {
         let taken = match &mut self.state {
             State::Off => return Err(FallbackReason::Off),
             State::Absent(why, _) => return Err(*why),
+            State::Resting => return Err(FallbackReason::Paused),
             State::Opening(opening) if opening.since.elapsed() > OPENING => {
                 let text = "the stream was never opened";
                 opening.lease.failed(text);
@@ -291,7 +294,7 @@ impl DraftingPeer {
     /// is lost when the future is dropped.
     async fn advance(&mut self) {
         match &mut self.state {
-            State::Off | State::Absent(..) => std::future::pending().await,
+            State::Off | State::Absent(..) | State::Resting => std::future::pending().await,
             State::Open(stream) => {
                 if let Err(loss) = stream.receive().await {
                     self.lose(&loss);
@@ -333,16 +336,21 @@ impl DraftingPeer {
 
     /// Opens a stream if there is none and the time for it has come.
     fn join_when_due(&mut self) {
-        let State::Absent(_, Some(due)) = self.state else {
-            return;
+        let has_rested = match self.state {
+            State::Absent(_, Some(due)) if Instant::now() >= due => false,
+            State::Resting if self.pace.next() > 0 => true,
+            _ => return,
         };
-        if Instant::now() < due {
-            return;
-        }
         match self.drafters.lease(self.lexicons.wanted(self.method)) {
             Ok(lease) => {
-                self.pace.begin(lease.experience(), others(&self.engine));
-                self.state = State::Opening(Box::new(self.begin(lease)));
+                if !has_rested {
+                    self.pace.begin(lease.experience(), others(&self.engine));
+                }
+                self.state = if self.pace.next() > 0 {
+                    State::Opening(Box::new(self.begin(lease)))
+                } else {
+                    State::Resting
+                };
             }
             Err(why) => self.state = State::Absent(why, Some(self.next_attempt())),
         }

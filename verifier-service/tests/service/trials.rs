@@ -3,7 +3,11 @@
 
 use proto::verifier::{FallbackReason, Generate, Speculation};
 
-use crate::{drafters::Kind, failures::check_each, harness::requests};
+use crate::{
+    drafters::{Kind, Running},
+    failures::check_each,
+    harness::{Process, endless, eventually, read, requests, serving},
+};
 
 /// Requests that leave the length of blocks to what pays.
 fn adaptive() -> Vec<Generate> {
@@ -34,4 +38,31 @@ async fn drafter_that_is_right_is_verified_once_the_target_has_said_as_much() {
         .iter()
         .map(|reply| reply.finish.usage.accepted_tokens);
     assert!(accepted.sum::<u32>() > 0);
+}
+
+#[tokio::test]
+async fn drafter_that_is_of_no_use_need_not_read_prompts_where_others_wait() {
+    let drafter = Running::start(Kind::Useless).await;
+    let process = Process::start(endless(), serving(&[&drafter.address])).await;
+    for request in adaptive() {
+        process.generate(&request).await;
+    }
+    let opens = || drafter.seen(|seen| seen.opens.len());
+    let before = opens();
+    assert!(before > 0);
+    let long = Generate {
+        speculation: Speculation::Off,
+        ..adaptive().remove(0)
+    };
+    let short = Generate {
+        max_tokens: Some(12),
+        ..adaptive().remove(0)
+    };
+    let other = process.open(&long).await.expect("room for two");
+    eventually(|| async { process.sessions().await == 1 }).await;
+    let (_, reply) = tokio::join!(read(other), process.generate(&short));
+    assert_eq!(opens(), before);
+    // The last token is nobody's.
+    let paused = reply.finish.usage.fallbacks.get(&FallbackReason::Paused);
+    assert_eq!(paused, Some(&11));
 }
