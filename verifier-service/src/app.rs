@@ -22,7 +22,7 @@ use tokio::{net::TcpListener, sync::oneshot};
 
 use self::fetching::Logged;
 use crate::{
-    NAME, VERSION,
+    NAME, VERSION, calibration,
     config::{Config, Serving},
     http,
     metrics::{Gauges, Metrics},
@@ -77,7 +77,8 @@ impl App {
         let model = engine.clone();
         let fault = async move { model.ended().await };
         lifecycle.broken_by(fault, "the model's thread has ended", &health);
-        let verifier = Verifier::new(engine, serving, metrics, lifecycle.clone());
+        let costs = calibration::measure(&engine).await;
+        let verifier = Verifier::new((engine, costs), serving, metrics, lifecycle.clone());
         let verifier = Arc::new(verifier.context("a drafter cannot be used")?);
         registry.register_collector(Box::new(Gauges(Arc::clone(&verifier))));
         Ok(Self {

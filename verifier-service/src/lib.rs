@@ -9,6 +9,7 @@
 mod admission;
 pub mod app;
 pub mod args;
+mod calibration;
 pub mod config;
 mod drafters;
 pub mod error;

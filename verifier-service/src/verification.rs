@@ -16,7 +16,7 @@ mod stops;
 
 use std::{sync::Arc, time::Instant};
 
-use alignment::acceptance::Method;
+use alignment::{acceptance::Method, goodput::VerifyCost};
 use chassis::{channel::AddressError, lifecycle::Lifecycle};
 use inference::{
     engine::{Engine, EngineError, Load},
@@ -61,9 +61,9 @@ pub(crate) struct Busyness {
 }
 
 impl Verifier {
-    /// To be called on a runtime. Begins to probe the drafters.
+    /// Over a model whose passes cost so much. To be called on a runtime. Begins to probe the drafters.
     pub(crate) fn new(
-        engine: Engine,
+        (engine, costs): (Engine, VerifyCost),
         serving: Serving,
         metrics: Metrics,
         lifecycle: Lifecycle,
@@ -76,7 +76,7 @@ impl Verifier {
             target,
             admission: Admission::new(serving.max_sessions),
             drafters,
-            costs: Costs::default(),
+            costs: Costs::new(costs),
             serving,
             metrics,
             lifecycle,

@@ -6,11 +6,7 @@ const MILLISECOND: Duration = Duration::from_millis(1);
 
 /// Costs of a target that takes 50 ms for a row and 8 ms for each further one.
 fn costs() -> VerifyCost {
-    let mut cost = VerifyCost::default();
-    for rows in (0..20).flat_map(|_| 1..=17_u32) {
-        cost.observe(rows as usize, MILLISECOND * (50 + 8 * (rows - 1)));
-    }
-    cost
+    VerifyCost::measured(&[(1, 50 * MILLISECOND), (2, 58 * MILLISECOND)])
 }
 
 /// Of a drafter that is right more often than not.
@@ -263,6 +259,31 @@ fn rows_of_many_sessions_cost_what_they_compute() {
     let row = |rows: f64| (cost.predict(rows + 1.0) - cost.predict(rows)) / cost.predict(1.0);
     assert!((row(3.0) - 0.12).abs() < 0.04, "{}", row(3.0));
     assert!((row(10.0) - 0.22).abs() < 0.04, "{}", row(10.0));
+}
+
+#[test]
+fn costs_that_were_measured_are_those_that_are_predicted() {
+    let took = |rows: usize| Duration::from_micros(20_000 + 50 * rows as u64);
+    let passes = [1, 2, 4, 8, 16].map(|rows| (rows, took(rows)));
+    let mut cost = VerifyCost::measured(&passes);
+    for rows in [1, 3, 8, 40, 200] {
+        let expected = took(rows).as_secs_f64();
+        assert!(
+            (cost.predict(rows as f64) - expected).abs() < 1e-6,
+            "{rows}"
+        );
+    }
+    // Only passes of many rows are seen, twice as slow: it is the machine, not the rows.
+    for _ in 0..100 {
+        cost.observe(40, 2 * took(40));
+    }
+    assert!((cost.predict(40.0) - 2.0 * took(40).as_secs_f64()).abs() < 1e-3);
+    assert!((cost.predict(1.0) - 2.0 * took(1).as_secs_f64()).abs() < 0.008);
+    // What says nothing is as good as nothing.
+    for passes in [&passes[..1], &[(1, Duration::ZERO), (2, MILLISECOND)], &[]] {
+        let nothing = VerifyCost::measured(passes);
+        assert!((nothing.predict(4.0) - VerifyCost::default().predict(4.0)).abs() < 1e-9);
+    }
 }
 
 #[test]

@@ -4,30 +4,25 @@ use std::time::Duration;
 
 use super::smooth;
 
-/// What it costs in first rows that there is more than one row, what each further one does, and what each of many does besides,
-/// where nothing is measured.
-const PRICES: [f64; 3] = [0.05, 0.1, 0.1];
-/// Rows behind which there are many.
-const MANY: f64 = 6.0;
-/// Rows that have as much weight as the step from one to several, when a measurement is laid to one of these.
-const EVEN_ROWS: f64 = 4.0;
+/// Rows at which a pass is priced; between them the price is a line, behind them it goes on as it does between the last two.
+const POINTS: [f64; 7] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0];
+/// What passes of these cost in passes of one row, where nothing is measured: as on a processor that computes well.
+const PRICES: [f64; POINTS.len()] = [1.0, 1.15, 1.35, 1.95, 3.55, 6.75, 13.15];
 /// Weight of a new measurement of these.
 const ROW_GAIN: f64 = 0.05;
 
-/// What a forward pass of the target costs by its rows: `first` · (1 + several + row · (rows - 1) + many · (rows - 6)), the second
-/// term only from two rows on, the last only behind six.
+/// What a forward pass of the target costs by its rows.
 ///
-/// Not one number on purpose. The first follows quickly what changes all passes alike, other work on the machine or longer
-/// contexts; the others, which belong to the hardware, slowly. Means for each number of rows would compare a size that was
-/// measured lately with one that was measured long ago, under another load. And not one line: one row waits for memory where
-/// several compute, so the second can cost more than those after it, and of many each costs what it computes. A line through
-/// one row and two would make long blocks look dear, one through few would make the rows of many sessions look cheap.
+/// Not one number on purpose. The cost of one row follows quickly what changes all passes alike, other work on the machine or
+/// longer contexts; the prices of more rows, which belong to the hardware, slowly. Means for each number of rows would compare
+/// a size that was measured lately with one that was measured long ago, under another load. And not one line: one row waits for
+/// memory where several compute, so the second can cost more than those after it, and of many each costs what it computes.
 #[derive(Clone, Copy, Debug)]
 pub struct VerifyCost {
     /// Seconds of a pass of one row; zero before any pass was seen.
     first: f64,
-    /// In first rows: that there are several, each besides the first, and each behind `MANY` besides.
-    prices: [f64; 3],
+    /// What passes of `POINTS` cost in first rows; never falling.
+    prices: [f64; POINTS.len()],
 }
 
 impl Default for VerifyCost {
@@ -40,43 +35,76 @@ impl Default for VerifyCost {
 }
 
 impl VerifyCost {
-    /// Counts a pass.
-    pub fn observe(&mut self, rows: usize, took: Duration) {
-        let (more, took) = (rows.saturating_sub(1) as f64, took.as_secs_f64());
-        if took <= 0.0 {
-            return;
+    /// By passes of so many rows, rising from one, that were measured under one load. Two are needed to say anything.
+    pub fn measured(passes: &[(usize, Duration)]) -> Self {
+        let passes: Vec<(f64, f64)> = passes
+            .iter()
+            .map(|(rows, took)| (*rows as f64, took.as_secs_f64()))
+            .collect();
+        let rises = passes.is_sorted_by(|one, next| one.0 < next.0);
+        let is_usable = passes.len() > 1 && rises && passes[0].0 == 1.0 && passes[0].1 > 0.0;
+        if !is_usable {
+            return Self::default();
         }
-        let expected = self.in_first_rows(more);
-        smooth(&mut self.first, took / expected);
-        if more > 0.0 {
-            // The step along which all of them change the least.
-            let [one, each, many] = priced(more);
-            let weights = [one, each / EVEN_ROWS, many / EVEN_ROWS];
-            let length: f64 = weights.iter().map(|weight| weight * weight).sum();
-            let missed = (took / self.first).min(1.0 + rows as f64) - expected;
-            let step = ROW_GAIN * missed / length;
-            let scales = [1.0, 1.0 / EVEN_ROWS, 1.0 / EVEN_ROWS];
-            for ((price, weight), scale) in self.prices.iter_mut().zip(weights).zip(scales) {
-                *price = (*price + step * weight * scale).clamp(0.0, 1.0);
-            }
-        }
+        let first = passes[0].1;
+        let price = |rows: f64| line(&passes, rows) / first;
+        let mut cost = Self {
+            first,
+            prices: POINTS.map(price),
+        };
+        cost.tidy();
+        cost
     }
 
-    /// What a pass costs that has so many rows besides the first.
-    fn in_first_rows(&self, more: f64) -> f64 {
-        let counts = priced(more);
-        let costs = self.prices.iter().zip(counts);
-        1.0 + costs.map(|(price, count)| price * count).sum::<f64>()
+    /// Counts a pass.
+    pub fn observe(&mut self, rows: usize, took: Duration) {
+        let (rows, took) = (rows as f64, took.as_secs_f64());
+        if took <= 0.0 || rows < 1.0 {
+            return;
+        }
+        let expected = self.in_first_rows(rows);
+        smooth(&mut self.first, took / expected);
+        let missed = (took / self.first).min(1.0 + rows) - expected;
+        // The points on both sides, by how near they are, and so that together they make up for it.
+        let at = POINTS.partition_point(|point| *point < rows);
+        let at = at.clamp(1, POINTS.len() - 1);
+        let near = ((rows - POINTS[at - 1]) / (POINTS[at] - POINTS[at - 1])).min(1.0);
+        let step = ROW_GAIN * missed / (near * near + (1.0 - near) * (1.0 - near));
+        self.prices[at - 1] += (1.0 - near) * step;
+        // What more rows cost besides is not known to have changed.
+        for price in &mut self.prices[at..] {
+            *price += near * step;
+        }
+        self.tidy();
     }
 
     /// Seconds of a pass of so many rows; as if one row took a second before any pass was seen.
     pub fn predict(&self, rows: f64) -> f64 {
         let first = if self.first > 0.0 { self.first } else { 1.0 };
-        first * self.in_first_rows((rows - 1.0).max(0.0))
+        first * self.in_first_rows(rows)
+    }
+
+    fn in_first_rows(&self, rows: f64) -> f64 {
+        let points: [(f64, f64); POINTS.len()] =
+            std::array::from_fn(|point| (POINTS[point], self.prices[point]));
+        line(&points, rows.max(1.0))
+    }
+
+    /// The first row costs one, and no further row less than nothing or more than that.
+    fn tidy(&mut self) {
+        self.prices[0] = 1.0;
+        for point in 1..POINTS.len() {
+            let before = self.prices[point - 1];
+            let most = before + POINTS[point] - POINTS[point - 1];
+            self.prices[point] = self.prices[point].clamp(before, most);
+        }
     }
 }
 
-/// How often each price is paid for so many rows besides the first.
-fn priced(more: f64) -> [f64; 3] {
-    [more.min(1.0), more, (more + 1.0 - MANY).max(0.0)]
+/// The value at `place` of the line through `points`, which are at least two with rising places.
+fn line(points: &[(f64, f64)], place: f64) -> f64 {
+    let behind = points.partition_point(|point| point.0 < place);
+    let behind = behind.clamp(1, points.len() - 1);
+    let ((from, low), (to, high)) = (points[behind - 1], points[behind]);
+    low + (high - low) * (place - from) / (to - from)
 }

@@ -19,7 +19,7 @@ const MANY: usize = 4;
 const SHARED_PART: f64 = 0.25;
 
 /// What passes of the target cost, as all sessions have measured it. Clones share it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Costs(Arc<Mutex<VerifyCost>>);
 
 /// The block length of one session.
@@ -50,6 +50,10 @@ enum Beside {
 }
 
 impl Costs {
+    pub(crate) fn new(measured: VerifyCost) -> Self {
+        Self(Arc::new(Mutex::new(measured)))
+    }
+
     fn lock(&self) -> MutexGuard<'_, VerifyCost> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
