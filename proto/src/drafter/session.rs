@@ -86,7 +86,7 @@ pub struct Failure {
 pub enum FailureCode {
     /// The draft model's context is full.
     ContextFull,
-    /// A verdict's length or hash is not the drafter's.
+    /// What a verdict keeps, or its hash, does not fit what the drafter has.
     Desynchronised,
     /// This block is skipped.
     Overloaded,
