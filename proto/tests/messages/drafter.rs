@@ -22,6 +22,9 @@ use crate::{
     samples::{block, open, tree, verdict},
 };
 
+/// What gRPC puts before a message.
+const FRAME_BYTES: usize = 5;
+
 #[test]
 fn messages_to_the_drafter_survive_the_wire() {
     let messages = [
@@ -334,6 +337,37 @@ fn drafter_follows_a_verdict_and_notices_when_it_has_lost_step() {
         field(long.follow(&mut start(), b"fn main")),
         "verdict.new_hash"
     );
+}
+
+#[test]
+fn round_of_a_reply_below_16_kib_takes_few_bytes_beside_its_text() {
+    // The longest numbers that such a reply has, which has no more rounds than bytes.
+    let longest = (1 << 14) - 1;
+    let verdict = Verdict {
+        round: longest,
+        kept_bytes: limits::MAX_BLOCK_BYTES,
+        appended: Vec::new(),
+        next_block_tokens: None,
+        next_alternatives: None,
+        next_least_percent: None,
+        ..verdict()
+    };
+    let sent = drafter::DraftRequest::from(ToDrafter::Verdict(verdict)).encoded_len();
+    assert!(sent + FRAME_BYTES <= 18, "{sent}");
+    let block = Block {
+        round: longest,
+        base_length: longest,
+        text: Vec::new(),
+        token_ends: Vec::new(),
+        draws: Vec::new(),
+        timings: DraftTimings {
+            compute: Duration::from_mins(1),
+            passes: 200,
+        },
+        ..block()
+    };
+    let received = drafter::DraftResponse::from(FromDrafter::Block(block)).encoded_len();
+    assert!(received + FRAME_BYTES <= 26, "{received}");
 }
 
 #[test]
