@@ -139,11 +139,10 @@ async fn round(
         round: block.round,
         kept_bytes: block.text.len() as u32,
         appended: b"x".to_vec(),
-        new_length: committed.len() as u64,
         new_hash: committed.hash(),
-        next_block_tokens: TOKENS,
-        next_alternatives: 0,
-        next_least_percent: 0,
+        next_block_tokens: None,
+        next_alternatives: None,
+        next_least_percent: None,
     };
     let began = Instant::now();
     session.verdicts.verdict(verdict)?;

@@ -21,7 +21,7 @@ use chassis::lifecycle::Lifecycle;
 use inference::engine::Engine;
 use proto::{
     ProtocolError,
-    drafter::{Description, VocabularyPage, VocabularyRequest},
+    drafter::{Description, PROTOCOL_VERSION, VocabularyPage, VocabularyRequest},
     limits::MAX_COMMITTED_BYTES,
     model::{self, Fingerprint},
 };
@@ -77,7 +77,7 @@ impl Drafter {
             needs_laws: method.needs_laws(),
         });
         Description {
-            build: model::Build::of(NAME, VERSION),
+            build: model::Build::of(NAME, VERSION, PROTOCOL_VERSION),
             model: self.model(),
             methods: methods.collect(),
             limits,

@@ -20,6 +20,9 @@ use crate::{
     },
 };
 
+/// Version of this protocol.
+pub const PROTOCOL_VERSION: u32 = 2;
+
 /// The service for a tonic server, with the limits on messages that both sides share.
 pub fn server<T: Drafter>(service: T) -> DrafterServer<T> {
     DrafterServer::new(service)

@@ -17,8 +17,5 @@ mod check;
 pub use committed::{BaseHash, CommittedText};
 pub use error::{ClientError, ProtocolError};
 
-/// Version of the protocol that this crate speaks, for both services.
-pub const PROTOCOL_VERSION: u32 = 1;
-
 /// The compiled schema, for gRPC reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/duet.binpb"));

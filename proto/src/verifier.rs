@@ -26,6 +26,9 @@ use crate::{
     wire::verifier::v1::verifier_server::{Verifier, VerifierServer},
 };
 
+/// Version of this protocol.
+pub const PROTOCOL_VERSION: u32 = 1;
+
 /// The service for a tonic server, with the limits on messages that both sides share.
 pub fn server<T: Verifier>(service: T) -> VerifierServer<T> {
     VerifierServer::new(service)

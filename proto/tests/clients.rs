@@ -214,11 +214,10 @@ async fn session_opens_drafts_and_closes() {
         round: 1,
         kept_bytes: 4,
         appended: b"(".to_vec(),
-        new_length: 5,
         new_hash: BaseHash::of(b"main("),
-        next_block_tokens: 4,
-        next_alternatives: 0,
-        next_least_percent: 0,
+        next_block_tokens: Some(4),
+        next_alternatives: None,
+        next_least_percent: Some(0),
     };
     session.verdicts.verdict(verdict.clone()).unwrap();
     assert_eq!(

@@ -25,7 +25,7 @@ use inference::{
 use proto::{
     limits::MAX_PROMPT_BYTES,
     model::{self, Build, Fingerprint, Model},
-    verifier::{Description, DrafterStatus, Generate, Limits},
+    verifier::{Description, DrafterStatus, Generate, Limits, PROTOCOL_VERSION},
 };
 use tokio::sync::Semaphore;
 
@@ -146,7 +146,7 @@ impl Verifier {
             needs_laws: method.needs_laws(),
         };
         Description {
-            build: Build::of(NAME, VERSION),
+            build: Build::of(NAME, VERSION, PROTOCOL_VERSION),
             model: self.describe_model(),
             methods: Method::ALL.map(method).to_vec(),
             limits: Limits {

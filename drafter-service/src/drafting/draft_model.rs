@@ -191,7 +191,6 @@ impl ModelProposer {
     ) -> Result<R, DraftError> {
         timings.compute += passed.compute;
         timings.passes += 1;
-        timings.queue += passed.queued;
         let waited = passed.queued.as_secs_f64();
         self.metrics.queue_seconds.observe(waited);
         Ok(passed.value?)

@@ -145,10 +145,7 @@ impl Session {
                 Err(error) => return Err(error),
             }
         }
-        let began = Instant::now();
-        let message = line.next().await?;
-        self.timings.wait += began.elapsed();
-        Ok(message)
+        line.next().await
     }
 
     fn may_draft(&self) -> bool {
@@ -254,8 +251,9 @@ impl Session {
                 expected,
             ));
         }
-        let tokens = verdict.next_block_tokens;
-        if tokens > self.terms.most_tokens {
+        if let Some(tokens) = verdict.next_block_tokens
+            && tokens > self.terms.most_tokens
+        {
             let expected = format!(
                 "at most {}, as the session was opened",
                 self.terms.most_tokens
@@ -266,10 +264,13 @@ impl Session {
                 expected,
             ));
         }
-        if verdict.next_alternatives > 0 && !self.terms.accepts_trees {
+        if let Some(alternatives) = verdict.next_alternatives
+            && alternatives > 0
+            && !self.terms.accepts_trees
+        {
             return Err(DraftError::field(
                 "verdict.next_alternatives",
-                verdict.next_alternatives.to_string(),
+                alternatives.to_string(),
                 "0, since open.accepts_trees is false",
             ));
         }
@@ -280,9 +281,15 @@ impl Session {
             false if self.terms.draws_whole && verdict.appended.is_empty() => Behind::Void,
             false => Behind::Doubtful,
         };
-        self.aim = tokens as usize;
-        self.alternatives = verdict.next_alternatives as usize;
-        self.least_chance = self.terms.least_chance(verdict.next_least_percent);
+        if let Some(tokens) = verdict.next_block_tokens {
+            self.aim = tokens as usize;
+        }
+        if let Some(alternatives) = verdict.next_alternatives {
+            self.alternatives = alternatives as usize;
+        }
+        if let Some(percent) = verdict.next_least_percent {
+            self.least_chance = self.terms.least_chance(percent);
+        }
         self.waits = false;
         self.metrics.verdicts.inc();
         self.follow_committed(behind);

@@ -86,11 +86,10 @@ fn verdict(round: u64, appended: &[u8], text: &[u8]) -> ToDrafter {
         round,
         kept_bytes: 0,
         appended: appended.to_vec(),
-        new_length: text.len() as u64,
         new_hash: BaseHash::of(text),
-        next_block_tokens: 4,
-        next_alternatives: 0,
-        next_least_percent: 0,
+        next_block_tokens: None,
+        next_alternatives: None,
+        next_least_percent: None,
     })
 }
 

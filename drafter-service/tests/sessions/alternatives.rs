@@ -36,7 +36,7 @@ async fn next(
 ) -> Block {
     let verdict = peer.verdict(block, kept, appended);
     peer.send(Verdict {
-        next_alternatives: count,
+        next_alternatives: Some(count),
         ..verdict
     });
     peer.block().await
@@ -139,7 +139,7 @@ async fn alternatives_are_refused_where_trees_are_not_accepted() {
     let block = peer.block().await;
     let verdict = peer.verdict(&block, 0, b"x");
     peer.send(Verdict {
-        next_alternatives: 1,
+        next_alternatives: Some(1),
         ..verdict
     });
     let status = peer.status().await;

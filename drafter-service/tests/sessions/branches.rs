@@ -52,7 +52,7 @@ fn refusal(peer: &mut Peer, block: &Block) -> Verdict {
         None => peer.verdict(block, 0, b"x"),
     };
     Verdict {
-        next_alternatives: 1,
+        next_alternatives: Some(1),
         ..verdict
     }
 }

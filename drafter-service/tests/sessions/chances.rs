@@ -66,7 +66,7 @@ async fn nothing_sure_enough_is_an_empty_block_and_the_next_verdict_may_ask_for_
     for (percent, is_empty) in [(100, true), (0, false), (100, true)] {
         let verdict = peer.verdict(&block, 0, b"if ");
         peer.send(Verdict {
-            next_least_percent: percent,
+            next_least_percent: Some(percent),
             ..verdict
         });
         block = peer.block().await;

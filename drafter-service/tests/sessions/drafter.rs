@@ -214,11 +214,10 @@ impl Peer {
             round: block.round,
             kept_bytes: kept as u32,
             appended: appended.to_vec(),
-            new_length: self.committed.len() as u64,
             new_hash: self.committed.hash(),
-            next_block_tokens: 6,
-            next_alternatives: 0,
-            next_least_percent: 0,
+            next_block_tokens: Some(6),
+            next_alternatives: Some(0),
+            next_least_percent: Some(0),
         }
     }
 
@@ -229,11 +228,10 @@ impl Peer {
             round: 0,
             kept_bytes: 0,
             appended: appended.to_vec(),
-            new_length: self.committed.len() as u64,
             new_hash: self.committed.hash(),
-            next_block_tokens: 6,
-            next_alternatives: 0,
-            next_least_percent: 0,
+            next_block_tokens: Some(6),
+            next_alternatives: Some(0),
+            next_least_percent: Some(0),
         }
     }
 

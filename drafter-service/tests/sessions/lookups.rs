@@ -124,8 +124,7 @@ async fn look_up_runs_ahead_of_the_verdict_behind_what_it_proposed() {
     assert_eq!(second.base_hash, BaseHash::of(presumed));
     // Kept in full, and what is added is what the second begins with: that is still good, and is not sent again.
     let verdict = Verdict {
-        next_block_tokens: 3,
-        next_alternatives: 0,
+        next_block_tokens: Some(3),
         ..peer.verdict(&first, first.text.len(), b" second")
     };
     peer.send(verdict);
@@ -326,8 +325,7 @@ async fn cascade_drafts_ahead_what_a_fresh_session_would_propose() {
             assert_eq!(block.text, fresh.text, "{said:?}");
             reply.extend_from_slice(&block.text);
             let verdict = Verdict {
-                next_block_tokens: 2,
-                next_alternatives: 0,
+                next_block_tokens: Some(2),
                 ..peer.verdict(&block, block.text.len(), b"")
             };
             peer.send(verdict);

@@ -199,7 +199,7 @@ async fn verdict_that_leads_to_another_text_ends_the_stream_as_out_of_step() {
             ..verdict
         },
         |verdict| Verdict {
-            new_length: verdict.new_length + 1,
+            appended: b"xy".to_vec(),
             ..verdict
         },
         |verdict| Verdict {
@@ -209,7 +209,7 @@ async fn verdict_that_leads_to_another_text_ends_the_stream_as_out_of_step() {
     ];
     for (wrong, named) in wrong
         .into_iter()
-        .zip(["new_hash", "new_length", "kept_bytes"])
+        .zip(["new_hash", "new_hash", "kept_bytes"])
     {
         let mut peer = running.open(open()).await;
         let block = peer.block().await;
@@ -237,8 +237,7 @@ async fn verdict_that_breaks_the_specification_is_refused_by_name() {
             ..verdict
         },
         |verdict| Verdict {
-            next_block_tokens: 7,
-            next_alternatives: 0,
+            next_block_tokens: Some(7),
             ..verdict
         },
     ];
@@ -262,22 +261,19 @@ async fn paused_session_takes_in_what_is_committed_and_goes_on_where_that_ends()
     let mut peer = running.open(open()).await;
     let block = peer.block().await;
     let pause = Verdict {
-        next_block_tokens: 0,
-        next_alternatives: 0,
+        next_block_tokens: Some(0),
         ..peer.verdict(&block, 2, b" the")
     };
     peer.send(pause);
     for word in ["then ", "let the other ", "in the end of it all, "] {
-        let pause = Verdict {
-            next_block_tokens: 0,
-            next_alternatives: 0,
+        let unsaid = Verdict {
+            next_block_tokens: None,
             ..peer.unanswering(word.as_bytes())
         };
-        peer.send(pause);
+        peer.send(unsaid);
     }
     let resume = Verdict {
-        next_block_tokens: 3,
-        next_alternatives: 0,
+        next_block_tokens: Some(3),
         ..peer.unanswering(b"x")
     };
     peer.send(resume);
@@ -290,6 +286,52 @@ async fn paused_session_takes_in_what_is_committed_and_goes_on_where_that_ends()
     };
     let fresh = fresh_block(&running, &fresh, peer.committed.bytes()).await;
     assert_eq!(proposed(&block), proposed(&fresh));
+}
+
+#[tokio::test]
+async fn what_a_verdict_leaves_unsaid_is_as_it_was_said_last() {
+    let running = serve_default().await;
+    let terms = Open {
+        accepts_trees: true,
+        first_block_tokens: Some(2),
+        ..open()
+    };
+    let mut terse = running.open(terms.clone()).await;
+    let mut verbose = running.open(terms).await;
+    let (mut block, mut other) = (terse.block().await, verbose.block().await);
+    assert_eq!(block.token_ends.len(), 2);
+    // Tokens, alternatives and percent, where they are said.
+    let said = [
+        [None; 3],
+        [Some(5), None, None],
+        [None, Some(3), None],
+        [None; 3],
+        [Some(6), None, Some(100)],
+        [None; 3],
+        [None, Some(0), Some(0)],
+        [None; 3],
+    ];
+    let mut known = [2, 0, 0];
+    for said in said {
+        known = [0, 1, 2].map(|i| said[i].unwrap_or(known[i]));
+        for (peer, block, [tokens, alternatives, percent]) in [
+            (&mut terse, &mut block, said),
+            (&mut verbose, &mut other, known.map(Some)),
+        ] {
+            let verdict = Verdict {
+                next_block_tokens: tokens,
+                next_alternatives: alternatives,
+                next_least_percent: percent,
+                ..peer.verdict(block, 0, b"if ")
+            };
+            peer.send(verdict);
+            *block = peer.block().await;
+        }
+        assert_eq!(block.ways().0, other.ways().0, "{known:?}");
+        assert_eq!(block.declines(), known[2] == 100);
+        let beside = block.token_ends.len() - block.chain_tokens();
+        assert_eq!(beside > 0, known[1] > 0 && known[2] == 0, "{known:?}");
+    }
 }
 
 #[tokio::test]

@@ -56,16 +56,12 @@ pub struct SparseLaw {
     pub log_probs: Vec<f32>,
 }
 
-/// Where the time of a block went, on the drafter's clock.
+/// What a block cost, on the drafter's clock.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct DraftTimings {
-    /// Forward passes.
+    /// Time in forward passes.
     pub compute: Duration,
-    /// Waiting for the model's thread.
-    pub queue: Duration,
-    /// Waiting for a verdict or for credit.
-    pub wait: Duration,
-    /// Forward passes, also those for tokens that the block does not have; 0: not counted.
+    /// Those passes, also for tokens that the block does not have; 0: not counted.
     pub passes: u32,
 }
 
@@ -89,16 +85,14 @@ pub struct Verdict {
     pub kept_bytes: u32,
     /// Bytes committed after those.
     pub appended: Vec<u8>,
-    /// Length of the committed text now.
-    pub new_length: u64,
     /// Hash of the committed text now.
     pub new_hash: BaseHash,
-    /// Draft tokens that the next block shall aim at; 0 for a pause.
-    pub next_block_tokens: u32,
+    /// Draft tokens that the next block shall aim at; 0 for a pause. `None`, here and below: no change.
+    pub next_block_tokens: Option<u32>,
     /// Draft tokens beside its chain that the next block may have; 0: a chain.
-    pub next_alternatives: u32,
+    pub next_alternatives: Option<u32>,
     /// How probable, in percent, it must look that a token of it is kept with all before it; 0: everything is sent.
-    pub next_least_percent: u32,
+    pub next_least_percent: Option<u32>,
 }
 
 /// One way through a tree, from the base on.
@@ -175,14 +169,6 @@ impl Verdict {
         })?;
         committed.append(kept)?;
         committed.append(&self.appended)?;
-        if committed.len() as u64 != self.new_length {
-            let found = self.new_length.to_string();
-            return Err(ProtocolError::invalid(
-                "verdict.new_length",
-                found,
-                committed.len().to_string(),
-            ));
-        }
         if committed.hash() != self.new_hash {
             let found = self.new_hash.to_string();
             return Err(ProtocolError::invalid(
@@ -221,7 +207,10 @@ impl TryFrom<wire::Block> for Block {
             ends_with,
             parents: block.parents,
             draws: draws(block.draws, tokens + usize::from(ends_with.is_some()))?,
-            timings: block.timings.unwrap_or_default().into(),
+            timings: DraftTimings {
+                compute: Duration::from_micros(block.compute_micros),
+                passes: block.passes,
+            },
         })
     }
 }
@@ -334,7 +323,8 @@ impl From<Block> for wire::Block {
             ends_with: ends_with.into(),
             parents: block.parents,
             draws: block.draws.into_iter().map(wire::Draw::from).collect(),
-            timings: Some(block.timings.into()),
+            compute_micros: check::micros(block.timings.compute),
+            passes: block.timings.passes,
         }
     }
 }
@@ -374,28 +364,6 @@ impl From<SparseLaw> for wire::SparseLaw {
     }
 }
 
-impl From<wire::DraftTimings> for DraftTimings {
-    fn from(timings: wire::DraftTimings) -> Self {
-        Self {
-            compute: Duration::from_micros(timings.compute_micros),
-            queue: Duration::from_micros(timings.queue_micros),
-            wait: Duration::from_micros(timings.wait_micros),
-            passes: timings.passes,
-        }
-    }
-}
-
-impl From<DraftTimings> for wire::DraftTimings {
-    fn from(timings: DraftTimings) -> Self {
-        Self {
-            compute_micros: check::micros(timings.compute),
-            queue_micros: check::micros(timings.queue),
-            wait_micros: check::micros(timings.wait),
-            passes: timings.passes,
-        }
-    }
-}
-
 impl TryFrom<wire::Verdict> for Verdict {
     type Error = ProtocolError;
 
@@ -412,25 +380,27 @@ impl TryFrom<wire::Verdict> for Verdict {
             0..=limits::MAX_APPENDED_BYTES,
             "bytes",
         )?;
-        let tokens = verdict.next_block_tokens;
-        check::within("next_block_tokens", tokens, 0..=limits::MAX_BLOCK_TOKENS)?;
-        let alternatives = verdict.next_alternatives;
-        check::within(
-            "next_alternatives",
-            alternatives,
-            0..=limits::MAX_ALTERNATIVES,
-        )?;
-        let percent = verdict.next_least_percent;
-        check::within("next_least_percent", percent, 0..=100)?;
+        let next = |field: &str, value: Option<u32>, most: u32| {
+            value
+                .map(|value| check::within(field, value, 0..=most))
+                .transpose()
+        };
         Ok(Self {
             round: verdict.round,
             kept_bytes: verdict.kept_bytes,
             appended: verdict.appended,
-            new_length: verdict.new_length,
             new_hash: BaseHash(verdict.new_hash),
-            next_block_tokens: tokens,
-            next_alternatives: alternatives,
-            next_least_percent: percent,
+            next_block_tokens: next(
+                "next_block_tokens",
+                verdict.next_block_tokens,
+                limits::MAX_BLOCK_TOKENS,
+            )?,
+            next_alternatives: next(
+                "next_alternatives",
+                verdict.next_alternatives,
+                limits::MAX_ALTERNATIVES,
+            )?,
+            next_least_percent: next("next_least_percent", verdict.next_least_percent, 100)?,
         })
     }
 }
@@ -441,7 +411,6 @@ impl From<Verdict> for wire::Verdict {
             round: verdict.round,
             kept_bytes: verdict.kept_bytes,
             appended: verdict.appended,
-            new_length: verdict.new_length,
             new_hash: verdict.new_hash.0,
             next_block_tokens: verdict.next_block_tokens,
             next_alternatives: verdict.next_alternatives,

@@ -1,12 +1,13 @@
 //! How a session begins and ends.
 
+use super::PROTOCOL_VERSION;
 use crate::{
-    PROTOCOL_VERSION, ProtocolError, check, limits,
+    ProtocolError, check, limits,
     model::{Fingerprint, Prompt, Sampling},
     wire::drafter::v1 as wire,
 };
 
-/// Opens a session. The protocol version is this crate's; another one is refused on receipt.
+/// Opens a session. The protocol version is [`PROTOCOL_VERSION`]; another one is refused on receipt.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Open {
     /// Opaque, for logs and traces.
@@ -85,7 +86,7 @@ pub struct Failure {
 pub enum FailureCode {
     /// The draft model's context is full.
     ContextFull,
-    /// A verdict's length or hash is not the drafter's.
+    /// What a verdict keeps, or its hash, does not fit what the drafter has.
     Desynchronised,
     /// This block is skipped.
     Overloaded,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{PROTOCOL_VERSION, ProtocolError, check, wire::model::v1 as wire};
+use crate::{ProtocolError, check, wire::model::v1 as wire};
 
 /// SHA-256 that identifies a tokenizer. Ids may be exchanged only between equal ones.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -31,12 +31,12 @@ pub struct Build {
 }
 
 impl Build {
-    /// The build that calls this, speaking the protocol of this crate.
-    pub fn of(service: &str, version: &str) -> Self {
+    /// The build that calls this, speaking this version of its service's protocol.
+    pub fn of(service: &str, version: &str, protocol_version: u32) -> Self {
         Self {
             service: service.to_owned(),
             version: version.to_owned(),
-            protocol_version: PROTOCOL_VERSION,
+            protocol_version,
         }
     }
 }

@@ -71,8 +71,6 @@ pub(crate) fn block() -> Block {
         ],
         timings: DraftTimings {
             compute: Duration::from_micros(1500),
-            queue: Duration::ZERO,
-            wait: Duration::from_micros(3),
             passes: 2,
         },
     }
@@ -94,11 +92,10 @@ pub(crate) fn verdict() -> Verdict {
         round: 1,
         kept_bytes: 3,
         appended: b"it".to_vec(),
-        new_length: 5,
         new_hash: BaseHash::of(b"fn it"),
-        next_block_tokens: 0,
-        next_alternatives: 3,
-        next_least_percent: 20,
+        next_block_tokens: Some(0),
+        next_alternatives: Some(3),
+        next_least_percent: None,
     }
 }
 

@@ -22,6 +22,9 @@ use crate::{
     samples::{block, open, tree, verdict},
 };
 
+/// What gRPC puts before a message.
+const FRAME_BYTES: usize = 5;
+
 #[test]
 fn messages_to_the_drafter_survive_the_wire() {
     let messages = [
@@ -162,15 +165,15 @@ fn sampling(open: &mut drafter::Open) -> &mut model::Sampling {
 #[test]
 fn another_protocol_version_is_refused_with_both_named() {
     let wire = drafter::Open {
-        protocol_version: 2,
+        protocol_version: 1,
         ..open().into()
     };
     let error = Open::try_from(wire).unwrap_err();
     assert_eq!(
         error,
         ProtocolError::Version {
-            found: 2,
-            spoken: 1
+            found: 1,
+            spoken: 2
         }
     );
     assert_eq!(
@@ -294,12 +297,12 @@ fn bad_fields_of_a_verdict_are_refused_by_name() {
         v.appended = vec![0; limits::MAX_APPENDED_BYTES + 1];
     });
     check("next_block_tokens", |v| {
-        v.next_block_tokens = limits::MAX_BLOCK_TOKENS + 1;
+        v.next_block_tokens = Some(limits::MAX_BLOCK_TOKENS + 1);
     });
     check("next_alternatives", |v| {
-        v.next_alternatives = limits::MAX_ALTERNATIVES + 1;
+        v.next_alternatives = Some(limits::MAX_ALTERNATIVES + 1);
     });
-    check("next_least_percent", |v| v.next_least_percent = 101);
+    check("next_least_percent", |v| v.next_least_percent = Some(101));
 }
 
 #[test]
@@ -327,13 +330,44 @@ fn drafter_follows_a_verdict_and_notices_when_it_has_lost_step() {
         "verdict.new_hash"
     );
     let long = Verdict {
-        new_length: 6,
+        appended: b"it!".to_vec(),
         ..verdict()
     };
     assert_eq!(
         field(long.follow(&mut start(), b"fn main")),
-        "verdict.new_length"
+        "verdict.new_hash"
     );
+}
+
+#[test]
+fn round_of_a_reply_below_16_kib_takes_few_bytes_beside_its_text() {
+    // The longest numbers that such a reply has, which has no more rounds than bytes.
+    let longest = (1 << 14) - 1;
+    let verdict = Verdict {
+        round: longest,
+        kept_bytes: limits::MAX_BLOCK_BYTES,
+        appended: Vec::new(),
+        next_block_tokens: None,
+        next_alternatives: None,
+        next_least_percent: None,
+        ..verdict()
+    };
+    let sent = drafter::DraftRequest::from(ToDrafter::Verdict(verdict)).encoded_len();
+    assert!(sent + FRAME_BYTES <= 18, "{sent}");
+    let block = Block {
+        round: longest,
+        base_length: longest,
+        text: Vec::new(),
+        token_ends: Vec::new(),
+        draws: Vec::new(),
+        timings: DraftTimings {
+            compute: Duration::from_mins(1),
+            passes: 200,
+        },
+        ..block()
+    };
+    let received = drafter::DraftResponse::from(FromDrafter::Block(block)).encoded_len();
+    assert!(received + FRAME_BYTES <= 26, "{received}");
 }
 
 #[test]
@@ -341,7 +375,6 @@ fn time_of_tokens_is_that_of_their_passes() {
     let timings = |passes| DraftTimings {
         compute: Duration::from_millis(60),
         passes,
-        ..DraftTimings::default()
     };
     // Six passes for the four tokens of a block, and for two that it does not have.
     assert_eq!(timings(6).compute_of(4), Duration::from_millis(40));

@@ -6,7 +6,10 @@ use std::{
 };
 
 use chassis::{channel::Backoff, trace};
-use proto::{ClientError, PROTOCOL_VERSION, ProtocolError, drafter::Description};
+use proto::{
+    ClientError, ProtocolError,
+    drafter::{Description, PROTOCOL_VERSION},
+};
 use tokio::time::timeout;
 use tonic::Code;
 

@@ -86,6 +86,8 @@ enum State {
 
 struct Opening {
     lease: Lease,
+    /// The block that the drafter is asked to begin with.
+    first: Wish,
     /// Bytes of the reply that the drafter will know of.
     told: usize,
     since: Instant,
@@ -312,13 +314,17 @@ impl DraftingPeer {
         let State::Opening(opening) = std::mem::replace(&mut self.state, soon) else {
             return;
         };
-        let Opening { lease, told, .. } = *opening;
+        let Opening {
+            lease, first, told, ..
+        } = *opening;
         let begun = match session {
-            Ok(session) => Stream::begin(lease, session, &self.open).and_then(|mut stream| {
-                stream.aim(wish(&self.pace));
-                stream.catch_up(&self.committed, told)?;
-                Ok(stream)
-            }),
+            Ok(session) => {
+                Stream::begin(lease, session, &self.open, first).and_then(|mut stream| {
+                    stream.aim(wish(&self.pace));
+                    stream.catch_up(&self.committed, told)?;
+                    Ok(stream)
+                })
+            }
             Err(error) => Err(refused(&lease, &error)),
         };
         match begun {
@@ -357,10 +363,16 @@ impl DraftingPeer {
     }
 
     fn begin(&self, lease: Lease) -> Opening {
+        // A session cannot be opened with a pause, and begins with a chain.
+        let first = Wish {
+            tokens: self.pace.next().max(1) as u32,
+            alternatives: 0,
+            ..wish(&self.pace)
+        };
         let open = Open {
             committed: self.committed.bytes().to_vec(),
-            first_block_tokens: Some(self.pace.next().max(1) as u32),
-            first_least_percent: self.pace.least_percent(),
+            first_block_tokens: Some(first.tokens),
+            first_least_percent: first.least_percent,
             ..self.open.clone()
         };
         let mut client = lease.client();
@@ -378,6 +390,7 @@ impl DraftingPeer {
         };
         Opening {
             lease,
+            first,
             told: self.committed.len(),
             since: Instant::now(),
             is_late: false,

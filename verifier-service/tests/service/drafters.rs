@@ -6,7 +6,7 @@ mod law;
 use std::{pin::Pin, sync::Arc};
 
 use proto::{
-    drafter::{self, EndRole, FailureCode, Open},
+    drafter::{self, EndRole, FailureCode, Open, PROTOCOL_VERSION},
     model::Fingerprint,
     wire::drafter::v1::{self as wire, drafter_server::Drafter},
 };
@@ -197,7 +197,7 @@ impl Drafter for Script {
         &self,
         _: Request<wire::DescribeRequest>,
     ) -> Result<Response<wire::DescribeResponse>, Status> {
-        let build = proto::model::Build::of("drafter-of-a-test", "0");
+        let build = proto::model::Build::of("drafter-of-a-test", "0", PROTOCOL_VERSION);
         let model = proto::model::Model {
             name: "oracle".to_owned(),
             architecture: String::new(),

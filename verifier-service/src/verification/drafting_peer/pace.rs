@@ -17,6 +17,8 @@ use crate::{drafters::Experience, verification::plan::Plan};
 const MANY: usize = 4;
 /// The part of a pass that a round beside one other waits at most; beside several it is so much less.
 const SHARED_PART: f64 = 0.25;
+/// Steps in percent in which a drafter is told how probable tokens must look. What moves by less need not be told anew.
+const PERCENT_STEP: u32 = 5;
 
 /// What passes of the target cost, as all sessions have measured it. Clones share it.
 #[derive(Clone, Debug)]
@@ -105,11 +107,15 @@ impl Pace {
         self.judges_beside && matches!(&self.by, By::Goodput(length) if length.is_trial())
     }
 
-    /// How probable, in percent, its tokens must look to the drafter. A request that names their number wants all of them.
+    /// How probable, in percent, its tokens must look to the drafter, rounded down to a step: one that would just pay is sent. A
+    /// request that names their number wants all of them.
     pub(super) fn least_percent(&self) -> u32 {
         match &self.by {
             By::Request => 0,
-            By::Goodput(length) => (100.0 * length.least_chance(&self.costs.lock())) as u32,
+            By::Goodput(length) => {
+                let percent = 100.0 * length.least_chance(&self.costs.lock());
+                percent as u32 / PERCENT_STEP * PERCENT_STEP
+            }
         }
     }
 

@@ -51,9 +51,9 @@ pub(super) struct Stream {
     /// Last block looked at, and the last that the drafter knows to be answered.
     looked_at: u64,
     answered: u64,
-    /// Bytes of the reply that the drafter has been told of, and the tokens that it was asked for with them.
+    /// Bytes of the reply that the drafter has been told of, and the block that it was asked for with them.
     told: usize,
-    told_tokens: u32,
+    told_wish: Wish,
     /// Since when a block is to be drafted.
     due_since: Instant,
     /// A round has waited for it in vain.
@@ -110,12 +110,13 @@ pub(super) enum Next {
 }
 
 impl Stream {
-    /// A session that has just been opened. The limits that the drafter names must be within those that it was asked for, and
-    /// its vocabulary must be the one that its ids will be read by.
+    /// A session that has just been opened, by asking for `first`. The limits that the drafter names must be within those that
+    /// it was asked for, and its vocabulary must be the one that its ids will be read by.
     pub(super) fn begin(
         lease: Lease,
         (session, lexicon): OpenSession,
         open: &Open,
+        first: Wish,
     ) -> Result<Self, Loss> {
         let DraftSession {
             opened,
@@ -144,13 +145,9 @@ impl Stream {
             verdicts,
             blocks,
             credit: opened.credit.into(),
-            wish: Wish {
-                tokens: opened.block_tokens,
-                alternatives: 0,
-                least_percent: open.first_least_percent,
-            },
+            wish: first,
             told: 0,
-            told_tokens: opened.block_tokens,
+            told_wish: first,
             arrived: VecDeque::new(),
             looked_at: 0,
             answered: 0,
@@ -287,7 +284,7 @@ impl Stream {
         appended: &[u8],
     ) -> Result<(), Loss> {
         let untold = committed.len() - self.told;
-        let is_quiet = self.told_tokens == 0 && self.wish.tokens == 0 && kept_bytes == 0;
+        let is_quiet = self.told_wish.tokens == 0 && self.wish.tokens == 0 && kept_bytes == 0;
         if is_quiet && untold < QUIET_BYTES {
             return Ok(());
         }
@@ -305,7 +302,8 @@ impl Stream {
         appended: &[u8],
     ) -> Result<(), Loss> {
         self.answered = self.looked_at;
-        (self.told, self.told_tokens) = (committed.len(), self.wish.tokens);
+        self.told = committed.len();
+        let told = std::mem::replace(&mut self.told_wish, self.wish);
         if !self.is_overdue {
             self.due_since = Instant::now();
         }
@@ -313,11 +311,10 @@ impl Stream {
             round: self.answered,
             kept_bytes,
             appended: appended.to_vec(),
-            new_length: committed.len() as u64,
             new_hash: committed.hash(),
-            next_block_tokens: self.wish.tokens,
-            next_alternatives: self.wish.alternatives,
-            next_least_percent: self.wish.least_percent,
+            next_block_tokens: changed(told.tokens, self.wish.tokens),
+            next_alternatives: changed(told.alternatives, self.wish.alternatives),
+            next_least_percent: changed(told.least_percent, self.wish.least_percent),
         };
         self.verdicts
             .verdict(verdict)
@@ -450,6 +447,11 @@ impl Stream {
         }
         Next::Nothing(why)
     }
+}
+
+/// What a verdict has to say of a number that the drafter remembers.
+fn changed(told: u32, now: u32) -> Option<u32> {
+    (now != told).then_some(now)
 }
 
 /// How many tokens of a block's chain are what was committed behind its base, if that is all or something else follows; `None` for a

@@ -3,7 +3,9 @@
 
 use proto::{
     BaseHash, CommittedText,
-    drafter::{Block, DraftTimings, EndRole, Failure, FromDrafter, Open, Opened, ToDrafter},
+    drafter::{
+        Block, DraftTimings, EndRole, Failure, FromDrafter, Open, Opened, ToDrafter, Verdict,
+    },
     model::Fingerprint,
     wire::drafter::v1 as wire,
 };
@@ -23,6 +25,8 @@ pub(super) struct Conversation {
     round: u64,
     answered: u64,
     noise: u64,
+    /// What the next block shall be, as the verifier has said last: tokens, alternatives, percent.
+    wanted: [u32; 3],
 }
 
 /// The verifier is gone, or there is nothing more to say.
@@ -43,6 +47,7 @@ impl Conversation {
             round: 0,
             answered: 0,
             noise: 88_172_645_463_325_252,
+            wanted: [0; 3],
         }
     }
 
@@ -94,6 +99,8 @@ impl Conversation {
             other => return self.fault(format!("{other:?} comes first")),
         };
         self.committed = CommittedText::resumed(&open.committed).map_err(|_| Over)?;
+        let tokens = open.first_block_tokens.unwrap_or(open.max_block_tokens);
+        self.wanted = [tokens, 0, open.first_least_percent];
         self.script.note(|seen| seen.opens.push(open.clone()));
         Ok(open)
     }
@@ -193,9 +200,7 @@ impl Conversation {
                     return self.fault(text);
                 }
                 self.answered = verdict.round;
-                self.script.note(|seen| {
-                    seen.most_alternatives = seen.most_alternatives.max(verdict.next_alternatives);
-                });
+                self.remember(&verdict)?;
                 let drafted = std::mem::take(&mut self.drafted);
                 if let Err(error) = verdict.follow(&mut self.committed, &drafted) {
                     return self.fault(error.to_string());
@@ -210,6 +215,27 @@ impl Conversation {
             ToDrafter::Close(_) => Err(Over),
             ToDrafter::Open(_) => self.fault("opened twice".to_owned()),
         }
+    }
+
+    /// What the next block shall be is said where it changes, and in no finer steps than it need be.
+    fn remember(&mut self, verdict: &Verdict) -> Result<(), Over> {
+        let said = [
+            verdict.next_block_tokens,
+            verdict.next_alternatives,
+            verdict.next_least_percent,
+        ];
+        let known = self.wanted.map(Some);
+        if said.iter().zip(&known).any(|(said, known)| said == known) {
+            return self.fault(format!("{verdict:?} repeats one of {known:?}"));
+        }
+        self.wanted = [0, 1, 2].map(|i| said[i].unwrap_or(self.wanted[i]));
+        let [_, alternatives, percent] = self.wanted;
+        if !percent.is_multiple_of(5) {
+            return self.fault(format!("{percent} percent"));
+        }
+        self.script
+            .note(|seen| seen.most_alternatives = seen.most_alternatives.max(alternatives));
+        Ok(())
     }
 
     async fn follow_until_the_end(&mut self) -> Result<(), Over> {
