@@ -32,9 +32,11 @@ const LONGEST: Duration = Duration::from_secs(10);
 const GAIN: f64 = 0.125;
 /// Another length must be better than this many times what the present one gives.
 const BETTER: f64 = 1.02;
-/// Drafting begins again where it gives so many times what plain decoding gives. Beside other sessions it has to give as much not to
-/// be given up, and this much more to begin: what the formula does not know, messages and the drafter's own work, all pay for.
+/// Drafting begins again where it gives so many times what makes it go on.
 const WORTH: f64 = 1.05;
+/// What a drafter that computes all the time adds to the passes of a target beside it, where both share a processor's memory: up
+/// to a fifth, as measured. Whether they do is not known, so sessions that share passes reckon with it.
+const DRAFTER_SLOWS: f64 = 0.2;
 /// Standard errors that chances may be better than they look, before drafting is given up: what has been tried a few times may
 /// have had bad luck, and what is given up is not tried again for long.
 const DOUBT: f64 = 1.0;
@@ -347,11 +349,7 @@ impl Length {
         let (_, hoped) = maximum(&self.goodputs(verify, DOUBT / (1.0 + self.others)));
         // Alone, asking costs nothing that is not needed anyway; together, all pay for the messages and waits of each.
         let is_idle = self.others > 0.0 && self.idle > IDLE;
-        let enough = if self.others > 0.0 {
-            WORTH * plain
-        } else {
-            plain
-        };
+        let enough = plain * (1.0 + self.slowed_by(verify));
         match self.pause {
             None if hoped < enough || is_idle => {
                 self.rest = self.rest.max(TRIAL_ROUNDS.0);
@@ -360,6 +358,16 @@ impl Length {
             Some(_) if hoped > WORTH * enough => (self.pause, self.idle) = (None, 0.0),
             _ => {}
         }
+    }
+
+    /// What the drafter's own work may add to the passes that all share.
+    fn slowed_by(&self, verify: &VerifyCost) -> f64 {
+        if self.others == 0.0 {
+            return 0.0;
+        }
+        let tokens = self.typical();
+        let busy = tokens * self.draft.token / self.seconds(tokens, verify);
+        DRAFTER_SLOWS * busy.min(1.0)
     }
 
     /// Tokens a second with blocks of 1, 2, 3, … tokens, chances so many standard errors better than they look.

@@ -179,15 +179,19 @@ fn what_hardly_pays_together_is_left_alone() {
         let rows = 1 + rows * 7 % 64;
         verify.observe(rows, (rows as u32 * 12 + 10) * MILLISECOND);
     }
-    let always = |others| {
+    let always = |others, computes: u32| {
         let mut survival = Survival::default();
         for _ in 0..50 {
             survival.observe(8, 8);
         }
-        Length::new(8, survival, DraftCost::default(), others, &verify).current()
+        let mut draft = DraftCost::default();
+        draft.observe(4, 4 * computes * MILLISECOND, Some(Duration::ZERO));
+        Length::new(8, survival, draft, others, &verify).current()
     };
-    assert!(always(0) > 0);
-    assert_eq!(always(7), 0);
+    assert!(always(0, 100) > 0);
+    assert_eq!(always(7, 100), 0);
+    // A look-up takes no time, and slows nobody.
+    assert!(always(7, 0) > 0);
 }
 
 #[test]
