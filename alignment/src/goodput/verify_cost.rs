@@ -37,16 +37,14 @@ impl Default for VerifyCost {
 impl VerifyCost {
     /// By passes of so many rows, rising from one, that were measured under one load. Two are needed to say anything.
     pub fn measured(passes: &[(usize, Duration)]) -> Self {
-        let passes: Vec<(f64, f64)> = passes
-            .iter()
-            .map(|(rows, took)| (*rows as f64, took.as_secs_f64()))
-            .collect();
         let rises = passes.is_sorted_by(|one, next| one.0 < next.0);
-        let is_usable = passes.len() > 1 && rises && passes[0].0 == 1.0 && passes[0].1 > 0.0;
-        if !is_usable {
+        let first = passes.first().filter(|(rows, _)| *rows == 1);
+        let first = first.map_or(0.0, |(_, took)| took.as_secs_f64());
+        if passes.len() < 2 || !rises || first <= 0.0 {
             return Self::default();
         }
-        let first = passes[0].1;
+        let seconds = |(rows, took): &(usize, Duration)| (*rows as f64, took.as_secs_f64());
+        let passes: Vec<(f64, f64)> = passes.iter().map(seconds).collect();
         let price = |rows: f64| line(&passes, rows) / first;
         let mut cost = Self {
             first,

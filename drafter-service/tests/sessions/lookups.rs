@@ -285,6 +285,35 @@ async fn look_up_that_was_wrong_yields_to_the_model() {
 }
 
 #[tokio::test]
+async fn look_up_learns_from_what_it_did_not_propose() {
+    let running = serve_lookup().await;
+    let said = "one two; three; four; five; six; seven; eight; nine; ten; eleven;\n";
+    let open = Open {
+        prompt: Prompt::Text(said.to_owned()),
+        first_least_percent: 60,
+        ..lookup()
+    };
+    let mut peer = running.open(open).await;
+    let mut block = peer.block().await;
+    // Nine bytes that agree are no reason, until it turns out again and again that they are.
+    for (appended, is_proposed) in [
+        ("four; fiv", false),
+        ("e; ? three; fo", false),
+        ("ur; ? seven; ei", false),
+        ("ght; ? five; si", true),
+    ] {
+        let verdict = peer.verdict(&block, 0, appended.as_bytes());
+        peer.send(Verdict {
+            next_least_percent: Some(60),
+            ..verdict
+        });
+        block = peer.block().await;
+        assert_eq!(!block.declines(), is_proposed, "{appended}: {block:?}");
+    }
+    assert_eq!(text(&block), "x");
+}
+
+#[tokio::test]
 async fn model_of_a_cascade_has_read_the_prompt_before_it_is_asked() {
     let cascade = serve_cascade().await;
     let open = Open {
