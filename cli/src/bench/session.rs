@@ -74,6 +74,7 @@ impl<'a> Session<'a> {
         let Some(first) = workload.tasks.first() else {
             return Ok(Vec::new());
         };
+        self.read_prompts(workload, &settings).await?;
         for &setting in &settings {
             self.warm(workload, first, setting, WARM_TOKENS).await?;
         }
@@ -112,12 +113,7 @@ impl<'a> Session<'a> {
             let (requests, seed) = (requests.collect(), self.plan.seed + u64::from(run));
             arrivals::ask(&self.client, requests, load, seed)
         };
-        // What a verifier keeps of prompts, and by the first setting that drafts the drafter, they then have for every setting.
-        for &setting in settings.iter().take(2) {
-            for task in &workload.tasks {
-                self.warm(workload, task, setting, READ_TOKENS).await?;
-            }
-        }
+        self.read_prompts(workload, &settings).await?;
         for &setting in &settings {
             if let Some(first) = workload.tasks.first() {
                 self.warm(workload, first, setting, WARM_TOKENS).await?;
@@ -139,6 +135,17 @@ impl<'a> Session<'a> {
             }
         }
         Ok(outcomes)
+    }
+
+    /// What a verifier keeps of prompts, and by the first setting that drafts the drafter, they then have for every setting. Else
+    /// drafters that come later would be at a disadvantage: the verifier has read the prompts that they have to read first.
+    async fn read_prompts(&self, workload: &Workload, settings: &[Setting]) -> anyhow::Result<()> {
+        for &setting in settings.iter().take(2) {
+            for task in &workload.tasks {
+                self.warm(workload, task, setting, READ_TOKENS).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Asks for a reply of so many tokens at most that nobody measures.
