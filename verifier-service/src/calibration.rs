@@ -47,3 +47,34 @@ async fn passes(engine: &Engine) -> Result<Vec<(usize, Duration)>, EngineError> 
     }
     Ok(best)
 }
+
+#[cfg(test)]
+mod tests {
+    use inference::engine::EngineOptions;
+
+    use super::*;
+
+    const PROFILE: &str = r#"
+        name = "simulated: four milliseconds a pass, and one a row"
+        pass_micros = 4000.0
+        row_micros = 1000.0
+        position_micros = 0.0
+        agreement = 1.0
+        seed = 0
+        context = 64
+    "#;
+
+    #[tokio::test]
+    async fn what_is_found_is_what_passes_take() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("profile.toml");
+        std::fs::write(&path, PROFILE).unwrap();
+        let engine = Engine::load(&path, EngineOptions::default()).unwrap();
+        let cost = measure(&engine).await;
+        // Sleeping takes a little longer, and the same for all of them.
+        let row = (cost.predict(17.0) - cost.predict(1.0)) / 16.0;
+        assert!((row - 1e-3).abs() < 2e-4, "{row}");
+        assert!((5e-3..8e-3).contains(&cost.predict(1.0)));
+        assert_eq!(engine.load_now().sessions, 0);
+    }
+}

@@ -231,19 +231,20 @@ async fn cascade_asks_its_model_only_where_the_look_up_finds_nothing() {
             committed: peer.committed.bytes().to_vec(),
             ..lookup()
         };
-        let again = cascade.open(fresh.clone()).await.block().await;
-        assert_eq!(
-            (&block.text, &block.token_ends),
-            (&again.text, &again.token_ends)
-        );
+        let said = [SAID.as_bytes(), peer.committed.bytes()].concat();
         let asked = alone.open(fresh).await.block().await;
         let is_of_the_model = block.text == asked.text && block.token_ends == asked.token_ends;
-        let is_said_before = peer.committed.bytes().ends_with(b"let total = first");
+        let is_said_before = said.ends_with(b"let total = first");
         if is_said_before {
             assert!(!is_of_the_model && !block.declines(), "{block:?}");
             looked_up += 1;
+        } else if is_of_the_model {
+            of_the_model += usize::from(!block.declines());
         } else {
-            of_the_model += usize::from(is_of_the_model && !block.declines());
+            // What has been right is trusted with shorter matches. Its first piece at least was said before.
+            let piece = &block.text[..block.token_ends[0] as usize];
+            let mut places = said.windows(piece.len());
+            assert!(places.any(|place| place == piece), "{block:?}");
         }
         let length = block.text.len();
         let kept = if is_of_the_model {
@@ -295,13 +296,8 @@ async fn look_up_learns_from_what_it_did_not_propose() {
     };
     let mut peer = running.open(open).await;
     let mut block = peer.block().await;
-    // Nine bytes that agree are no reason, until it turns out again and again that they are.
-    for (appended, is_proposed) in [
-        ("four; fiv", false),
-        ("e; ? three; fo", false),
-        ("ur; ? seven; ei", false),
-        ("ght; ? five; si", true),
-    ] {
+    // Nine bytes that agree are no reason, until it turns out that they are.
+    for (appended, is_proposed) in [("four; fiv", false), ("e; ? three; fo", true)] {
         let verdict = peer.verdict(&block, 0, appended.as_bytes());
         peer.send(Verdict {
             next_least_percent: Some(60),
@@ -310,7 +306,7 @@ async fn look_up_learns_from_what_it_did_not_propose() {
         block = peer.block().await;
         assert_eq!(!block.declines(), is_proposed, "{appended}: {block:?}");
     }
-    assert_eq!(text(&block), "x");
+    assert_eq!(text(&block), "ur");
 }
 
 #[tokio::test]

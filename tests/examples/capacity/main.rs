@@ -6,6 +6,9 @@
 //! cargo run -p tests --example capacity -- target/debug tests/profiles/batching-target.toml tests/profiles/batching-drafter.toml
 //! ```
 //!
+//! Two more arguments choose the services and the load: `1x1,4x2` for one verifier with one drafter, then four with two, and `32` for
+//! so many sessions a verifier.
+//!
 //! Services, protocol, queues and control are the real ones, each service a process; only the models wait instead of
 //! computing. The numbers say where control and batching saturate, nothing about how fast a model is.
 
@@ -24,8 +27,12 @@ use tonic::Request;
 
 use self::fleet::Fleet;
 
+/// How it is called.
+const USAGE: &str = "usage: capacity FOLDER-OF-BINARIES TARGET.toml DRAFTER.toml [VERIFIERSxDRAFTERS,… SESSIONS-A-VERIFIER]";
 /// Tokens of each reply.
 const TOKENS: u32 = 48;
+/// Tokens of replies that are there to have their prompts read.
+const READ_TOKENS: u32 = 4;
 /// Verifiers and drafters.
 const FLEETS: [(usize, usize); 5] = [(1, 1), (1, 2), (2, 1), (2, 2), (4, 4)];
 /// Sessions at once, all verifiers together.
@@ -43,23 +50,41 @@ struct Sum {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let [folder, target, drafter] = &args[..] else {
-        return Err("usage: capacity FOLDER-OF-BINARIES TARGET.toml DRAFTER.toml".into());
+    let [folder, target, drafter, chosen @ ..] = &args[..] else {
+        return Err(USAGE.into());
+    };
+    let (fleets, a_verifier) = match chosen {
+        [] => (FLEETS.to_vec(), None),
+        [fleets, sessions] => (
+            fleets
+                .split(',')
+                .map(fleet)
+                .collect::<Option<_>>()
+                .ok_or(USAGE)?,
+            Some(sessions.parse::<usize>()?),
+        ),
+        _ => return Err(USAGE.into()),
     };
     println!("simulated models: {target} <- {drafter}, {TOKENS} tokens a reply");
     println!("verifiers drafters sessions  tokens/s   plain   ratio  accepted/forward  failed");
-    for (verifiers, drafters) in FLEETS {
+    for (verifiers, drafters) in fleets {
         let fleet = Fleet::start(folder, target, drafter, (verifiers, drafters))?;
         let idle = fleet.verifier_kilobytes();
-        for sessions in SESSIONS {
-            let (speculative, with) = run(&fleet, sessions, Speculation::auto()).await;
-            let (plain, without) = run(&fleet, sessions, Speculation::Off).await;
+        let loads = a_verifier.map_or(SESSIONS.to_vec(), |sessions| vec![verifiers * sessions]);
+        for sessions in loads {
+            // Reads the prompts, which would else count for the one that comes first.
+            run(&fleet, sessions, Speculation::auto(), READ_TOKENS).await;
+            let (speculative, with) = run(&fleet, sessions, Speculation::auto(), TOKENS).await;
+            let (plain, without) = run(&fleet, sessions, Speculation::Off, TOKENS).await;
             println!(
                 "{verifiers:9} {drafters:8} {sessions:8} {with:9.0} {without:7.0} {:7.2} {:17.2} {:7}",
                 with / without,
                 f64::from(speculative.accepted) / f64::from(speculative.forwards.max(1)),
                 speculative.failed + plain.failed,
             );
+        }
+        if a_verifier.is_some() {
+            continue;
         }
         let open = open_but_unread(&fleet, 1000).await;
         let grown = fleet.verifier_kilobytes().saturating_sub(idle);
@@ -70,13 +95,22 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
+/// The services that `4x2` stands for.
+fn fleet(text: &str) -> Option<(usize, usize)> {
+    let (verifiers, drafters) = text.split_once('x')?;
+    Some((verifiers.parse().ok()?, drafters.parse().ok()?))
+}
+
 /// So many replies at once; gives what they came to, and tokens a second.
-async fn run(fleet: &Fleet, sessions: usize, speculation: Speculation) -> (Sum, f64) {
+async fn run(fleet: &Fleet, sessions: usize, speculation: Speculation, tokens: u32) -> (Sum, f64) {
     let began = Instant::now();
     let mut replies = JoinSet::new();
     for number in 0..sessions {
         let client = fleet.client(number);
-        let request = request(number, speculation.clone());
+        let request = Generate {
+            max_tokens: Some(tokens),
+            ..request(number, speculation.clone())
+        };
         replies.spawn(reply(client, request));
     }
     let mut sum = Sum::default();

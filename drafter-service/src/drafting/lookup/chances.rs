@@ -7,7 +7,9 @@ const CLASSES: [usize; 7] = [0, 8, 12, 16, 24, 32, 48];
 /// of the time behind 8 to 11 bytes, 0.63 / 0.63 / 0.96 behind 16 to 23, 0.85 / 0.80 / 1.00 behind 24 to 31, and behind 48 and
 /// more 0.89 and 0.99.
 const PRIOR: [f64; CLASSES.len()] = [0.2, 0.35, 0.5, 0.65, 0.8, 0.8, 0.9];
-const PRIOR_WEIGHT: f64 = 4.0;
+const PRIOR_WEIGHT: f64 = 2.0;
+/// Misses that a text begins with, as many as elsewhere.
+const COMMON_WEIGHT: f64 = 2.0;
 /// What a piece leaves of the weight of those before it: texts change.
 const MEMORY: f64 = 0.95;
 
@@ -16,6 +18,9 @@ const MEMORY: f64 = 0.95;
 pub(super) struct Chances {
     seen: [f64; CLASSES.len()],
     stood: [f64; CLASSES.len()],
+    /// Pieces that were missed, of all classes, and how many of such are elsewhere.
+    missed: f64,
+    missed_elsewhere: f64,
 }
 
 fn class(agreeing: usize) -> usize {
@@ -28,12 +33,17 @@ impl Chances {
         let class = class(agreeing);
         self.seen[class] = MEMORY * self.seen[class] + 1.0;
         self.stood[class] = MEMORY * self.stood[class] + f64::from(u8::from(stands));
+        self.missed = MEMORY * self.missed + f64::from(u8::from(!stands));
+        self.missed_elsewhere = MEMORY * self.missed_elsewhere + 1.0 - PRIOR[class];
     }
 
     /// The chance of a piece behind so many bytes that agree.
     pub(super) fn of(&self, agreeing: usize) -> f64 {
         let class = class(agreeing);
-        (self.stood[class] + PRIOR_WEIGHT * PRIOR[class]) / (self.seen[class] + PRIOR_WEIGHT)
+        // A text that repeats itself where much agrees does so where less does.
+        let risk = (self.missed + COMMON_WEIGHT) / (self.missed_elsewhere + COMMON_WEIGHT);
+        let prior = 1.0 - (risk * (1.0 - PRIOR[class])).min(1.0);
+        (self.stood[class] + PRIOR_WEIGHT * prior) / (self.seen[class] + PRIOR_WEIGHT)
     }
 }
 
@@ -49,19 +59,29 @@ mod tests {
     }
 
     #[test]
-    fn chances_follow_what_is_seen_of_such_matches_and_of_no_others() {
+    fn chances_follow_what_is_seen_of_such_matches() {
         let mut chances = Chances::default();
-        let before = chances.of(24);
         for _ in 0..100 {
             chances.observe(8, false);
             chances.observe(20, true);
         }
         assert!(chances.of(11) < 0.1 && chances.of(16) > 0.9);
-        assert!((chances.of(24) - before).abs() < 1e-9);
         // What changes is noticed soon.
         for _ in 0..20 {
             chances.observe(20, false);
         }
         assert!(chances.of(20) < 0.5);
+    }
+
+    #[test]
+    fn text_that_repeats_itself_is_trusted_where_little_agrees() {
+        let (mut repeats, mut varies) = (Chances::default(), Chances::default());
+        for _ in 0..30 {
+            repeats.observe(48, true);
+            varies.observe(32, false);
+        }
+        let before = Chances::default().of(8);
+        assert!(repeats.of(8) > before + 0.2, "{}", repeats.of(8));
+        assert!(varies.of(8) < 0.1, "{}", varies.of(8));
     }
 }
