@@ -147,7 +147,8 @@ impl DraftCost {
 
 impl Length {
     /// For a session whose blocks have at most `longest` tokens, beside `others`, beginning with what is known of its drafter. One of
-    /// which little is known is tried out first, as is one that has been of little use.
+    /// which little is known is tried out first. One that has been of little use is, too, where there are no others; beside them
+    /// nothing is drafted for a while.
     pub fn new(
         longest: usize,
         survival: Survival,
@@ -173,7 +174,7 @@ impl Length {
         length.choose(verify);
         let is_idle = others == 0 && length.pause.is_some();
         if is_idle || !length.survival.is_known() {
-            // The first block costs nothing, since it is drafted while the prompt is read and nobody else waits.
+            // The first block costs next to nothing, since it is drafted while the prompt is read.
             length.rest = 1;
             length.pause = Some(Pause {
                 left: 0,
