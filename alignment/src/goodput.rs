@@ -4,6 +4,12 @@
 //! goodput(g) = (1 + tokens that stand(g)) / (wait(g) + verify(rows(g)))        g = 0, 1, 2, …
 //! ```
 //!
+//! Where a block takes longer than a round may wait, n plain rounds go ahead of it, and what it says of their tokens is not verified:
+//!
+//! ```text
+//! goodput(g) = (n + 1 + tokens that stand(g) behind the first n) / ((n + 1) · verify(mean rows(g - n)))
+//! ```
+//!
 //! A pass has the rows of all sessions, and all wait for it. So a length is judged as if every session had chosen it: what each
 //! gains by rows of its own while the others have few, all together lose.
 //!
@@ -15,12 +21,15 @@
 //! Pure: durations come in, a length goes out, and the caller owns the clock.
 
 pub mod alternatives;
+mod rests;
 mod survival;
 mod verify_cost;
 
 use std::time::Duration;
 
 use alternatives::RowCost;
+pub use rests::Rests;
+use survival::Stand;
 pub use survival::Survival;
 pub use verify_cost::VerifyCost;
 
@@ -50,6 +59,8 @@ const TRIAL_ROUNDS: (u32, u32) = (8, 128);
 const TRIAL_PATIENCE: u32 = 32;
 /// No draft token need look more probable than this.
 const SURE: f64 = 0.95;
+/// The part of a pass that a round beside one other waits at most; beside several it is so much less.
+const SHARED_PART: f64 = 0.25;
 
 /// How long blocks are waited for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -103,9 +114,9 @@ struct Pause {
     trial: Option<u32>,
 }
 
-fn smooth(mean: &mut f64, latest: f64) {
+fn smooth(mean: &mut f64, latest: f64, gain: f64) {
     *mean = if *mean > 0.0 {
-        *mean + GAIN * (latest - *mean)
+        *mean + gain * (latest - *mean)
     } else {
         latest
     };
@@ -115,19 +126,35 @@ impl DraftCost {
     /// Counts a block: its tokens, the drafter's own time for them, and the time from asking to having it; `None` for the first
     /// of a session, for which the drafter has read the prompt.
     pub fn observe(&mut self, tokens: usize, compute: Duration, latency: Option<Duration>) {
+        self.observe_with(tokens, compute, latency, GAIN);
+    }
+
+    /// Counts the block of a trial, which takes this time or more. What was measured before may be long ago, when the drafter had more to
+    /// do than now, so nothing is left of that.
+    pub fn tried(&mut self, tokens: usize, compute: Duration, latency: Duration) {
+        self.observe_with(tokens, compute, Some(latency), 1.0);
+    }
+
+    fn observe_with(
+        &mut self,
+        tokens: usize,
+        compute: Duration,
+        latency: Option<Duration>,
+        gain: f64,
+    ) {
         if tokens == 0 {
             return;
         }
         let size = tokens as f64;
         // The drafter's own word, which need not be true.
         let compute = compute.min(LONGEST);
-        smooth(&mut self.token, compute.as_secs_f64() / size);
+        smooth(&mut self.token, compute.as_secs_f64() / size, gain);
         let Some(latency) = latency else {
             return;
         };
         // A block that was there before it was asked for has no latency, which is a latency all the same.
-        smooth(&mut self.latency, latency.as_secs_f64().max(1e-9));
-        smooth(&mut self.tokens, size);
+        smooth(&mut self.latency, latency.as_secs_f64().max(1e-9), gain);
+        smooth(&mut self.tokens, size, gain);
     }
 
     /// Seconds that a block of so many tokens is waited for; none before anything was measured.
@@ -168,9 +195,7 @@ impl Length {
             pause: None,
             rest: 0,
         };
-        // All learn from each other, so that together they try as often as one would.
-        let together = TRIAL_ROUNDS.0.saturating_mul(1 + others as u32);
-        length.rest = together.min(TRIAL_ROUNDS.1);
+        length.rest = TRIAL_ROUNDS.0;
         length.choose(verify);
         let is_idle = others == 0 && length.pause.is_some();
         if is_idle || !length.survival.is_known() {
@@ -199,9 +224,24 @@ impl Length {
         matches!(self.pause, Some(Pause { trial: Some(_), .. }))
     }
 
+    /// Whether nothing is drafted, and nothing tried.
+    pub fn rests(&self) -> bool {
+        matches!(self.pause, Some(Pause { trial: None, .. }))
+    }
+
+    /// Begins a trial, if it rests. Alone a session does so by itself; beside others they take turns, see [`Rests`].
+    pub fn try_out(&mut self) {
+        if let Some(pause) = &mut self.pause {
+            pause.trial.get_or_insert(0);
+        }
+    }
+
     /// Counts how long a block took to come; see [`DraftCost::observe`].
     pub fn delivered(&mut self, tokens: usize, compute: Duration, latency: Option<Duration>) {
-        self.draft.observe(tokens, compute, latency);
+        match (self.pause, latency) {
+            (Some(_), Some(latency)) => self.draft.tried(tokens, compute, latency),
+            _ => self.draft.observe(tokens, compute, latency),
+        }
     }
 
     /// Counts a round, a plain one where nothing was drafted, and settles the next length. There are `others`
@@ -268,6 +308,8 @@ impl Length {
                 trial: Some(rounds),
                 ..
             }) => *rounds += 1,
+            // Beside others it waits for its turn.
+            Some(_) if self.others > 0.0 => {}
             Some(Pause { left, trial }) => {
                 *left = left.saturating_sub(1);
                 *trial = (*left == 0).then_some(0);
@@ -296,10 +338,14 @@ impl Length {
         if let Some(outcome) = outcome {
             let proxies = outcome.proxies as f64;
             tokens += proxies * outcome.stood as f64 / outcome.drafted.max(1) as f64;
-            seconds = verify.predict((self.others + 1.0) * (1.0 + proxies)) + self.draft.latency;
+            seconds = verify.predict((self.others + 1.0) * (1.0 + proxies));
+            // What is not in time is not waited for.
+            if longest_wait(self.others, verify).is_none_or(|most| self.draft.latency <= most) {
+                seconds += self.draft.latency;
+            }
         }
-        smooth(&mut self.round.0, tokens);
-        smooth(&mut self.round.1, seconds);
+        smooth(&mut self.round.0, tokens, GAIN);
+        smooth(&mut self.round.1, seconds, GAIN);
     }
 
     /// How probable it must be that a draft token stands, and all before it, for a row of its own to pay. Its wait does not count: what
@@ -311,7 +357,7 @@ impl Length {
     /// What a further row of a pass costs as blocks are.
     pub fn row_cost(&self, verify: &VerifyCost) -> RowCost {
         let length = self.typical();
-        let rows = self.rows(length);
+        let rows = self.rows(length, verify);
         let row = verify.predict(rows + 1.0) - verify.predict(rows);
         let plain = 1.0 / verify.predict(self.others + 1.0);
         let (tokens, seconds) = self.round;
@@ -328,14 +374,37 @@ impl Length {
         self.draft.tokens.clamp(1.0, self.longest.max(1) as f64)
     }
 
-    /// Rows of a pass in which every session has so many draft tokens.
-    fn rows(&self, tokens: f64) -> f64 {
-        (self.others + 1.0) * (1.0 + self.proxies_a_token * tokens)
+    /// How long the next round may wait for its block beside `others`; `None`: as long as the drafter needs. One that misses the pass
+    /// of the others waits for all of it, which no block is worth, so what is not expected in time is not waited for at all.
+    pub fn patience(&self, others: usize, verify: &VerifyCost) -> Option<Duration> {
+        let most = longest_wait(others as f64, verify)?;
+        let is_in_time = self.draft.wait(self.current() as f64) <= most;
+        Some(Duration::from_secs_f64(if is_in_time { most } else { 0.0 }))
     }
 
-    /// Seconds of a round with a block of so many tokens.
+    /// Plain rounds that go by while a block of so many tokens is drafted; 0 where it is there in time.
+    fn ahead(&self, tokens: f64, verify: &VerifyCost) -> f64 {
+        let wait = self.draft.wait(tokens);
+        match longest_wait(self.others, verify) {
+            Some(most) if wait > most => (wait / verify.predict(self.others + 1.0)).ceil(),
+            _ => 0.0,
+        }
+    }
+
+    /// Rows of a pass, on average, in which every session has so many draft tokens, less those that plain rounds have said.
+    fn rows(&self, tokens: f64, verify: &VerifyCost) -> f64 {
+        let ahead = self.ahead(tokens, verify);
+        let proxies = (self.proxies_a_token * tokens - ahead).max(0.0);
+        (self.others + 1.0) * (1.0 + proxies / (1.0 + ahead))
+    }
+
+    /// Seconds from asking for a block of so many tokens to its verdict.
     fn seconds(&self, tokens: f64, verify: &VerifyCost) -> f64 {
-        self.draft.wait(tokens) + verify.predict(self.rows(tokens))
+        let pass = verify.predict(self.rows(tokens, verify));
+        match self.ahead(tokens, verify) {
+            ahead if ahead > 0.0 => (1.0 + ahead) * pass,
+            _ => self.draft.wait(tokens) + pass,
+        }
     }
 
     fn choose(&mut self, verify: &VerifyCost) {
@@ -373,12 +442,24 @@ impl Length {
 
     /// Tokens a second with blocks of 1, 2, 3, … tokens, chances so many standard errors better than they look.
     fn goodputs(&self, verify: &VerifyCost, errors: f64) -> Vec<f64> {
-        let stand = self.survival.stand(errors).take(self.longest);
-        let goodput =
-            |(tokens, stand)| (1.0 + self.proxies_a_token * stand) / self.seconds(tokens, verify);
-        let lengths = (1..).map(f64::from);
-        lengths.zip(stand).map(goodput).collect()
+        let stands: Vec<Stand> = self.survival.stand(errors).take(self.longest).collect();
+        let goodput = |(index, stand): (usize, &Stand)| {
+            let tokens = (index + 1) as f64;
+            let ahead = self.ahead(tokens, verify);
+            let said = (ahead / self.proxies_a_token).ceil() as usize;
+            let before = said
+                .checked_sub(1)
+                .map_or(0.0, |last| stands[last.min(index)].inner);
+            let more = self.proxies_a_token * (stand.all - before).max(0.0);
+            (1.0 + ahead + more) / self.seconds(tokens, verify)
+        };
+        stands.iter().enumerate().map(goodput).collect()
     }
+}
+
+/// Seconds that a round may wait for its block beside so many others; `None`: as long as the drafter needs.
+fn longest_wait(others: f64, verify: &VerifyCost) -> Option<f64> {
+    (others > 0.0).then(|| SHARED_PART * verify.predict(1.0 + others) / others)
 }
 
 /// The length with the highest goodput, the shortest among equals, and that goodput.

@@ -14,7 +14,7 @@ use std::{
 use alignment::{
     deadline::{self, RoundLatency},
     goodput::{
-        DraftCost, Outcome, Survival,
+        DraftCost, Outcome, Rests, Survival,
         alternatives::{Hits, Tried},
     },
 };
@@ -67,6 +67,7 @@ struct Known {
     breaker: Breaker,
     latency: RoundLatency,
     experience: Experience,
+    rests: Rests,
     round_trip: Option<Duration>,
     sessions: u32,
     last_error: Option<String>,
@@ -101,6 +102,12 @@ pub(crate) struct Wanted<'a> {
 /// A session's hold on a drafter. Dropping it ends the session's count.
 #[derive(Debug)]
 pub(crate) struct Lease {
+    drafter: Arc<Drafter>,
+}
+
+/// A drafter of which a session wants nothing for now.
+#[derive(Debug)]
+pub(crate) struct Rest {
     drafter: Arc<Drafter>,
 }
 
@@ -238,6 +245,16 @@ impl Lease {
         self.drafter.known().experience.hits.observe(tried);
     }
 
+    /// The block of a trial came, of so many tokens. Gives how long such a block takes at least: what came meanwhile was verdicts, so
+    /// that nobody knows how long this one took.
+    pub(crate) fn tried_out(&self, tokens: usize, compute: Duration) -> Duration {
+        let mut known = self.drafter.known();
+        let latency = compute + known.round_trip.unwrap_or_default();
+        known.experience.cost.tried(tokens, compute, latency);
+        known.breaker.succeeded();
+        latency
+    }
+
     /// Of so many tokens that it proposed, so many are what the target said without having seen them.
     pub(crate) fn tried(&self, drafted: usize, stood: usize) {
         let mut known = self.drafter.known();
@@ -251,6 +268,13 @@ impl Lease {
             survival: known.experience.survival.inherited(),
             cost: known.experience.cost,
             hits: known.experience.hits.inherited(),
+        }
+    }
+
+    /// What a session has of this drafter that wants nothing of it for now.
+    pub(crate) fn rest(&self) -> Rest {
+        Rest {
+            drafter: Arc::clone(&self.drafter),
         }
     }
 
@@ -307,6 +331,18 @@ impl Lease {
     }
 }
 
+impl Rest {
+    /// Counts a plain round. Whether it is this session's turn to try the drafter.
+    pub(crate) fn pass(&self) -> bool {
+        self.drafter.known().rests.pass()
+    }
+
+    /// Counts a trial: whether the session drafts from now on.
+    pub(crate) fn tried(&self, drafts: bool) {
+        self.drafter.known().rests.tried(drafts);
+    }
+}
+
 impl Drop for Lease {
     fn drop(&mut self) {
         let mut known = self.drafter.known();
@@ -351,6 +387,7 @@ impl Known {
             breaker: Breaker::new(),
             latency: RoundLatency::new(deadline),
             experience: Experience::default(),
+            rests: Rests::default(),
             round_trip: None,
             sessions: 0,
             last_error: None,

@@ -31,6 +31,15 @@ pub struct Survival {
     first: f64,
 }
 
+/// Tokens that stand, on average.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stand {
+    /// Of a block of so many.
+    pub(super) all: f64,
+    /// Of as many at the beginning of a longer one.
+    pub(super) inner: f64,
+}
+
 fn class(position: usize) -> usize {
     CLASSES.partition_point(|first| *first <= position) - 1
 }
@@ -120,9 +129,9 @@ impl Survival {
         (self.last.1 + PRIOR * chance) / (self.last.0 + PRIOR)
     }
 
-    /// Tokens that stand, on average, of blocks of 1, 2, 3, … tokens, chances so many standard errors better than they look.
-    pub(super) fn stand(&self, errors: f64) -> impl Iterator<Item = f64> {
-        let (mut reaches, mut stands) = (1.0, 0.0);
+    /// What stands, on average, of blocks of 1, 2, 3, … tokens, chances so many standard errors better than they look.
+    pub(super) fn stand(&self, errors: f64) -> impl Iterator<Item = Stand> {
+        let (mut reaches, mut inner) = (1.0, 0.0);
         (1..).map(move |tokens| {
             let hoped = self.hoped(tokens, errors);
             let last = if tokens < 2 {
@@ -130,10 +139,10 @@ impl Survival {
             } else {
                 self.last_chance(tokens).min(hoped)
             };
-            let stand = stands + reaches * last;
+            let all = inner + reaches * last;
             reaches *= hoped;
-            stands += reaches;
-            stand
+            inner += reaches;
+            Stand { all, inner }
         })
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::smooth;
+use super::{GAIN, smooth};
 
 /// Rows at which a pass is priced; between them the price is a line, behind them it goes on as it does between the last two.
 const POINTS: [f64; 7] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0];
@@ -61,7 +61,7 @@ impl VerifyCost {
             return;
         }
         let expected = self.in_first_rows(rows);
-        smooth(&mut self.first, took / expected);
+        smooth(&mut self.first, took / expected, GAIN);
         let missed = (took / self.first).min(1.0 + rows) - expected;
         // The points on both sides, by how near they are, and so that together they make up for it.
         let at = POINTS.partition_point(|point| *point < rows);

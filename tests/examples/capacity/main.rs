@@ -16,7 +16,10 @@
 
 mod fleet;
 
-use std::time::Instant;
+use std::{
+    ops::Range,
+    time::{Duration, Instant},
+};
 
 use proto::{
     model::{Prompt, Sampling},
@@ -31,19 +34,22 @@ use self::fleet::Fleet;
 const USAGE: &str = "usage: capacity FOLDER-OF-BINARIES TARGET.toml DRAFTER.toml [VERIFIERSxDRAFTERS,… SESSIONS-A-VERIFIER]";
 /// Tokens of each reply.
 const TOKENS: u32 = 48;
-/// Tokens of replies that are there to have their prompts read.
-const READ_TOKENS: u32 = 4;
+/// How long services run under load before anything counts, and then for how long it does.
+const WARM_UP: Duration = Duration::from_secs(8);
+const WINDOW: Duration = Duration::from_secs(16);
+/// How long a client waits after a failure.
+const PAUSE: Duration = Duration::from_millis(100);
 /// Verifiers and drafters.
 const FLEETS: [(usize, usize); 5] = [(1, 1), (1, 2), (2, 1), (2, 2), (4, 4)];
 /// Sessions at once, all verifiers together.
 const SESSIONS: [usize; 6] = [1, 8, 32, 128, 512, 1000];
 
-/// What some sessions came to.
+/// What some sessions came to in the window.
 #[derive(Default)]
 struct Sum {
-    tokens: u32,
-    accepted: u32,
-    forwards: u32,
+    tokens: f64,
+    accepted: f64,
+    forwards: f64,
     failed: usize,
 }
 
@@ -72,15 +78,15 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let idle = fleet.verifier_kilobytes();
         let loads = a_verifier.map_or(SESSIONS.to_vec(), |sessions| vec![verifiers * sessions]);
         for sessions in loads {
-            // Reads the prompts, which would else count for the one that comes first.
-            run(&fleet, sessions, Speculation::auto(), READ_TOKENS).await;
-            let (speculative, with) = run(&fleet, sessions, Speculation::auto(), TOKENS).await;
-            let (plain, without) = run(&fleet, sessions, Speculation::Off, TOKENS).await;
+            let with = run(&fleet, sessions, &Speculation::auto()).await;
+            let without = run(&fleet, sessions, &Speculation::Off).await;
             println!(
-                "{verifiers:9} {drafters:8} {sessions:8} {with:9.0} {without:7.0} {:7.2} {:17.2} {:7}",
-                with / without,
-                f64::from(speculative.accepted) / f64::from(speculative.forwards.max(1)),
-                speculative.failed + plain.failed,
+                "{verifiers:9} {drafters:8} {sessions:8} {:9.0} {:7.0} {:7.2} {:17.2} {:7}",
+                with.tokens / WINDOW.as_secs_f64(),
+                without.tokens / WINDOW.as_secs_f64(),
+                with.tokens / without.tokens,
+                with.accepted / with.forwards,
+                with.failed + without.failed,
             );
         }
         if a_verifier.is_some() {
@@ -101,31 +107,49 @@ fn fleet(text: &str) -> Option<(usize, usize)> {
     Some((verifiers.parse().ok()?, drafters.parse().ok()?))
 }
 
-/// So many replies at once; gives what they came to, and tokens a second.
-async fn run(fleet: &Fleet, sessions: usize, speculation: Speculation, tokens: u32) -> (Sum, f64) {
-    let began = Instant::now();
-    let mut replies = JoinSet::new();
+/// What `sessions` clients get who ask again as soon as they have their reply: a while that is not counted, then `WINDOW`.
+async fn run(fleet: &Fleet, sessions: usize, speculation: &Speculation) -> Sum {
+    let begin = Instant::now() + WARM_UP;
+    let window = begin..begin + WINDOW;
+    let mut clients = JoinSet::new();
     for number in 0..sessions {
-        let client = fleet.client(number);
-        let request = Generate {
-            max_tokens: Some(tokens),
-            ..request(number, speculation.clone())
-        };
-        replies.spawn(reply(client, request));
+        let request = request(number, speculation.clone());
+        clients.spawn(ask_again_and_again(
+            fleet.client(number),
+            request,
+            window.clone(),
+        ));
     }
     let mut sum = Sum::default();
-    for reply in replies.join_all().await {
-        match reply {
-            Some(usage) => {
-                sum.tokens += usage.completion_tokens;
-                sum.accepted += usage.accepted_tokens;
-                sum.forwards += usage.target_forwards;
-            }
-            None => sum.failed += 1,
-        }
+    for of_client in clients.join_all().await {
+        sum.tokens += of_client.tokens;
+        sum.accepted += of_client.accepted;
+        sum.forwards += of_client.forwards;
+        sum.failed += of_client.failed;
     }
-    let rate = f64::from(sum.tokens) / began.elapsed().as_secs_f64();
-    (sum, rate)
+    sum
+}
+
+/// One client. Of a reply that begins or ends outside of the window, the part of its time that lies in it counts.
+async fn ask_again_and_again(client: Client, request: Generate, window: Range<Instant>) -> Sum {
+    let mut sum = Sum::default();
+    while Instant::now() < window.end {
+        let began = Instant::now();
+        let Some(usage) = reply(client.clone(), request.clone()).await else {
+            sum.failed += 1;
+            tokio::time::sleep(PAUSE).await;
+            continue;
+        };
+        let ended = Instant::now();
+        let within = ended
+            .min(window.end)
+            .saturating_duration_since(began.max(window.start));
+        let part = within.as_secs_f64() / (ended - began).as_secs_f64();
+        sum.tokens += part * f64::from(usage.completion_tokens);
+        sum.accepted += part * f64::from(usage.accepted_tokens);
+        sum.forwards += part * f64::from(usage.target_forwards);
+    }
+    sum
 }
 
 fn request(number: usize, speculation: Speculation) -> Generate {

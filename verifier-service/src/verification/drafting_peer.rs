@@ -34,13 +34,13 @@ use super::{
     plan::{Plan, Telling},
 };
 use crate::{
-    drafters::{self, Drafters, Lease},
+    drafters::{self, Drafters, Lease, Rest},
     lexicon::{Lexicon, LexiconError, Lexicons},
 };
 use loss::Loss;
 pub(crate) use pace::Costs;
 use pace::Pace;
-use stream::{Next, Stream, Trial, Wish};
+use stream::{Judged, Next, Stream, Trial, Wish};
 pub(crate) use waste::Dropped;
 use waste::Waste;
 
@@ -77,7 +77,7 @@ enum State {
     /// There is no stream, for this reason. `None`: there will be none.
     Absent(FallbackReason, Option<Instant>),
     /// Nothing is wanted of the drafter for now, so it need not read the prompt.
-    Resting,
+    Resting(Rest),
     /// A stream is being opened.
     Opening(Box<Opening>),
     /// There is a stream.
@@ -181,7 +181,7 @@ impl DraftingPeer {
         let taken = match &mut self.state {
             State::Off => return Err(FallbackReason::Off),
             State::Absent(why, _) => return Err(*why),
-            State::Resting => return Err(FallbackReason::Paused),
+            State::Resting(_) => return Err(FallbackReason::Paused),
             State::Opening(opening) if opening.since.elapsed() > OPENING => {
                 let text = "the stream was never opened";
                 opening.lease.failed(text);
@@ -193,8 +193,16 @@ impl DraftingPeer {
                 match stream.try_out(&self.committed, &mut self.waste) {
                     Trial::Stands(proposal) => Next::Block(*proposal),
                     Trial::Waits => return Err(FallbackReason::Paused),
-                    Trial::Over { drafted, stood } => {
-                        self.pace.tried(drafted, stood);
+                    Trial::Over(judged) => {
+                        let Judged {
+                            drafted,
+                            compute,
+                            latency,
+                            ..
+                        } = judged;
+                        self.pace.delivered(drafted, compute, Some(latency));
+                        self.pace.tried(drafted, judged.stood);
+                        self.note_trial();
                         return Err(FallbackReason::Paused);
                     }
                 }
@@ -226,6 +234,7 @@ impl DraftingPeer {
         if let (State::Open(stream), Some(outcome)) = (&self.state, outcome) {
             stream.judged(outcome, &tried);
         }
+        let is_trial = self.pace.is_trying();
         // Neither says anything of what blocks are worth: there was none.
         let had_none = matches!(
             block.fallback,
@@ -236,6 +245,35 @@ impl DraftingPeer {
         } else {
             self.pace
                 .learn(outcome, &tried, (pass, others(&self.engine)));
+        }
+        if is_trial {
+            self.note_trial();
+        } else if self.pace.rests() {
+            self.try_when_due();
+        }
+    }
+
+    /// Begins a trial where it rests beside others and its turn has come.
+    fn try_when_due(&mut self) {
+        // Alone it keeps count itself.
+        let is_due = others(&self.engine) > 0
+            && match &self.state {
+                State::Open(stream) => stream.rest().pass(),
+                State::Resting(rest) => rest.pass(),
+                _ => false,
+            };
+        if is_due {
+            self.pace.try_out();
+        }
+    }
+
+    /// Tells others what has come of a trial, if it is over.
+    fn note_trial(&self) {
+        if self.pace.is_trying() {
+            return;
+        }
+        if let State::Open(stream) = &self.state {
+            stream.rest().tried(!self.pace.rests());
         }
     }
 
@@ -296,7 +334,7 @@ impl DraftingPeer {
     /// is lost when the future is dropped.
     async fn advance(&mut self) {
         match &mut self.state {
-            State::Off | State::Absent(..) | State::Resting => std::future::pending().await,
+            State::Off | State::Absent(..) | State::Resting(_) => std::future::pending().await,
             State::Open(stream) => {
                 if let Err(loss) = stream.receive().await {
                     self.lose(&loss);
@@ -344,7 +382,7 @@ impl DraftingPeer {
     fn join_when_due(&mut self) {
         let has_rested = match self.state {
             State::Absent(_, Some(due)) if Instant::now() >= due => false,
-            State::Resting if self.pace.next() > 0 => true,
+            State::Resting(_) if self.pace.next() > 0 => true,
             _ => return,
         };
         match self.drafters.lease(self.lexicons.wanted(self.method)) {
@@ -355,7 +393,7 @@ impl DraftingPeer {
                 self.state = if self.pace.next() > 0 {
                     State::Opening(Box::new(self.begin(lease)))
                 } else {
-                    State::Resting
+                    State::Resting(lease.rest())
                 };
             }
             Err(why) => self.state = State::Absent(why, Some(self.next_attempt())),

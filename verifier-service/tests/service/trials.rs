@@ -66,3 +66,30 @@ async fn drafter_that_is_of_no_use_need_not_read_prompts_where_others_wait() {
     let paused = reply.finish.usage.fallbacks.get(&FallbackReason::Paused);
     assert_eq!(paused, Some(&11));
 }
+
+#[tokio::test]
+async fn drafter_of_no_use_is_tried_again_though_replies_are_short() {
+    let drafter = Running::start(Kind::Useless).await;
+    let process = Process::start(endless(), serving(&[&drafter.address])).await;
+    for request in adaptive() {
+        process.generate(&request).await;
+    }
+    let opens = || drafter.seen(|seen| seen.opens.len());
+    let before = opens();
+    let short = Generate {
+        max_tokens: Some(12),
+        ..adaptive().remove(0)
+    };
+    let long = Generate {
+        max_tokens: Some(1000),
+        speculation: Speculation::Off,
+        ..adaptive().remove(0)
+    };
+    let _other = process.open(&long).await.expect("room for two");
+    eventually(|| async { process.sessions().await == 1 }).await;
+    // None of them has as many rounds as lie between two trials; together they do.
+    for _ in 0..20 {
+        process.generate(&short).await;
+    }
+    assert!(opens() > before);
+}

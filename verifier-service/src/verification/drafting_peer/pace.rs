@@ -13,10 +13,6 @@ use alignment::goodput::{
 use super::Pass;
 use crate::{drafters::Experience, verification::plan::Plan};
 
-/// Other sessions beside which a round waits for its block no more. What it costs is theirs too.
-const MANY: usize = 4;
-/// The part of a pass that a round beside one other waits at most; beside several it is so much less.
-const SHARED_PART: f64 = 0.25;
 /// Steps in percent in which a drafter is told how probable tokens must look. What moves by less need not be told anew.
 const PERCENT_STEP: u32 = 5;
 
@@ -107,6 +103,23 @@ impl Pace {
         self.judges_beside && matches!(&self.by, By::Goodput(length) if length.is_trial())
     }
 
+    /// Whether it is found out what blocks are worth, by whatever way.
+    pub(super) fn is_trying(&self) -> bool {
+        matches!(&self.by, By::Goodput(length) if length.is_trial())
+    }
+
+    /// Whether nothing is drafted, and nothing tried.
+    pub(super) fn rests(&self) -> bool {
+        matches!(&self.by, By::Goodput(length) if length.rests())
+    }
+
+    /// Begins a trial, if it rests.
+    pub(super) fn try_out(&mut self) {
+        if let By::Goodput(length) = &mut self.by {
+            length.try_out();
+        }
+    }
+
     /// How probable, in percent, its tokens must look to the drafter, rounded down to a step: one that would just pay is sent. A
     /// request that names their number wants all of them.
     pub(super) fn least_percent(&self) -> u32 {
@@ -119,17 +132,13 @@ impl Pace {
         }
     }
 
-    /// How long a round may wait for its block where passes are shared with `others`; `None`: as long as the drafter needs. One that
-    /// misses the pass of the others waits for all of it, which no block is worth, unless the request wants its blocks.
+    /// How long a round may wait for its block where passes are shared with `others`; `None`: as long as the drafter needs, which a
+    /// request that says how long its blocks are wants in any case.
     pub(super) fn patience(&self, others: usize) -> Option<Duration> {
-        if others == 0 || matches!(self.by, By::Request) {
-            return None;
+        match &self.by {
+            By::Request => None,
+            By::Goodput(length) => length.patience(others, &self.costs.lock()),
         }
-        if others >= MANY {
-            return Some(Duration::ZERO);
-        }
-        let pass = self.costs.lock().predict(1.0 + others as f64);
-        Some(Duration::from_secs_f64(SHARED_PART * pass / others as f64))
     }
 
     /// Draft tokens that it may have beside its chain.

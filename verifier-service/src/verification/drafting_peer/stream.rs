@@ -23,7 +23,10 @@ use super::{
     loss::{Kind, Loss},
     waste::Waste,
 };
-use crate::{drafters::Lease, lexicon::Lexicon};
+use crate::{
+    drafters::{Lease, Rest},
+    lexicon::Lexicon,
+};
 
 /// Blocks of another text that one round looks at before it goes on without.
 const STALE_A_ROUND: u32 = 3;
@@ -80,9 +83,19 @@ pub(super) enum Trial {
     /// Nothing yet.
     Waits,
     /// The target has said all that a block says, or something else behind so many of its tokens.
-    Over { drafted: usize, stood: usize },
+    Over(Judged),
     /// It has said what a block begins with.
     Stands(Box<Proposal>),
+}
+
+/// A block that the target has judged without having seen it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Judged {
+    pub(super) drafted: usize,
+    pub(super) stood: usize,
+    pub(super) compute: Duration,
+    /// How long such a block takes at least.
+    pub(super) latency: Duration,
 }
 
 /// What a block that has come is good for.
@@ -191,9 +204,10 @@ impl Stream {
                 self.arrived.push_front(Arrival::Block(block, at));
                 break;
             }
-            // Verdicts went on meanwhile, so that nobody knows how long it took.
             match self.look_at(&block, None, committed) {
                 Use::Proposes(mut proposal) => {
+                    let compute = block.timings.compute_of(proposal.drafted);
+                    proposal.latency = Some(self.lease.tried_out(proposal.drafted, compute));
                     proposal.arrived = Some(at);
                     return Trial::Stands(proposal);
                 }
@@ -202,8 +216,14 @@ impl Stream {
             }
             if let Some(stood) = judged(&block, committed) {
                 let drafted = block.chain_tokens();
+                let compute = block.timings.compute_of(drafted);
                 self.lease.tried(drafted, stood);
-                return Trial::Over { drafted, stood };
+                return Trial::Over(Judged {
+                    drafted,
+                    stood,
+                    compute,
+                    latency: self.lease.tried_out(drafted, compute),
+                });
             }
         }
         Trial::Waits
@@ -338,6 +358,11 @@ impl Stream {
         self.verdicts.traffic()
     }
 
+    /// What the session has of the drafter where it wants nothing of it.
+    pub(super) fn rest(&self) -> Rest {
+        self.lease.rest()
+    }
+
     /// Reports a loss to where drafters are chosen.
     pub(super) fn blame(&self, loss: &Loss) {
         match loss.kind {
@@ -364,7 +389,7 @@ impl Stream {
         }
     }
 
-    /// What a block that came at this moment still proposes, or why it is of no use. `None`: nobody waited for it.
+    /// What a block that came at this moment still proposes, or why it is of no use. `None`: it is of a trial.
     fn look_at(&mut self, block: &Block, at: Option<Instant>, committed: &CommittedText) -> Use {
         self.looked_at = block.round;
         self.has_declined = block.declines();
@@ -401,7 +426,9 @@ impl Stream {
         let compute = block.timings.compute_of(tokens);
         // Before the first block the drafter had to read the prompt, which no other waits for.
         let latency = latency.filter(|_| block.round > 1);
-        self.lease.delivered(tokens, compute, latency);
+        if at.is_some() {
+            self.lease.delivered(tokens, compute, latency);
+        }
         if self.has_declined {
             return Use::Declines;
         }
