@@ -91,7 +91,7 @@ pub struct ModelInfo {
     pub quantisation: String,
     /// Weights that were moved to another format at load, and whether exactly.
     pub requantised: Vec<String>,
-    /// The kernels that compute products: `avx512-vnni`, `portable`, `cuda` or `metal`.
+    /// The kernels that compute products: `avx512-vnni`, `avx2`, `portable`, `cuda` or `metal`.
     pub kernels: String,
     /// Whether a row's logits are bit-identical in every batch.
     pub batch_invariant: bool,

@@ -9,10 +9,13 @@ use half::{bf16, f16};
 use rayon::prelude::*;
 
 use super::activations::{Activations, ROWS, Row, Scheme};
-#[cfg(target_arch = "x86_64")]
-use super::avx512::{self, Vnni};
 use super::pages::Pages;
 use super::tiles::{BLOCK, COLUMNS, SUPER, TileQ4K, TileQ6K, TileQ41, TileQ80};
+#[cfg(target_arch = "x86_64")]
+use super::{
+    avx2::{self, Avx2},
+    avx512::{self, Vnni},
+};
 use super::{float, portable};
 
 /// `(n, k)` weights; the product with `(m, k)` activations is `(m, n)`.
@@ -41,30 +44,50 @@ trait Product: Sync {
     fn sums<const R: usize>(&self, tile: usize, row: usize) -> Sums<R>;
 }
 
-/// A quantised tile with its vector and its portable kernel.
+/// A quantised tile with its vector kernels and its portable one.
 trait Kernel: Sync + Sized {
     const INPUTS: usize;
     const SCHEME: Scheme;
     fn portable(tiles: &[Self], row: Row) -> [f32; COLUMNS];
     #[cfg(target_arch = "x86_64")]
-    fn vector<const R: usize>(by: Vnni, tiles: &[Self], acts: &Activations, row: usize) -> Sums<R>;
+    fn vnni<const R: usize>(by: Vnni, tiles: &[Self], acts: &Activations, row: usize) -> Sums<R>;
+    #[cfg(target_arch = "x86_64")]
+    fn avx2<const R: usize>(by: Avx2, tiles: &[Self], acts: &Activations, row: usize) -> Sums<R>;
 }
 
 /// Which kernel serves a product.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 enum By {
     #[cfg(target_arch = "x86_64")]
     Vnni(Vnni),
+    #[cfg(target_arch = "x86_64")]
+    Avx2(Avx2),
     Portable,
 }
 
 impl By {
+    /// The best that this processor can run.
     fn detect() -> Self {
         #[cfg(target_arch = "x86_64")]
-        if let Some(vnni) = Vnni::detect() {
-            return Self::Vnni(vnni);
+        {
+            let vnni = Vnni::detect().map(Self::Vnni);
+            if let Some(vector) = vnni.or_else(|| Avx2::detect().map(Self::Avx2)) {
+                return vector;
+            }
         }
         Self::Portable
+    }
+
+    /// All that this processor can run.
+    #[cfg(test)]
+    fn all() -> Vec<Self> {
+        let mut all = vec![Self::Portable];
+        #[cfg(target_arch = "x86_64")]
+        {
+            all.extend(Avx2::detect().map(Self::Avx2));
+            all.extend(Vnni::detect().map(Self::Vnni));
+        }
+        all
     }
 }
 
@@ -73,6 +96,8 @@ pub(crate) fn kernels() -> &'static str {
     match By::detect() {
         #[cfg(target_arch = "x86_64")]
         By::Vnni(_) => "avx512-vnni",
+        #[cfg(target_arch = "x86_64")]
+        By::Avx2(_) => "avx2",
         By::Portable => "portable",
     }
 }
@@ -85,8 +110,12 @@ impl Kernel for TileQ4K {
         portable::q4k(tiles, row)
     }
     #[cfg(target_arch = "x86_64")]
-    fn vector<const R: usize>(by: Vnni, tiles: &[Self], acts: &Activations, row: usize) -> Sums<R> {
+    fn vnni<const R: usize>(by: Vnni, tiles: &[Self], acts: &Activations, row: usize) -> Sums<R> {
         avx512::q4k(by, tiles, acts, row)
+    }
+    #[cfg(target_arch = "x86_64")]
+    fn avx2<const R: usize>(by: Avx2, tiles: &[Self], acts: &Activations, row: usize) -> Sums<R> {
+        avx2::q4k(by, tiles, acts, row)
     }
 }
 
@@ -98,8 +127,12 @@ impl Kernel for TileQ6K {
         portable::q6k(tiles, row)
     }
     #[cfg(target_arch = "x86_64")]
-    fn vector<const R: usize>(by: Vnni, tiles: &[Self], acts: &Activations, row: usize) -> Sums<R> {
+    fn vnni<const R: usize>(by: Vnni, tiles: &[Self], acts: &Activations, row: usize) -> Sums<R> {
         avx512::q6k(by, tiles, acts, row)
+    }
+    #[cfg(target_arch = "x86_64")]
+    fn avx2<const R: usize>(by: Avx2, tiles: &[Self], acts: &Activations, row: usize) -> Sums<R> {
+        avx2::q6k(by, tiles, acts, row)
     }
 }
 
@@ -111,8 +144,12 @@ impl Kernel for TileQ41 {
         portable::q41(tiles, row)
     }
     #[cfg(target_arch = "x86_64")]
-    fn vector<const R: usize>(by: Vnni, tiles: &[Self], acts: &Activations, row: usize) -> Sums<R> {
+    fn vnni<const R: usize>(by: Vnni, tiles: &[Self], acts: &Activations, row: usize) -> Sums<R> {
         avx512::q41(by, tiles, acts, row)
+    }
+    #[cfg(target_arch = "x86_64")]
+    fn avx2<const R: usize>(by: Avx2, tiles: &[Self], acts: &Activations, row: usize) -> Sums<R> {
+        avx2::q41(by, tiles, acts, row)
     }
 }
 
@@ -124,8 +161,12 @@ impl Kernel for TileQ80 {
         portable::q80(tiles, row)
     }
     #[cfg(target_arch = "x86_64")]
-    fn vector<const R: usize>(by: Vnni, tiles: &[Self], acts: &Activations, row: usize) -> Sums<R> {
+    fn vnni<const R: usize>(by: Vnni, tiles: &[Self], acts: &Activations, row: usize) -> Sums<R> {
         avx512::q80(by, tiles, acts, row)
+    }
+    #[cfg(target_arch = "x86_64")]
+    fn avx2<const R: usize>(by: Avx2, tiles: &[Self], acts: &Activations, row: usize) -> Sums<R> {
+        avx2::q80(by, tiles, acts, row)
     }
 }
 
@@ -141,7 +182,9 @@ impl<T: Kernel> Product for Quantised<'_, T> {
         let tiles = &self.tiles[tile * blocks..][..blocks];
         match self.by {
             #[cfg(target_arch = "x86_64")]
-            By::Vnni(vnni) => T::vector(vnni, tiles, self.acts, row),
+            By::Vnni(vnni) => T::vnni(vnni, tiles, self.acts, row),
+            #[cfg(target_arch = "x86_64")]
+            By::Avx2(avx2) => T::avx2(avx2, tiles, self.acts, row),
             By::Portable => pulp::Arch::new().dispatch(Portably {
                 acts: self.acts,
                 tiles,
@@ -207,10 +250,16 @@ impl Matrix {
         self.multiply_by(rows, shared, By::detect())
     }
 
-    /// The same with the kernels that any processor can run.
+    /// The same with each of the kernels that this processor can run, and what they are.
     #[cfg(test)]
-    pub(crate) fn multiply_portably(&self, rows: &[f32]) -> Vec<f32> {
-        self.multiply_by(rows, &Shared::default(), By::Portable)
+    pub(crate) fn multiply_by_each(&self, rows: &[f32]) -> Vec<(String, Vec<f32>)> {
+        let product = |by| {
+            (
+                format!("{by:?}"),
+                self.multiply_by(rows, &Shared::default(), by),
+            )
+        };
+        By::all().into_iter().map(product).collect()
     }
 
     fn multiply_by(&self, rows: &[f32], shared: &Shared, by: By) -> Vec<f32> {

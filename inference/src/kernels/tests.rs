@@ -112,15 +112,41 @@ fn threads_change_no_bit() {
 }
 
 #[test]
-fn portable_kernels_give_the_vector_kernels_bits() {
-    let (n, k, m) = (24, 512, 3);
-    let rows = noise(13, m * k);
+fn all_kernels_give_the_same_bits() {
+    let (n, k) = (24, 512);
     for format in FORMATS {
         let (matrix, _) = matrix(format, (n, k));
-        assert!(
-            matrix.multiply(&rows, &Shared::default()) == matrix.multiply_portably(&rows),
-            "{format:?}"
-        );
+        for m in 1..=13 {
+            let products = matrix.multiply_by_each(&noise(13, m * k));
+            for (by, product) in &products {
+                assert!(
+                    *product == products[0].1,
+                    "{format:?} with {m} rows by {by}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn widest_products_fit() {
+    // Quants and activations as large as they get, of both signs, long runs of them alike: sixteen bits hold no more.
+    let (n, k, m) = (16, 512, 5);
+    let signs = |run: usize| move |at: usize| if at / run % 2 == 0 { 1.0 } else { -1.0 };
+    for (run, rows) in [(8, 8), (24, 24), (24, 40), (40, 1000)] {
+        let weights: Vec<f32> = (0..n * k).map(signs(run)).collect();
+        let rows: Vec<f32> = (0..m * k).map(signs(rows)).collect();
+        for format in FORMATS {
+            let weights = Tensor::from_slice(&weights, (n, k), &Device::Cpu).unwrap();
+            let quantised = QTensor::quantize(&weights, format).unwrap();
+            let bytes = quantised.data().unwrap();
+            let matrix = Matrix::pack(&bytes, format, (n, k)).unwrap();
+            let products = matrix.multiply_by_each(&rows);
+            assert!(products[0].1.iter().any(|sum| sum.abs() > 1.0));
+            for (by, product) in &products {
+                assert!(*product == products[0].1, "{format:?} by {by}");
+            }
+        }
     }
 }
 
