@@ -132,7 +132,7 @@ fn all_kernels_give_the_same_bits() {
 fn widest_products_fit() {
     // Quants and activations as large as they get, of both signs, long runs of them alike: sixteen bits hold no more.
     let (n, k, m) = (16, 512, 5);
-    let signs = |run: usize| move |at: usize| if at / run % 2 == 0 { 1.0 } else { -1.0 };
+    let signs = |run: usize| move |at: usize| [1.0, -1.0][at / run % 2];
     for (run, rows) in [(8, 8), (24, 24), (24, 40), (40, 1000)] {
         let weights: Vec<f32> = (0..n * k).map(signs(run)).collect();
         let rows: Vec<f32> = (0..m * k).map(signs(rows)).collect();

@@ -6,8 +6,11 @@
 //! cargo run -p tests --example capacity -- target/debug tests/profiles/batching-target.toml tests/profiles/batching-drafter.toml
 //! ```
 //!
-//! Two more arguments choose the services and the load: `1x1,4x2` for one verifier with one drafter, then four with two, and `32` for
-//! so many sessions a verifier.
+//! Two more arguments choose the services and the load: `1x1,4x2` for one verifier with one drafter, then four with two, and `8,32` for
+//! so many sessions a verifier, one after the other.
+//!
+//! Each session is a client that asks again as soon as it has its reply, so that what is measured goes on for ever: what happens when
+//! services and load begin is not in it.
 //!
 //! Services, protocol, queues and control are the real ones, each service a process; only the models wait instead of
 //! computing. The numbers say where control and batching saturate, nothing about how fast a model is.
@@ -31,7 +34,7 @@ use tonic::Request;
 use self::fleet::Fleet;
 
 /// How it is called.
-const USAGE: &str = "usage: capacity FOLDER-OF-BINARIES TARGET.toml DRAFTER.toml [VERIFIERSxDRAFTERS,… SESSIONS-A-VERIFIER]";
+const USAGE: &str = "usage: capacity FOLDER-OF-BINARIES TARGET.toml DRAFTER.toml [VERIFIERSxDRAFTERS,… SESSIONS-A-VERIFIER,…]";
 /// Tokens of each reply.
 const TOKENS: u32 = 48;
 /// How long services run under load before anything counts, and then for how long it does.
@@ -61,14 +64,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let (fleets, a_verifier) = match chosen {
         [] => (FLEETS.to_vec(), None),
-        [fleets, sessions] => (
-            fleets
-                .split(',')
-                .map(fleet)
-                .collect::<Option<_>>()
-                .ok_or(USAGE)?,
-            Some(sessions.parse::<usize>()?),
-        ),
+        [fleets, sessions] => {
+            let fleets = fleets.split(',').map(fleet).collect::<Option<_>>();
+            let sessions = sessions.split(',').map(str::parse);
+            let sessions = sessions.collect::<Result<Vec<usize>, _>>()?;
+            (fleets.ok_or(USAGE)?, Some(sessions))
+        }
         _ => return Err(USAGE.into()),
     };
     println!("simulated models: {target} <- {drafter}, {TOKENS} tokens a reply");
@@ -76,7 +77,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     for (verifiers, drafters) in fleets {
         let fleet = Fleet::start(folder, target, drafter, (verifiers, drafters))?;
         let idle = fleet.verifier_kilobytes();
-        let loads = a_verifier.map_or(SESSIONS.to_vec(), |sessions| vec![verifiers * sessions]);
+        let loads = a_verifier.as_ref().map_or(SESSIONS.to_vec(), |each| {
+            each.iter().map(|sessions| verifiers * sessions).collect()
+        });
         for sessions in loads {
             let with = run(&fleet, sessions, &Speculation::auto()).await;
             let without = run(&fleet, sessions, &Speculation::Off).await;
@@ -163,15 +166,16 @@ fn request(number: usize, speculation: Speculation) -> Generate {
     }
 }
 
-/// Reads a reply; `None` where it failed.
+/// Reads a reply to the end of its stream, since one that is dropped before counts as cancelled; `None` where it failed.
 async fn reply(mut client: Client, request: Generate) -> Option<proto::verifier::Usage> {
     let mut reply = client.generate(Request::new(request)).await.ok()?;
-    loop {
-        match reply.next().await.ok()?? {
-            Part::Chunk(_) => {}
-            Part::Finish(finish) => return Some(finish.usage),
+    let mut usage = None;
+    while let Some(part) = reply.next().await.ok()? {
+        if let Part::Finish(finish) = part {
+            usage = Some(finish.usage);
         }
     }
+    usage
 }
 
 /// Opens sessions and reads only the beginning of each; gives how many are open.
