@@ -153,7 +153,8 @@ impl DraftCost {
             return;
         };
         // A block that was there before it was asked for has no latency, which is a latency all the same.
-        smooth(&mut self.latency, latency.as_secs_f64().max(1e-9), gain);
+        let latency = latency.min(LONGEST).as_secs_f64().max(1e-9);
+        smooth(&mut self.latency, latency, gain);
         smooth(&mut self.tokens, size, gain);
     }
 

@@ -21,10 +21,7 @@ use core::arch::x86_64::{
 use half::f16;
 
 use super::activations::{Activations, PairSums};
-use super::tiles::{COLUMNS, SixBits, TileQ4K, TileQ6K, TileQ41, TileQ80};
-
-/// Sums of one tile column for `R` rows.
-pub(crate) type Sums<const R: usize> = [[f32; COLUMNS]; R];
+use super::tiles::{COLUMNS, SixBits, Sums, TileQ4K, TileQ6K, TileQ41, TileQ80};
 
 /// Columns of a register.
 const LANES: usize = COLUMNS / 2;

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use super::activations::{Activations, ROWS, Row, Scheme};
 use super::pages::Pages;
-use super::tiles::{BLOCK, COLUMNS, SUPER, TileQ4K, TileQ6K, TileQ41, TileQ80};
+use super::tiles::{BLOCK, COLUMNS, SUPER, Sums, TileQ4K, TileQ6K, TileQ41, TileQ80};
 #[cfg(target_arch = "x86_64")]
 use super::{
     avx2::{self, Avx2},
@@ -35,9 +35,6 @@ pub(crate) enum Tiles {
     F16(Pages<f16>),
     Bf16(Pages<bf16>),
 }
-
-/// Sums of `R` rows for one tile.
-type Sums<const R: usize> = [[f32; COLUMNS]; R];
 
 /// Quantised tiles along `k`, for the rows from `row` on.
 trait Product: Sync {

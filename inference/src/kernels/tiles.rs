@@ -15,6 +15,9 @@ pub(crate) const SUPER: usize = 256;
 /// Inputs that one block of a plain quantisation covers.
 pub(crate) const BLOCK: usize = 32;
 
+/// Sums of a tile's columns for `R` rows.
+pub(crate) type Sums<const R: usize> = [[f32; COLUMNS]; R];
+
 /// Q4_K: 256 inputs of 16 columns; weight = `d * scale * q - dmin * min`, one scale and min for 32 inputs.
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C, align(64))]

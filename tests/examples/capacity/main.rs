@@ -25,8 +25,9 @@ use std::{
 };
 
 use proto::{
+    ClientError,
     model::{Prompt, Sampling},
-    verifier::{Client, Generate, Part, Speculation},
+    verifier::{Client, Generate, Part, Speculation, Usage},
 };
 use tokio::task::JoinSet;
 use tonic::Request;
@@ -54,6 +55,8 @@ struct Sum {
     accepted: f64,
     forwards: f64,
     failed: usize,
+    /// Why the last one did.
+    failure: Option<String>,
 }
 
 #[tokio::main]
@@ -91,6 +94,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
                 with.accepted / with.forwards,
                 with.failed + without.failed,
             );
+            if let Some(failure) = with.failure.or(without.failure) {
+                println!("  failed: {failure}");
+            }
         }
         if a_verifier.is_some() {
             continue;
@@ -129,6 +135,7 @@ async fn run(fleet: &Fleet, sessions: usize, speculation: &Speculation) -> Sum {
         sum.accepted += of_client.accepted;
         sum.forwards += of_client.forwards;
         sum.failed += of_client.failed;
+        sum.failure = of_client.failure.or(sum.failure);
     }
     sum
 }
@@ -138,10 +145,14 @@ async fn ask_again_and_again(client: Client, request: Generate, window: Range<In
     let mut sum = Sum::default();
     while Instant::now() < window.end {
         let began = Instant::now();
-        let Some(usage) = reply(client.clone(), request.clone()).await else {
-            sum.failed += 1;
-            tokio::time::sleep(PAUSE).await;
-            continue;
+        let usage = match reply(client.clone(), request.clone()).await {
+            Ok(usage) => usage,
+            Err(error) => {
+                sum.failed += 1;
+                sum.failure = Some(error.to_string());
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
         };
         let ended = Instant::now();
         let within = ended
@@ -166,16 +177,16 @@ fn request(number: usize, speculation: Speculation) -> Generate {
     }
 }
 
-/// Reads a reply to the end of its stream, since one that is dropped before counts as cancelled; `None` where it failed.
-async fn reply(mut client: Client, request: Generate) -> Option<proto::verifier::Usage> {
-    let mut reply = client.generate(Request::new(request)).await.ok()?;
+/// Reads a reply to the end of its stream, since one that is dropped before counts as cancelled.
+async fn reply(mut client: Client, request: Generate) -> Result<Usage, ClientError> {
+    let mut reply = client.generate(Request::new(request)).await?;
     let mut usage = None;
-    while let Some(part) = reply.next().await.ok()? {
+    while let Some(part) = reply.next().await? {
         if let Part::Finish(finish) = part {
             usage = Some(finish.usage);
         }
     }
-    usage
+    usage.ok_or(ClientError::Ended("without its last part"))
 }
 
 /// Opens sessions and reads only the beginning of each; gives how many are open.

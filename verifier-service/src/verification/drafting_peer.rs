@@ -19,13 +19,12 @@ use alignment::acceptance::Method;
 use chassis::{channel::Backoff, lifecycle::Lifecycle, trace};
 use inference::engine::Engine;
 use proto::{
-    ClientError, CommittedText,
+    CommittedText,
     drafter::{CloseReason, DraftSession, DraftTimings, Draw, EndRole, Open, Traffic, Way},
     model::Fingerprint,
     verifier::FallbackReason,
 };
 use tokio::time::timeout_at;
-use tonic::Code;
 use tracing::Instrument as _;
 
 use super::{
@@ -34,7 +33,7 @@ use super::{
     plan::{Plan, Telling},
 };
 use crate::{
-    drafters::{self, Drafters, Lease, Rest},
+    drafters::{Drafters, Lease, Rest},
     lexicon::{Lexicon, LexiconError, Lexicons},
 };
 use loss::Loss;
@@ -196,12 +195,12 @@ impl DraftingPeer {
                     Trial::Over(judged) => {
                         let Judged {
                             drafted,
+                            stood,
                             compute,
                             latency,
-                            ..
                         } = judged;
                         self.pace.delivered(drafted, compute, Some(latency));
-                        self.pace.tried(drafted, judged.stood);
+                        self.pace.tried(drafted, stood);
                         self.note_trial();
                         return Err(FallbackReason::Paused);
                     }
@@ -256,24 +255,25 @@ impl DraftingPeer {
     /// Begins a trial where it rests beside others and its turn has come.
     fn try_when_due(&mut self) {
         // Alone it keeps count itself.
-        let is_due = others(&self.engine) > 0
-            && match &self.state {
-                State::Open(stream) => stream.rest().pass(),
-                State::Resting(rest) => rest.pass(),
-                _ => false,
-            };
-        if is_due {
+        if others(&self.engine) > 0 && self.rest().is_some_and(|rest| rest.pass()) {
             self.pace.try_out();
         }
     }
 
     /// Tells others what has come of a trial, if it is over.
     fn note_trial(&self) {
-        if self.pace.is_trying() {
-            return;
+        if let Some(rest) = self.rest().filter(|_| !self.pace.is_trying()) {
+            rest.tried(!self.pace.rests());
         }
-        if let State::Open(stream) = &self.state {
-            stream.rest().tried(!self.pace.rests());
+    }
+
+    /// Where sessions of its drafter count their rounds at rest.
+    fn rest(&self) -> Option<Rest> {
+        match &self.state {
+            State::Open(stream) => Some(stream.rest()),
+            State::Opening(opening) => Some(opening.lease.rest()),
+            State::Resting(rest) => Some(rest.clone()),
+            State::Off | State::Absent(..) => None,
         }
     }
 
@@ -363,7 +363,7 @@ impl DraftingPeer {
                     Ok(stream)
                 })
             }
-            Err(error) => Err(refused(&lease, &error)),
+            Err(error) => Err(Loss::of_opening(&lease, &error)),
         };
         match begun {
             Ok(stream) => self.state = State::Open(Box::new(stream)),
@@ -487,36 +487,4 @@ fn wish(pace: &Pace) -> Wish {
 /// Sessions of the model besides one.
 fn others(engine: &Engine) -> usize {
     engine.load_now().sessions.saturating_sub(1)
-}
-
-/// What it means that a stream could not be opened.
-fn refused(lease: &Lease, error: &LexiconError) -> Loss {
-    let error = match error {
-        LexiconError::Client(error) => error,
-        // Another drafter may fit.
-        LexiconError::Differs { found, .. } => {
-            lease.described(*found);
-            return Loss::new(FallbackReason::NoDrafter, error.to_string());
-        }
-        // Nobody is at fault, and it would be so again.
-        LexiconError::Map(_) => return Loss::for_good(error.to_string()),
-    };
-    let text = drafters::reason(error);
-    let why = match error {
-        ClientError::Status(status) => match status.code() {
-            Code::Unavailable => {
-                lease.lost(&text);
-                return Loss::new(FallbackReason::NoDrafter, text);
-            }
-            // It cannot draft this reply, which would be refused again; others it can.
-            Code::InvalidArgument => return Loss::for_good(text),
-            // Full, not at fault.
-            Code::ResourceExhausted => return Loss::new(FallbackReason::Failed, text),
-            _ => FallbackReason::Failed,
-        },
-        ClientError::Protocol(_) => FallbackReason::Protocol,
-        ClientError::Ended(_) | ClientError::Backlog(_) => FallbackReason::Disconnected,
-    };
-    lease.failed(&text);
-    Loss::new(why, text)
 }

@@ -1,7 +1,7 @@
 //! Drafters that have to show first what they are worth: nothing of theirs is verified before the target has said what it
 //! begins with.
 
-use proto::verifier::{FallbackReason, Generate, Speculation};
+use proto::verifier::{FallbackReason, Generate, Reply, Speculation};
 
 use crate::{
     drafters::{Kind, Running},
@@ -40,26 +40,44 @@ async fn drafter_that_is_right_is_verified_once_the_target_has_said_as_much() {
     assert!(accepted.sum::<u32>() > 0);
 }
 
-#[tokio::test]
-async fn drafter_that_is_of_no_use_need_not_read_prompts_where_others_wait() {
+/// A drafter of no use, and a verifier that knows as much.
+async fn given_up() -> (Running, Process) {
     let drafter = Running::start(Kind::Useless).await;
     let process = Process::start(endless(), serving(&[&drafter.address])).await;
     for request in adaptive() {
         process.generate(&request).await;
     }
-    let opens = || drafter.seen(|seen| seen.opens.len());
-    let before = opens();
-    assert!(before > 0);
-    let long = Generate {
+    assert!(drafter.seen(|seen| seen.opens.len()) > 0);
+    (drafter, process)
+}
+
+/// A plain reply of so many tokens that goes on beside others.
+async fn beside(process: &Process, tokens: u32) -> Reply {
+    let plain = Generate {
+        max_tokens: Some(tokens),
         speculation: Speculation::Off,
         ..adaptive().remove(0)
     };
-    let short = Generate {
+    let other = process.open(&plain).await.expect("room for two");
+    eventually(|| async { process.sessions().await == 1 }).await;
+    other
+}
+
+/// A reply of fewer rounds than lie between two trials.
+fn short() -> Generate {
+    Generate {
         max_tokens: Some(12),
         ..adaptive().remove(0)
-    };
-    let other = process.open(&long).await.expect("room for two");
-    eventually(|| async { process.sessions().await == 1 }).await;
+    }
+}
+
+#[tokio::test]
+async fn drafter_that_is_of_no_use_need_not_read_prompts_where_others_wait() {
+    let (drafter, process) = given_up().await;
+    let opens = || drafter.seen(|seen| seen.opens.len());
+    let before = opens();
+    let other = beside(&process, 200).await;
+    let short = short();
     let (_, reply) = tokio::join!(read(other), process.generate(&short));
     assert_eq!(opens(), before);
     // The last token is nobody's.
@@ -69,27 +87,13 @@ async fn drafter_that_is_of_no_use_need_not_read_prompts_where_others_wait() {
 
 #[tokio::test]
 async fn drafter_of_no_use_is_tried_again_though_replies_are_short() {
-    let drafter = Running::start(Kind::Useless).await;
-    let process = Process::start(endless(), serving(&[&drafter.address])).await;
-    for request in adaptive() {
-        process.generate(&request).await;
-    }
+    let (drafter, process) = given_up().await;
     let opens = || drafter.seen(|seen| seen.opens.len());
     let before = opens();
-    let short = Generate {
-        max_tokens: Some(12),
-        ..adaptive().remove(0)
-    };
-    let long = Generate {
-        max_tokens: Some(1000),
-        speculation: Speculation::Off,
-        ..adaptive().remove(0)
-    };
-    let _other = process.open(&long).await.expect("room for two");
-    eventually(|| async { process.sessions().await == 1 }).await;
+    let _other = beside(&process, 1000).await;
     // None of them has as many rounds as lie between two trials; together they do.
     for _ in 0..20 {
-        process.generate(&short).await;
+        process.generate(&short()).await;
     }
     assert!(opens() > before);
 }

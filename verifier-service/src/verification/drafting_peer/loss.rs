@@ -7,7 +7,10 @@ use proto::{
 };
 use tonic::Code;
 
-use crate::drafters;
+use crate::{
+    drafters::{self, Lease},
+    lexicon::LexiconError,
+};
 
 /// Why a stream is given up.
 #[derive(Debug)]
@@ -82,5 +85,37 @@ impl Loss {
                 Self::fault(FallbackReason::Failed, text)
             }
         }
+    }
+
+    /// What it means that a stream could not be opened, and counts it against the drafter where that is to blame.
+    pub(super) fn of_opening(lease: &Lease, error: &LexiconError) -> Self {
+        let error = match error {
+            LexiconError::Client(error) => error,
+            // Another drafter may fit.
+            LexiconError::Differs { found, .. } => {
+                lease.described(*found);
+                return Self::new(FallbackReason::NoDrafter, error.to_string());
+            }
+            // Nobody is at fault, and it would be so again.
+            LexiconError::Map(_) => return Self::for_good(error.to_string()),
+        };
+        let text = drafters::reason(error);
+        let why = match error {
+            ClientError::Status(status) => match status.code() {
+                Code::Unavailable => {
+                    lease.lost(&text);
+                    return Self::new(FallbackReason::NoDrafter, text);
+                }
+                // It cannot draft this reply, which would be refused again; others it can.
+                Code::InvalidArgument => return Self::for_good(text),
+                // Full, not at fault.
+                Code::ResourceExhausted => return Self::new(FallbackReason::Failed, text),
+                _ => FallbackReason::Failed,
+            },
+            ClientError::Protocol(_) => FallbackReason::Protocol,
+            ClientError::Ended(_) | ClientError::Backlog(_) => FallbackReason::Disconnected,
+        };
+        lease.failed(&text);
+        Self::new(why, text)
     }
 }

@@ -100,7 +100,7 @@ impl Pace {
 
     /// Whether the next block is only to tell what blocks would be worth.
     pub(super) fn is_trial(&self) -> bool {
-        self.judges_beside && matches!(&self.by, By::Goodput(length) if length.is_trial())
+        self.judges_beside && self.is_trying()
     }
 
     /// Whether it is found out what blocks are worth, by whatever way.

@@ -358,7 +358,7 @@ impl Stream {
         self.verdicts.traffic()
     }
 
-    /// What the session has of the drafter where it wants nothing of it.
+    /// See [`Lease::rest`].
     pub(super) fn rest(&self) -> Rest {
         self.lease.rest()
     }
