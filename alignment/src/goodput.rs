@@ -41,7 +41,8 @@ const LONGEST: Duration = Duration::from_secs(10);
 const GAIN: f64 = 0.125;
 /// Another length must be better than this many times what the present one gives.
 const BETTER: f64 = 1.02;
-/// Drafting begins again where it gives so many times what makes it go on.
+/// Drafting begins again where it gives so many times what makes it go on. Beside others it must give as much more than plain rounds to
+/// go on at all.
 const WORTH: f64 = 1.05;
 /// What a drafter that computes all the time adds to the passes of a target beside it, where both share a processor's memory: up
 /// to a fifth, as measured. Whether they do is not known, so sessions that share passes reckon with it.
@@ -420,7 +421,10 @@ impl Length {
         let (_, hoped) = maximum(&self.goodputs(verify, DOUBT / (1.0 + self.others)));
         // Alone, asking costs nothing that is not needed anyway; together, all pay for the messages and waits of each.
         let is_idle = self.others > 0.0 && self.idle > IDLE;
-        let enough = plain * (1.0 + self.slowed_by(verify));
+        let enough = match self.others {
+            others if others > 0.0 => plain * (WORTH + self.slowed_by(verify)),
+            _ => plain,
+        };
         match self.pause {
             None if hoped < enough || is_idle => {
                 self.rest = self.rest.max(TRIAL_ROUNDS.0);
@@ -433,9 +437,6 @@ impl Length {
 
     /// What the drafter's own work may add to the passes that all share.
     fn slowed_by(&self, verify: &VerifyCost) -> f64 {
-        if self.others == 0.0 {
-            return 0.0;
-        }
         let tokens = self.typical();
         let busy = tokens * self.draft.token / self.seconds(tokens, verify);
         DRAFTER_SLOWS * busy.min(1.0)
