@@ -8,6 +8,7 @@
 //! computed once, if memory is set aside for it (`prefixes`).
 
 mod error;
+mod held;
 mod model;
 mod prefixes;
 mod returns;

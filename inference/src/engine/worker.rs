@@ -2,16 +2,17 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use candle_core::{Storage, Tensor};
 use tokio::sync::mpsc;
 
+use super::held::Held;
 use super::model::{About, Model};
 use super::prefixes::{BLOCK, Prefixes};
-use super::returns::{Returns, patience};
+use super::returns::patience;
 use super::schedule::{self, Room, Step, Waiting};
 use super::work::{Cost, Kept, Work};
 use super::{Counts, EngineError, EngineOptions, LoadError, Logits, ModelInfo};
@@ -91,48 +92,6 @@ struct Worker {
     last_pass: Duration,
     /// For whoever asks.
     counts: Arc<Counts>,
-}
-
-/// A session's cache and the sign of life of its owner.
-struct Held {
-    alive: Weak<()>,
-    cache: Cache,
-    /// The tokens of the cache's positions.
-    tokens: Vec<u32>,
-    /// Whole blocks at the beginning that `prefixes` has seen.
-    kept: usize,
-    returns: Returns,
-}
-
-impl Held {
-    /// Forgets the positions from `len` on, but for those of `path`, which move up behind it.
-    fn gather(&mut self, len: usize, path: &[usize]) -> candle_core::Result<()> {
-        // Where prefixes are kept, tokens are told.
-        if self.tokens.len() > len {
-            let moved: Vec<u32> = path.iter().map(|at| self.tokens[*at]).collect();
-            self.tokens.truncate(len);
-            self.tokens.extend(moved);
-        }
-        self.kept = self.kept.min(len / BLOCK);
-        self.cache.keep_path(len, path)
-    }
-
-    /// Keeps a path of a command's tokens, and what was held before it.
-    fn keep_path(&mut self, work: &Work, path: Vec<usize>) -> Result<(), EngineError> {
-        let is_path = match &work.tree {
-            Some(tree) => tree.has_path(&path),
-            None => path.len() <= work.tokens.len() && path.iter().copied().eq(0..path.len()),
-        };
-        if !is_path {
-            return match self.gather(work.keep, &[]) {
-                Ok(()) => Err(EngineError::Path { rows: path }),
-                Err(error) => Err(EngineError::Compute(error.to_string())),
-            };
-        }
-        let at: Vec<usize> = path.iter().map(|row| work.keep + row).collect();
-        let moved = self.gather(work.keep, &at);
-        moved.map_err(|error| EngineError::Compute(error.to_string()))
-    }
 }
 
 impl Worker {
@@ -228,13 +187,10 @@ impl Worker {
         // The session's last command may have been abandoned in the middle: its positions do not count.
         waiting.retain(|old| old.session != work.session);
         let architecture = self.decoder.architecture();
-        let held = self.sessions.entry(work.session).or_insert_with(|| Held {
-            alive: work.alive.clone(),
-            cache: Cache::new(architecture),
-            tokens: Vec::new(),
-            kept: 0,
-            returns: Returns::default(),
-        });
+        let held = self
+            .sessions
+            .entry(work.session)
+            .or_insert_with(|| Held::new(work.alive.clone(), architecture));
         held.returns.come(work.arrived);
         match held.gather(work.keep - work.moved.len(), &work.moved) {
             Ok(()) => waiting.push(*work),
@@ -462,6 +418,8 @@ fn with_values(logits: Option<&Tensor>, read: impl FnOnce(&[f32])) -> candle_cor
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Weak;
+
     use super::super::work::{Progress, Reader};
     use super::super::{EngineError, Passed};
     use super::*;

@@ -4,6 +4,7 @@
 //! Everything here has a bound. A round waits for its block once, up to the deadline; a drafter that let it pass is not waited
 //! for again before it has delivered. Whatever a drafter does, the worst that comes of it is a round without a proposal.
 
+mod continuation;
 mod loss;
 mod pace;
 mod stream;

@@ -11,7 +11,7 @@ use proto::{
     CommittedText,
     drafter::{
         Block, Blocks, CloseReason, DraftSession, FailureCode, FromDrafter, Open, Traffic, Verdict,
-        Verdicts, Way,
+        Verdicts,
     },
     limits::MAX_APPENDED_BYTES,
     verifier::FallbackReason,
@@ -19,7 +19,7 @@ use proto::{
 use tokio::time::{timeout, timeout_at};
 
 use super::{
-    OpenSession, Proposal,
+    OpenSession, Proposal, continuation,
     loss::{Kind, Loss},
     waste::Waste,
 };
@@ -103,7 +103,6 @@ enum Use {
     Proposes(Box<Proposal>),
     /// It says that there is nothing to propose.
     Declines,
-    /// It does not continue the committed text, or has no more to say than is committed.
     None(FallbackReason),
 }
 
@@ -214,7 +213,7 @@ impl Stream {
                 Use::Declines => {}
                 Use::None(why) => waste.drop_block(&block, at, why),
             }
-            if let Some(stood) = judged(&block, committed) {
+            if let Some(stood) = continuation::stood(&block, committed) {
                 let drafted = block.chain_tokens();
                 let compute = block.timings.compute_of(drafted);
                 self.lease.tried(drafted, stood);
@@ -394,61 +393,40 @@ impl Stream {
         self.looked_at = block.round;
         self.has_declined = block.declines();
         let latency = at.map(|at| at.saturating_duration_since(self.due_since));
-        let (chain, others) = block.ways();
-        let rest = committed.continuation(block.base_length, block.base_hash, &chain.text);
-        let skipped = chain.text.len() - rest.map_or(0, <[u8]>::len);
-        let first = chain
-            .token_ends
-            .partition_point(|end| *end as usize <= skipped);
-        let is_torn = first
-            .checked_sub(1)
-            .map_or(0, |last| chain.token_ends[last] as usize)
-            != skipped;
-        let unfit = match rest {
-            None if self.has_declined => Some(FallbackReason::NothingUsable),
-            None => Some(FallbackReason::Stale),
-            Some([]) if self.has_declined => None,
-            Some([]) if block.ends_with.is_none() => Some(FallbackReason::NothingUsable),
-            // What is left of a token was not drawn from any law.
-            Some(_) if is_torn && !block.draws.is_empty() => Some(FallbackReason::NothingUsable),
-            Some(_) => None,
-        };
         let was_overdue = std::mem::take(&mut self.is_overdue);
-        if let Some(why) = unfit {
-            if let Some(latency) = latency.filter(|_| was_overdue) {
-                self.lease.delivered_late(latency);
-                self.due_since = Instant::now();
+        let rest = match continuation::rest(block, committed) {
+            Ok(rest) => rest,
+            Err(why) => {
+                if let Some(latency) = latency.filter(|_| was_overdue) {
+                    self.lease.delivered_late(latency);
+                    self.due_since = Instant::now();
+                }
+                return Use::None(why);
             }
-            return Use::None(why);
-        }
+        };
         self.fruitless = 0;
-        let tokens = chain.token_ends.len();
-        let compute = block.timings.compute_of(tokens);
+        let drafted = block.chain_tokens();
+        let compute = block.timings.compute_of(drafted);
         // Before the first block the drafter had to read the prompt, which no other waits for.
         let latency = latency.filter(|_| block.round > 1);
         if at.is_some() {
-            self.lease.delivered(tokens, compute, latency);
+            self.lease.delivered(drafted, compute, latency);
         }
         if self.has_declined {
             return Use::Declines;
         }
-        let alternatives = others
-            .iter()
-            .filter_map(|way| behind(way, &chain.text[..skipped]));
-        let text = rest.unwrap_or_default().to_vec();
-        let ends = chain.token_ends[first..].iter();
         Use::Proposes(Box::new(Proposal {
-            token_ends: ends.map(|end| end - skipped as u32).collect(),
-            alternatives: alternatives.collect(),
-            draws: block.draws.get(first..).unwrap_or_default().to_vec(),
+            text: rest.text,
+            token_ends: rest.token_ends,
+            alternatives: rest.alternatives,
+            draws: rest.draws,
+            skipped_bytes: rest.skipped_bytes,
             lexicon: self.lexicon.clone(),
             ends_with: block.ends_with,
             timings: block.timings,
             arrived: at,
-            skipped_bytes: skipped as u32,
             latency,
-            drafted: tokens,
-            text,
+            drafted,
         }))
     }
 
@@ -479,29 +457,4 @@ impl Stream {
 /// What a verdict has to say of a number that the drafter remembers.
 fn changed(told: u32, now: u32) -> Option<u32> {
     (now != told).then_some(now)
-}
-
-/// How many tokens of a block's chain are what was committed behind its base, if that is all or something else follows; `None` for a
-/// block of another text.
-fn judged(block: &Block, committed: &CommittedText) -> Option<usize> {
-    let base = usize::try_from(block.base_length).ok()?;
-    let behind = committed.bytes().get(base..)?;
-    let (chain, _) = block.ways();
-    if committed.hash_at(base) != Some(block.base_hash) || chain.text.is_empty() {
-        return None;
-    }
-    let pairs = chain.text.iter().zip(behind);
-    let agreed = pairs.take_while(|(one, other)| one == other).count() as u32;
-    Some(chain.token_ends.partition_point(|end| *end <= agreed))
-}
-
-/// What a way goes on with behind bytes that are committed; `None` if it says something else, or nothing more.
-fn behind(way: &Way, committed: &[u8]) -> Option<Way> {
-    let text = way.text.strip_prefix(committed)?;
-    let committed = committed.len() as u32;
-    let ends = way.token_ends.iter().filter(|end| **end > committed);
-    (!text.is_empty()).then(|| Way {
-        text: text.to_vec(),
-        token_ends: ends.map(|end| end - committed).collect(),
-    })
 }
