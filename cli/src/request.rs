@@ -85,7 +85,7 @@ async fn read(
 ) -> anyhow::Result<Answer> {
     let reply = client.generate(chassis::trace::request(request)).await;
     let mut reply = reply.map_err(explain)?;
-    let mut text = String::new();
+    let (mut text, mut finish) = (String::new(), None);
     while let Some(part) = reply.next().await? {
         match part {
             Part::Chunk(chunk) => {
@@ -94,15 +94,11 @@ async fn read(
                     show(piece)?;
                 }
             }
-            Part::Finish(finish) => {
-                return Ok(Answer {
-                    text,
-                    finish: *finish,
-                });
-            }
+            Part::Finish(last) => finish = Some(*last),
         }
     }
-    anyhow::bail!("the reply ended without a reason")
+    let finish = finish.context("the reply ended without a reason")?;
+    Ok(Answer { text, finish })
 }
 
 /// Prints text as it arrives; in colour, what the drafter contributed is green.

@@ -16,6 +16,9 @@ pub struct Client {
 }
 
 /// A reply as it arrives. Dropping it cancels the request.
+///
+/// Behind `Finish` read on to the end. Of streams that are dropped before that has come, many at a time, h2 forgets some and counts what
+/// still comes for them as faults; after 1,024 it gives up the connection with all other replies on it.
 #[derive(Debug)]
 pub struct Reply {
     messages: Streaming<wire::GenerateResponse>,
