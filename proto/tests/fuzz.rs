@@ -1,4 +1,4 @@
-//! A short run of every fuzz target; `cargo run -p proto --example fuzz -- all 600` makes a long one.
+//! A short run of every fuzz target; `cargo run -p proto --example fuzz_proto -- all 600` makes a long one.
 
 #[path = "fuzz/input.rs"]
 mod input;

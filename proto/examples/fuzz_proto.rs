@@ -1,5 +1,5 @@
 //! Runs a fuzz target of this crate, or all of them, each for so many seconds:
-//! `cargo run -p proto --example fuzz -- TARGET|all SECONDS`. A finding is a panic, and is shown with the number of its
+//! `cargo run -p proto --example fuzz_proto -- TARGET|all SECONDS`. A finding is a panic, and is shown with the number of its
 //! input.
 
 #[path = "../tests/fuzz/input.rs"]

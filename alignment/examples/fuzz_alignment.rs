@@ -1,5 +1,5 @@
 //! Runs a fuzz target of this crate, or all of them, each for so many seconds:
-//! `cargo run -p alignment --example fuzz -- TARGET|all SECONDS [FIRST]`. Inputs are numbered from FIRST,
+//! `cargo run -p alignment --example fuzz_alignment -- TARGET|all SECONDS [FIRST]`. Inputs are numbered from FIRST,
 //! 0 by default, so a run with another FIRST has other inputs. A finding is a panic, and is shown with the
 //! number of its input.
 //!
