@@ -421,9 +421,10 @@ impl Length {
         let (_, hoped) = maximum(&self.goodputs(verify, DOUBT / (1.0 + self.others)));
         // Alone, asking costs nothing that is not needed anyway; together, all pay for the messages and waits of each.
         let is_idle = self.others > 0.0 && self.idle > IDLE;
-        let enough = match self.others {
-            others if others > 0.0 => plain * (WORTH + self.slowed_by(verify)),
-            _ => plain,
+        let enough = if self.others > 0.0 {
+            plain * (WORTH + self.slowed_by(verify))
+        } else {
+            plain
         };
         match self.pause {
             None if hoped < enough || is_idle => {

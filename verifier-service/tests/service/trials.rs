@@ -2,11 +2,12 @@
 //! begins with.
 
 use proto::verifier::{FallbackReason, Generate, Reply, Speculation};
+use tests::tiny::Tiny;
 
 use crate::{
     drafters::{Kind, Running},
     failures::check_each,
-    harness::{Process, endless, eventually, read, requests, serving},
+    harness::{Process, eventually, load, read, requests, serving},
 };
 
 /// Requests that leave the length of blocks to what pays.
@@ -43,7 +44,9 @@ async fn drafter_that_is_right_is_verified_once_the_target_has_said_as_much() {
 /// A drafter of no use, and a verifier that knows as much.
 async fn given_up() -> (Running, Process) {
     let drafter = Running::start(Kind::Useless).await;
-    let process = Process::start(endless(), serving(&[&drafter.address])).await;
+    // Its model is its own: sessions of other tests would be others that it shares passes with.
+    let engine = load(&Tiny::default());
+    let process = Process::start(engine, serving(&[&drafter.address])).await;
     for request in adaptive() {
         process.generate(&request).await;
     }

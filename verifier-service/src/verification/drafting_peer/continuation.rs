@@ -7,7 +7,7 @@ use proto::{
 };
 
 /// A block without its first bytes, which are committed by now.
-pub(super) struct Rest {
+pub(super) struct Remainder {
     pub(super) skipped_bytes: u32,
     pub(super) text: Vec<u8>,
     /// Where in `text` each token of the chain ends.
@@ -17,7 +17,10 @@ pub(super) struct Rest {
 }
 
 /// What is left of a block behind the committed text, nothing if it has declined; or why it is of no use.
-pub(super) fn rest(block: &Block, committed: &CommittedText) -> Result<Rest, FallbackReason> {
+pub(super) fn remainder(
+    block: &Block,
+    committed: &CommittedText,
+) -> Result<Remainder, FallbackReason> {
     let (chain, others) = block.ways();
     let text = match committed.continuation(block.base_length, block.base_hash, &chain.text) {
         None if block.declines() => return Err(FallbackReason::NothingUsable),
@@ -36,7 +39,7 @@ pub(super) fn rest(block: &Block, committed: &CommittedText) -> Result<Rest, Fal
         return Err(FallbackReason::NothingUsable);
     }
     let said = &chain.text[..skipped];
-    Ok(Rest {
+    Ok(Remainder {
         skipped_bytes: skipped as u32,
         text: text.to_vec(),
         token_ends: ends_behind(&ends[first..], skipped),

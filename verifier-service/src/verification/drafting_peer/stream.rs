@@ -394,8 +394,8 @@ impl Stream {
         self.has_declined = block.declines();
         let latency = at.map(|at| at.saturating_duration_since(self.due_since));
         let was_overdue = std::mem::take(&mut self.is_overdue);
-        let rest = match continuation::rest(block, committed) {
-            Ok(rest) => rest,
+        let left = match continuation::remainder(block, committed) {
+            Ok(left) => left,
             Err(why) => {
                 if let Some(latency) = latency.filter(|_| was_overdue) {
                     self.lease.delivered_late(latency);
@@ -416,11 +416,11 @@ impl Stream {
             return Use::Declines;
         }
         Use::Proposes(Box::new(Proposal {
-            text: rest.text,
-            token_ends: rest.token_ends,
-            alternatives: rest.alternatives,
-            draws: rest.draws,
-            skipped_bytes: rest.skipped_bytes,
+            text: left.text,
+            token_ends: left.token_ends,
+            alternatives: left.alternatives,
+            draws: left.draws,
+            skipped_bytes: left.skipped_bytes,
             lexicon: self.lexicon.clone(),
             ends_with: block.ends_with,
             timings: block.timings,
