@@ -4,8 +4,7 @@
 //! crate holds what is neither network nor tensor: how draft bytes become target tokens
 //! ([`reencode`], and [`candidates`] where there are several ways to go on), which tokens of the two lists belong together ([`spans`], [`dtw`], one result
 //! type in [`aligned`]), which proposals stay ([`acceptance`], over the shared randomness of
-//! [`noise`]), how the decisions of a round add up ([`round`]), and how long a round may wait for
-//! its block ([`deadline`]).
+//! [`noise`]), and how the decisions of a round add up ([`round`]).
 //!
 //! Everything is deterministic: no clock, no input or output, no ambient randomness, and nothing
 //! beyond `std`.
@@ -13,9 +12,7 @@
 pub mod acceptance;
 pub mod aligned;
 pub mod candidates;
-pub mod deadline;
 pub mod dtw;
-pub mod goodput;
 pub mod noise;
 pub mod reencode;
 pub mod round;

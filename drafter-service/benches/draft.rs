@@ -11,7 +11,6 @@ use drafter_service::{app::App, config::Serving};
 use inference::{
     engine::{Engine, EngineOptions},
     prompt::Prompt as NativePrompt,
-    store::{Progress, Store},
 };
 use proto::{
     CommittedText,
@@ -19,6 +18,7 @@ use proto::{
     model::{Prompt, Sampling},
 };
 use tests::tiny::Tiny;
+use store::{Progress, Store};
 use tokio::{net::TcpListener, runtime::Runtime, sync::oneshot, task::JoinSet};
 use tonic::Request;
 

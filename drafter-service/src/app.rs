@@ -14,9 +14,9 @@ use chassis::{
 };
 use inference::{
     engine::Engine,
-    store::{ModelReference, Store, StoreError},
 };
 use prometheus_client::registry::Registry;
+use store::{ModelReference, Store, StoreError};
 use tokio::{net::TcpListener, sync::oneshot};
 
 use self::fetching::Logged;

@@ -1,11 +1,11 @@
 //! What the process runs with: arguments as final types, checked before anything is bound or loaded.
 
+use store::ModelReference;
 use std::{path::PathBuf, str::FromStr, time::Duration};
 
 use chassis::args::{LogArgs, ServerArgs};
 use inference::{
     engine::{DeviceChoice, EngineOptions},
-    store::ModelReference,
 };
 use proto::{drafter::Limits, limits};
 

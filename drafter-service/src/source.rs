@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use inference::store::{ModelReference, StoreError};
+use store::{ModelReference, StoreError};
 
 /// The name of the look-up, alone and in front of a model's.
 const LOOKUP: &str = "ngram";

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use alignment::Vocabulary;
 use inference::checkpoint::BareTokenizer;
-use inference::store::{ModelReference, Progress, Store};
+use store::{ModelReference, Progress, Store};
 use inference::tokenizer::Tokenizer;
 
 /// One family each of what real pairs are made of, as `duet models list` names them. SmolLM2's comes in its model.

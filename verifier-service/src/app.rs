@@ -15,9 +15,9 @@ use chassis::{
 };
 use inference::{
     engine::Engine,
-    store::{ModelReference, Store},
 };
 use prometheus_client::registry::Registry;
+use store::{ModelReference, Store};
 use tokio::{net::TcpListener, sync::oneshot};
 
 use self::fetching::Logged;

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use alignment::goodput::VerifyCost;
+use pacing::goodput::VerifyCost;
 use inference::engine::{Engine, EngineError};
 
 /// Rows of the passes that are measured, as far as a pass may have so many.

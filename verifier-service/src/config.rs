@@ -2,13 +2,14 @@
 
 use std::{fmt::Display, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
-use alignment::{acceptance::Method, deadline};
+use alignment::acceptance::Method;
+use pacing::deadline;
 use chassis::args::{LogArgs, ServerArgs};
 use inference::{
     engine::{DeviceChoice, EngineOptions},
-    store::{ModelReference, StoreError},
 };
 
+use store::{ModelReference, StoreError};
 use proto::limits::{MAX_BLOCK_TOKENS, MAX_CREDIT};
 use tonic::transport::Endpoint;
 

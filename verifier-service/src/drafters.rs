@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use alignment::{
+use pacing::{
     deadline::{self, RoundLatency},
     goodput::{
         DraftCost, Outcome, Rests, Survival,

@@ -16,7 +16,8 @@ mod stops;
 
 use std::{sync::Arc, time::Instant};
 
-use alignment::{acceptance::Method, goodput::VerifyCost};
+use alignment::acceptance::Method;
+use pacing::goodput::VerifyCost;
 use chassis::{channel::AddressError, lifecycle::Lifecycle};
 use inference::{
     engine::{Engine, EngineError, Load},

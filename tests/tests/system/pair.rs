@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use inference::store::{ModelReference, Progress, Store};
+use store::{ModelReference, Progress, Store};
 use proto::verifier::{Client, Finish, Generate, Origin, Part, Piece, Reply};
 use tokio::sync::RwLock;
 use tonic::Request;

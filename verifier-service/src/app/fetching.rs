@@ -1,6 +1,6 @@
 //! How a fetch shows itself in the log: a line where it begins and ends, and one for every tenth of the way.
 
-use inference::store::Progress;
+use store::Progress;
 
 const TENTHS: u64 = 10;
 

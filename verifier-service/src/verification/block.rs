@@ -11,11 +11,11 @@ use alignment::{
     aligned::Alignment,
     candidates::Candidates,
     dtw,
-    goodput::{Outcome, alternatives::Tried},
     reencode,
     reencode::Proxies,
     spans,
 };
+use pacing::goodput::{Outcome, alternatives::Tried};
 use proto::{limits::MAX_ALTERNATIVES, verifier::FallbackReason};
 
 use super::{

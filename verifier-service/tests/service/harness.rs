@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use alignment::deadline;
+use pacing::deadline;
 use chassis::lifecycle::Drained;
 use inference::engine::{Engine, EngineOptions};
 use proto::{

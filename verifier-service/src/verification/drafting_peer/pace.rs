@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use alignment::goodput::{
+use pacing::goodput::{
     Length, Outcome, VerifyCost,
     alternatives::{Alternatives, Hits, Tried},
 };

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use alignment::goodput::{Outcome, alternatives::Tried};
+use pacing::goodput::{Outcome, alternatives::Tried};
 use chassis::lifecycle::Lifecycle;
 use proto::{
     CommittedText,

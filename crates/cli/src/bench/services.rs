@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use clap::Parser as _;
 use drafter_service::source::Source;
 use inference::engine::{Engine, EngineOptions};
-use inference::store::{ModelReference, Store};
+use store::{ModelReference, Store};
 use proto::limits::MAX_BLOCK_TOKENS;
 use proto::verifier::{Client, DrafterState, DrafterStatus};
 use tokio::net::TcpListener;

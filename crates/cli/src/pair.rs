@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use drafter_service::source::Source;
 use inference::engine::{Engine, EngineOptions};
-use inference::store::{ModelReference, Store};
+use store::{ModelReference, Store};
 use inference::tokenizer::Tokenizer;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;

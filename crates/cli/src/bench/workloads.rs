@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use clap::ValueEnum;
 use flate2::read::GzDecoder;
-use inference::store::{ModelReference, Store};
+use store::{ModelReference, Store};
 use proto::model::{Message, Prompt, Role};
 use serde_json::Value;
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use inference::checkpoint::BareTokenizer;
-use inference::store::{ModelReference, Store};
+use store::{ModelReference, Store};
 use inference::tokenizer::Tokenizer;
 use proto::model::{Message, Prompt, Role, Sampling};
 use proto::verifier::{CheckPair, Generate, PairAcceptance, PairReport, Speculation};

@@ -1,7 +1,7 @@
 //! Models: checkpoints, one decoder for every architecture, sessions with a cache, sampling laws, tokenizers as bytes.
 //!
 //! [`engine::Engine`] is the way in: a model on a thread of its own, with [`engine::Session`]s that append tokens, read logits
-//! and forget suffixes. [`store`] turns a model's name into a file. candle's types do not leave this crate, except where a
+//! and forget suffixes. candle's types do not leave this crate, except where a
 //! tokenizer is built from a file's metadata.
 //!
 //! Invariant: on the CPU the logits of a position are a function of the tokens up to it and of the weights, bit for bit;
@@ -15,7 +15,6 @@ mod exponential;
 mod kernels;
 pub mod prompt;
 pub mod sampling;
-pub mod store;
 mod summary;
 pub mod template;
 pub mod tokenizer;

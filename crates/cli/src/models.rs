@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Subcommand;
 use indicatif::DecimalBytes;
-use inference::store::{KnownModel, ModelReference, Store};
+use store::{KnownModel, ModelReference, Store};
 
 use crate::progress;
 

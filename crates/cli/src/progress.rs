@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal as _, Write as _};
 
 use indicatif::{DecimalBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use inference::store::Progress;
+use store::Progress;
 
 /// Between two lines, where there is no bar.
 const PERCENT_PER_LINE: u64 = 10;

@@ -1,0 +1,4 @@
+//! When to draft and how much.
+
+pub mod deadline;
+pub mod goodput;
