@@ -1,17 +1,17 @@
-//! What deciding one position costs, over a whole vocabulary of 152,000 tokens and over a law that top-p
+//! What deciding one position costs, over a whole vocabulary of 152,000 tokens and over a distribution that top-p
 //! has cut. `cargo bench -p alignment --bench accepting`.
 
 use std::hint::black_box;
 use std::time::Duration;
 
-use alignment::acceptance::{self, Law, SparseLaw};
+use alignment::acceptance::{self, Distribution, SparseDistribution};
 use alignment::noise::SharedNoise;
 use criterion::{Criterion, criterion_group, criterion_main};
 
 const TOKENS: u32 = 152_000;
-/// Tokens that top-p 0.95 leaves of a law in the middle of a sentence, generously.
+/// Tokens that top-p 0.95 leaves of a distribution in the middle of a sentence, generously.
 const NUCLEUS: usize = 1_000;
-/// Tokens of a draft's law on the wire.
+/// Tokens of a draft's distribution on the wire.
 const SPARSE: usize = 64;
 
 fn positions(c: &mut Criterion) {
@@ -36,30 +36,30 @@ fn positions(c: &mut Criterion) {
     let peaked = normalised(|i| -2.0 * f64::from(i + 1).ln());
     let wide = normalised(|i| 3.0 * (f64::from(i) * 0.7).sin());
     for (name, log_probs) in [("flat", &flat), ("wide", &wide), ("peaked", &peaked)] {
-        let law = Law {
+        let distribution = Distribution {
             ids: &ids,
             log_probs,
         };
-        group.bench_function(format!("coupled, {name} law"), |b| {
-            b.iter(|| acceptance::coupled(black_box(&law), 1.0, &next(), bytes));
+        group.bench_function(format!("coupled, {name} distribution"), |b| {
+            b.iter(|| acceptance::coupled(black_box(&distribution), 1.0, &next(), bytes));
         });
     }
-    let law = Law {
+    let distribution = Distribution {
         ids: &ids,
         log_probs: &wide,
     };
-    group.bench_function("point mass, wide law", |b| {
-        b.iter(|| acceptance::point_mass(black_box(&law), 7, &next()));
+    group.bench_function("point mass, wide distribution", |b| {
+        b.iter(|| acceptance::point_mass(black_box(&distribution), 7, &next()));
     });
     let (ids, log_probs) = cut(&wide, SPARSE);
-    let Ok(proposal) = SparseLaw::new(&ids, &log_probs, TOKENS as usize) else {
+    let Ok(proposal) = SparseDistribution::new(&ids, &log_probs, TOKENS as usize) else {
         return;
     };
-    group.bench_function("rejection, wide law", |b| {
+    group.bench_function("rejection, wide distribution", |b| {
         b.iter(|| {
             let position = next();
             let proposed = proposal.sample(&position);
-            acceptance::rejection(black_box(&law), proposed, &proposal, &position)
+            acceptance::rejection(black_box(&distribution), proposed, &proposal, &position)
         });
     });
     group.finish();
@@ -71,7 +71,7 @@ fn nucleus(c: &mut Criterion) {
     let bytes = |id: u32| (spellings[id as usize].as_slice(), 0);
     let wide = normalised(|i| 3.0 * (f64::from(i) * 0.7).sin());
     let (ids, log_probs) = cut(&wide, NUCLEUS);
-    let law = Law {
+    let distribution = Distribution {
         ids: &ids,
         log_probs: &log_probs,
     };
@@ -82,26 +82,26 @@ fn nucleus(c: &mut Criterion) {
     };
     let mut group = c.benchmark_group("1,000 tokens");
     group.bench_function("coupled", |b| {
-        b.iter(|| acceptance::coupled(black_box(&law), 1.0, &next(), bytes));
+        b.iter(|| acceptance::coupled(black_box(&distribution), 1.0, &next(), bytes));
     });
     group.bench_function("point mass", |b| {
-        b.iter(|| acceptance::point_mass(black_box(&law), ids[7], &next()));
+        b.iter(|| acceptance::point_mass(black_box(&distribution), ids[7], &next()));
     });
     let (ids, log_probs) = cut(&wide, SPARSE);
-    let Ok(proposal) = SparseLaw::new(&ids, &log_probs, TOKENS as usize) else {
+    let Ok(proposal) = SparseDistribution::new(&ids, &log_probs, TOKENS as usize) else {
         return;
     };
     group.bench_function("rejection", |b| {
         b.iter(|| {
             let position = next();
             let proposed = proposal.sample(&position);
-            acceptance::rejection(black_box(&law), proposed, &proposal, &position)
+            acceptance::rejection(black_box(&distribution), proposed, &proposal, &position)
         });
     });
     group.finish();
 }
 
-/// The `most` likeliest tokens of a law over all ids, ids ascending, normalised.
+/// The `most` likeliest tokens of a distribution over all ids, ids ascending, normalised.
 fn cut(log_probs: &[f32], most: usize) -> (Vec<u32>, Vec<f32>) {
     let mut ids: Vec<u32> = (0..log_probs.len() as u32).collect();
     let of = |id: u32| log_probs[id as usize];

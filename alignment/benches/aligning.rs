@@ -10,8 +10,8 @@ mod toy;
 use std::hint::black_box;
 use std::time::Duration;
 
-use alignment::acceptance::{Law, Method};
-use alignment::candidates::Candidates;
+use alignment::acceptance::{Distribution, Method};
+use alignment::candidate_tree::CandidateTree;
 use alignment::dtw::{self, Band};
 use alignment::noise::{Place, SharedNoise};
 use alignment::round::{Round, Verdict};
@@ -60,21 +60,21 @@ fn ends(texts: &[&[u8]], last: u32) -> Vec<u32> {
 /// Lists of equal length, as a band narrower than the difference of their lengths would be widened.
 fn equal_lengths(c: &mut Criterion) {
     let pair = Pair::new();
-    let (draft, proxies) = pair.texts();
+    let (draft, candidates) = pair.texts();
     for length in LENGTHS {
-        let (draft, proxies) = (&draft[..length], &proxies[..length]);
+        let (draft, candidates) = (&draft[..length], &candidates[..length]);
         let mut group = c.benchmark_group(format!("{length} by {length} tokens"));
-        spans_of(&mut group, draft, proxies);
+        spans_of(&mut group, draft, candidates);
         for band in [
             Band::Width(4),
             Band::Width(8),
             Band::Width(16),
             Band::Unbounded,
         ] {
-            warping(&mut group, band, draft, proxies);
+            warping(&mut group, band, draft, candidates);
         }
         group.bench_function("longest common subsequence", |b| {
-            b.iter(|| rivals::common_subsequence(black_box(draft), black_box(proxies)));
+            b.iter(|| rivals::common_subsequence(black_box(draft), black_box(candidates)));
         });
         group.bench_function("proportional positions", |b| {
             b.iter(|| rivals::proportional(black_box(length), black_box(length)));
@@ -86,20 +86,20 @@ fn equal_lengths(c: &mut Criterion) {
 /// The whole of one text in both vocabularies, whose lists are of unlike lengths.
 fn same_text(c: &mut Criterion) {
     let pair = Pair::new();
-    let (draft, proxies) = pair.texts();
-    let name = format!("{} by {} tokens of one text", draft.len(), proxies.len());
+    let (draft, candidates) = pair.texts();
+    let name = format!("{} by {} tokens of one text", draft.len(), candidates.len());
     let mut group = c.benchmark_group(name);
-    spans_of(&mut group, &draft, &proxies);
-    warping(&mut group, Band::Width(8), &draft, &proxies);
+    spans_of(&mut group, &draft, &candidates);
+    warping(&mut group, Band::Width(8), &draft, &candidates);
     group.finish();
 }
 
-fn spans_of(group: &mut BenchmarkGroup<'_, WallTime>, draft: &[&[u8]], proxies: &[&[u8]]) {
+fn spans_of(group: &mut BenchmarkGroup<'_, WallTime>, draft: &[&[u8]], candidates: &[&[u8]]) {
     let bytes = |texts: &[&[u8]]| texts.iter().map(|text| text.len() as u32).sum::<u32>();
-    let common = bytes(draft).min(bytes(proxies));
-    let (draft_ends, proxy_ends) = (ends(draft, common), ends(proxies, common));
+    let common = bytes(draft).min(bytes(candidates));
+    let (draft_ends, candidate_ends) = (ends(draft, common), ends(candidates, common));
     group.bench_function("byte spans", |b| {
-        b.iter(|| spans::align(black_box(&draft_ends), black_box(&proxy_ends)));
+        b.iter(|| spans::align(black_box(&draft_ends), black_box(&candidate_ends)));
     });
 }
 
@@ -107,29 +107,31 @@ fn warping(
     group: &mut BenchmarkGroup<'_, WallTime>,
     band: Band,
     draft: &[&[u8]],
-    proxies: &[&[u8]],
+    candidates: &[&[u8]],
 ) {
     let options = dtw::Options {
         band,
         ..dtw::Options::default()
     };
     group.bench_function(BenchmarkId::new("warping", format!("{band:?}")), |b| {
-        b.iter(|| dtw::align(black_box(draft), black_box(proxies), &options));
+        b.iter(|| dtw::align(black_box(draft), black_box(candidates), &options));
     });
 }
 
 fn blocks(c: &mut Criterion) {
     let pair = Pair::new();
     let mut group = c.benchmark_group("block");
-    let (draft, proxies) = pair.texts();
-    let (draft, proxies) = (&draft[20..40], &proxies[20..40]);
+    let (draft, candidates) = pair.texts();
+    let (draft, candidates) = (&draft[20..40], &candidates[20..40]);
     group.bench_function("warping, 20 by 20 tokens", |b| {
         let options = dtw::Options::default();
-        b.iter(|| dtw::align(black_box(draft), black_box(proxies), &options));
+        b.iter(|| dtw::align(black_box(draft), black_box(candidates), &options));
     });
     let block = Block::new(&pair);
     group.bench_function("re-encode, 8 draft tokens", |b| {
-        b.iter(|| reencode::proxies(&pair.target, &block.committed, black_box(&block.draft), 16));
+        b.iter(|| {
+            reencode::candidates(&pair.target, &block.committed, black_box(&block.draft), 16)
+        });
     });
     group.bench_function("re-encode, align and accept, 8 draft tokens", |b| {
         b.iter(|| block.verdict(&pair));
@@ -142,8 +144,8 @@ struct Block {
     committed: Vec<TargetToken>,
     draft: Vec<u8>,
     draft_ends: Vec<u32>,
-    /// Laws of 500 tokens, as top-p leaves them, one for each position.
-    laws: Vec<(Vec<u32>, Vec<f32>)>,
+    /// Distributions of 500 tokens, as top-p leaves them, one for each position.
+    distributions: Vec<(Vec<u32>, Vec<f32>)>,
     noise: SharedNoise,
 }
 
@@ -158,19 +160,19 @@ impl Block {
             .collect();
         let committed: Vec<TargetToken> = tokens.into_iter().map(TargetToken).collect();
         let draft = texts.concat();
-        let proxies = reencode::proxies(&pair.target, &committed, &draft, 16);
-        let mut wanted: Vec<u32> = proxies.tokens.iter().map(|token| token.0).collect();
+        let candidates = reencode::candidates(&pair.target, &committed, &draft, 16);
+        let mut wanted: Vec<u32> = candidates.tokens.iter().map(|token| token.0).collect();
         wanted.push(0);
-        // Nearly all mass on the proxy, so that the whole block is walked, and the rest where no bound
+        // Nearly all mass on the candidate, so that the whole block is walked, and the rest where no bound
         // spares its hashes.
-        let law = |wanted: &u32| {
+        let distribution = |wanted: &u32| {
             let others = (0..700).filter(|id| id != wanted).take(499);
             let ids: Vec<u32> = std::iter::once(*wanted).chain(others).collect();
             let log_probs = (0..500).map(|i| if i == 0 { -1e-6 } else { -20.0 });
             (ids, log_probs.collect())
         };
         Self {
-            laws: wanted.iter().map(law).collect(),
+            distributions: wanted.iter().map(distribution).collect(),
             draft_ends: ends(&texts, u32::MAX),
             committed,
             draft,
@@ -179,20 +181,21 @@ impl Block {
     }
 
     fn verdict(&self, pair: &Pair) -> Verdict {
-        let proxies = reencode::proxies(&pair.target, &self.committed, black_box(&self.draft), 16);
-        black_box(spans::align(&self.draft_ends, &proxies.ends).ok());
-        let candidates = Candidates::from(proxies);
-        let mut round = Round::new(&candidates, Place::default());
+        let candidates =
+            reencode::candidates(&pair.target, &self.committed, black_box(&self.draft), 16);
+        black_box(spans::align(&self.draft_ends, &candidates.ends).ok());
+        let tree = CandidateTree::from(candidates);
+        let mut round = Round::new(&tree, Place::default());
         while let Some(position) = round.open() {
-            let (ids, log_probs) = &self.laws[position.row()];
+            let (ids, log_probs) = &self.distributions[position.row()];
             let noise = self.noise.at_place(position.place());
             let bytes = |id| (pair.target.token_bytes(id), 0);
-            let law = Law { ids, log_probs };
-            let emitted = Method::Coupled.choose(&law, position.proposed(), &noise, bytes);
+            let distribution = Distribution { ids, log_probs };
+            let emitted = Method::Coupled.choose(&distribution, position.proposed(), &noise, bytes);
             position.decide(emitted, pair.target.token_bytes(emitted.0).len(), false);
         }
         let verdict = round.verdict();
-        assert_eq!(verdict.accepted, candidates.len());
+        assert_eq!(verdict.accepted, tree.len());
         verdict
     }
 }

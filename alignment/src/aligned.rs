@@ -8,7 +8,7 @@ use std::ops::Range;
 
 pub use drawing::Drawing;
 
-/// Which draft tokens belong to which proxies.
+/// Which draft tokens belong to which candidates.
 ///
 /// The groups cover both lists without gap or overlap, each with at least one token of either side;
 /// two empty lists have no group.
@@ -18,23 +18,23 @@ pub struct Alignment {
     links: Vec<Range<usize>>,
 }
 
-/// Neighbouring draft tokens and the neighbouring proxies that they belong to.
+/// Neighbouring draft tokens and the neighbouring candidates that they belong to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
     /// Indices into the draft tokens; never empty.
     pub draft: Range<usize>,
-    /// Indices into the proxies; never empty.
-    pub proxies: Range<usize>,
+    /// Indices into the candidates; never empty.
+    pub candidates: Range<usize>,
 }
 
-/// How many tokens of either side a group holds: draft first, proxies second.
+/// How many tokens of either side a group holds: draft first, candidates second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Shape {
-    /// One draft token, one proxy.
+    /// One draft token, one candidate.
     OneToOne,
-    /// One draft token, several proxies.
+    /// One draft token, several candidates.
     OneToMany,
-    /// Several draft tokens, one proxy.
+    /// Several draft tokens, one candidate.
     ManyToOne,
     /// Several of both.
     ManyToMany,
@@ -46,25 +46,25 @@ impl Alignment {
         &self.groups
     }
 
-    /// The draft tokens that touch a proxy itself: a part of its group's, and never empty. Overlapping
-    /// bytes make a touch, or a cell of the warping path. None where there is no such proxy.
-    pub fn touching(&self, proxy: usize) -> Option<Range<usize>> {
-        self.links.get(proxy).cloned()
+    /// The draft tokens that touch a candidate itself: a part of its group's, and never empty. Overlapping
+    /// bytes make a touch, or a cell of the warping path. None where there is no such candidate.
+    pub fn touching(&self, candidate: usize) -> Option<Range<usize>> {
+        self.links.get(candidate).cloned()
     }
 
-    /// A picture of three lines: the draft's tokens, links, and the proxies below what they belong to.
-    /// `draft_texts` and `proxy_texts` are the exact bytes of the tokens, in order.
+    /// A picture of three lines: the draft's tokens, links, and the candidates below what they belong to.
+    /// `draft_texts` and `candidate_texts` are the exact bytes of the tokens, in order.
     ///
     /// ```
     /// # let alignment = alignment::spans::align(&[2, 6, 9, 10], &[2, 5, 9, 10]).unwrap();
     /// let draft: [&[u8]; 4] = [b"fn", b" rev", b"ers", b"("];
-    /// let proxies: [&[u8]; 4] = [b"fn", b" re", b"vers", b"("];
+    /// let candidates: [&[u8]; 4] = [b"fn", b" re", b"vers", b"("];
     /// let picture = "
     /// draft    fn  ␣rev ers  (
     ///          │    ├───┬┘   │
-    /// proxies  fn  ␣re vers  (
+    /// candidates  fn  ␣re vers  (
     /// ";
-    /// assert_eq!(alignment.draw(&draft, &proxies).to_string(), picture[1..]);
+    /// assert_eq!(alignment.draw(&draft, &candidates).to_string(), picture[1..]);
     /// ```
     ///
     /// Spaces, line ends and tabs show as `␣`, `⏎` and `⇥`, bytes that are no text as `\xHH`, a token
@@ -72,12 +72,12 @@ impl Alignment {
     pub fn draw<'a>(
         &'a self,
         draft_texts: &'a [&'a [u8]],
-        proxy_texts: &'a [&'a [u8]],
+        candidate_texts: &'a [&'a [u8]],
     ) -> Drawing<'a> {
-        Drawing::new(self, draft_texts, proxy_texts)
+        Drawing::new(self, draft_texts, candidate_texts)
     }
 
-    /// The alignment that a way of one's own leads to: (draft, proxy) cells from (0, 0) to the last token
+    /// The alignment that a way of one's own leads to: (draft, candidate) cells from (0, 0) to the last token
     /// of both lists, each step one forward in either list or in both, which starts a new group. None
     /// where the cells are no such path. O(path).
     pub fn along(path: &[(usize, usize)]) -> Option<Self> {
@@ -91,24 +91,26 @@ impl Alignment {
         whole.then(|| Self::of_path(path.iter().copied()))
     }
 
-    /// The alignment of a monotone path of (draft, proxy) cells that starts at (0, 0) and ends at the
+    /// The alignment of a monotone path of (draft, candidate) cells that starts at (0, 0) and ends at the
     /// last token of both, each step one forward in either list or in both. A step in both starts a
     /// new group. O(path).
     pub(crate) fn of_path(path: impl IntoIterator<Item = (usize, usize)>) -> Self {
         let mut alignment = Self::default();
-        for (draft, proxy) in path {
+        for (draft, candidate) in path {
             let cell = Group {
                 draft: draft..draft + 1,
-                proxies: proxy..proxy + 1,
+                candidates: candidate..candidate + 1,
             };
             match alignment.groups.last_mut() {
-                Some(last) if last.draft.contains(&draft) || last.proxies.contains(&proxy) => {
+                Some(last)
+                    if last.draft.contains(&draft) || last.candidates.contains(&candidate) =>
+                {
                     last.draft.end = cell.draft.end;
-                    last.proxies.end = cell.proxies.end;
+                    last.candidates.end = cell.candidates.end;
                 }
                 _ => alignment.groups.push(cell),
             }
-            match alignment.links.get_mut(proxy) {
+            match alignment.links.get_mut(candidate) {
                 Some(link) => link.end = draft + 1,
                 None => alignment.links.push(draft..draft + 1),
             }
@@ -120,7 +122,7 @@ impl Alignment {
 impl Group {
     /// How many tokens of either side the group holds.
     pub fn shape(&self) -> Shape {
-        match (self.draft.len(), self.proxies.len()) {
+        match (self.draft.len(), self.candidates.len()) {
             (1, 1) => Shape::OneToOne,
             (1, _) => Shape::OneToMany,
             (_, 1) => Shape::ManyToOne,
@@ -130,7 +132,7 @@ impl Group {
 }
 
 impl fmt::Display for Alignment {
-    /// Groups separated by spaces, as in `0:0 1:1-3 2-3:4`: draft indices, a colon, proxy indices.
+    /// Groups separated by spaces, as in `0:0 1:1-3 2-3:4`: draft indices, a colon, candidate indices.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, group) in self.groups.iter().enumerate() {
             if i > 0 {
@@ -146,7 +148,7 @@ impl fmt::Display for Group {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_indices(f, &self.draft)?;
         f.write_str(":")?;
-        write_indices(f, &self.proxies)
+        write_indices(f, &self.candidates)
     }
 }
 

@@ -5,7 +5,7 @@
 //! (TokenTiming, arXiv 2510.15545; band after Sakoe and Chiba, 1978), and published comparisons rest
 //! on them.
 //!
-//! Symbols: d of k draft texts, t of m proxy texts, w the half width of the band.
+//! Symbols: d of k draft texts, t of m candidate texts, w the half width of the band.
 //!
 //! ```text
 //! cost(i,j) = distance of d_i and t_j
@@ -59,21 +59,21 @@ pub enum Band {
 }
 
 /// The order of preference among equally cheap steps of the back-trace. Up is one draft token back,
-/// left one proxy back, the diagonal both.
+/// left one candidate back, the diagonal both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Ties {
     /// The paper's choice.
     #[default]
     DiagonalUpLeft,
-    /// Proxies go back before draft tokens.
+    /// Candidates go back before draft tokens.
     DiagonalLeftUp,
     /// The diagonal second.
     UpDiagonalLeft,
     /// The diagonal last: groups as large as they come.
     UpLeftDiagonal,
-    /// The diagonal second, proxies first.
+    /// The diagonal second, candidates first.
     LeftDiagonalUp,
-    /// The diagonal last, proxies first.
+    /// The diagonal last, candidates first.
     LeftUpDiagonal,
 }
 
@@ -121,15 +121,18 @@ impl Default for Options {
 /// their `▁` or `Ġ` markers.
 pub fn align(
     draft_texts: &[&[u8]],
-    proxy_texts: &[&[u8]],
+    candidate_texts: &[&[u8]],
     options: &Options,
 ) -> Result<Alignment, Error> {
-    let (k, m) = (draft_texts.len(), proxy_texts.len());
+    let (k, m) = (draft_texts.len(), candidate_texts.len());
     if (k == 0) != (m == 0) {
         return Err(Error::OneSideEmpty);
     }
     let limit = options.longest_text;
-    let lengths = draft_texts.iter().chain(proxy_texts).map(|text| text.len());
+    let lengths = draft_texts
+        .iter()
+        .chain(candidate_texts)
+        .map(|text| text.len());
     if let Some(bytes) = lengths.max().filter(|longest| *longest > limit) {
         return Err(Error::TextTooLong { bytes, limit });
     }
@@ -137,8 +140,8 @@ pub fn align(
         return Ok(Alignment::default());
     }
     let draft = options.markers.apply(draft_texts);
-    let proxies = options.markers.apply(proxy_texts);
-    let matrix = Matrix::fill(&draft, &proxies, options);
+    let candidates = options.markers.apply(candidate_texts);
+    let matrix = Matrix::fill(&draft, &candidates, options);
     Ok(Alignment::of_path(matrix.path()))
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A draft model and a target model with different vocabularies decode one text together. This
 //! crate holds what is neither network nor tensor: how draft bytes become target tokens
-//! ([`reencode`], and [`candidates`] where there are several ways to go on), which tokens of the two lists belong together ([`spans`], [`dtw`], one result
+//! ([`reencode`], and [`candidate_tree`] where there are several ways to go on), which tokens of the two lists belong together ([`spans`], [`dtw`], one result
 //! type in [`aligned`]), which proposals stay ([`acceptance`], over the shared randomness of
 //! [`noise`]), and how the decisions of a round add up ([`round`]).
 //!
@@ -11,7 +11,7 @@
 
 pub mod acceptance;
 pub mod aligned;
-pub mod candidates;
+pub mod candidate_tree;
 pub mod dtw;
 pub mod noise;
 pub mod reencode;

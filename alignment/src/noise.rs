@@ -47,7 +47,7 @@ const D: u64 = 0x243f_6a88_85a3_08d3;
 
 /// The rank under which both sides key the token that ends their reply. Such tokens have no bytes and
 /// cross vocabularies by role only; with a rank of their own they share their noise too. For one token
-/// of a vocabulary: two with the same key would share one variate, and neither would follow its law.
+/// of a vocabulary: two with the same key would share one variate, and neither would follow its distribution.
 pub const END_RANK: u32 = u32::MAX;
 
 /// No Gumbel variate of this module is larger: -ln(-ln(1 - 2^-53)), rounded up.

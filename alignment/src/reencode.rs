@@ -1,4 +1,4 @@
-//! Re-encoding: the bytes of a block become proxies, target tokens that the target can verify.
+//! Re-encoding: the bytes of a block become candidates, target tokens that the target can verify.
 //!
 //! Works in bytes, because token boundaries of two vocabularies fall inside code points and because
 //! decoding token by token loses what it splits. The committed target ids are never rewritten; what
@@ -23,41 +23,41 @@ use crate::{TargetToken, Vocabulary};
 /// of 25,561 and 2,502 blocks are right, with none 25,556 and 0.
 pub const TAIL_TOKENS: usize = 4;
 
-/// The proxies of a block. Their bytes are the first bytes of the draft, exactly.
+/// The candidates of a block. Their bytes are the first bytes of the draft, exactly.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Proxies {
+pub struct Candidates {
     /// The tokens to verify. The last one may merge with text not drafted yet: expect less of it.
     pub tokens: Vec<TargetToken>,
-    /// Where each proxy ends, in bytes from the start of the draft. As long as `tokens`.
+    /// Where each candidate ends, in bytes from the start of the draft. As long as `tokens`.
     pub ends: Vec<u32>,
-    /// Bytes at the end of the draft that no proxy covers.
+    /// Bytes at the end of the draft that no candidate covers.
     pub dropped_bytes: usize,
-    /// Whether the committed tail came back as an exact prefix of ids, so that the proxies are what
+    /// Whether the committed tail came back as an exact prefix of ids, so that the candidates are what
     /// the tokenizer makes of the text as a whole.
     pub joined: bool,
 }
 
-/// Re-encodes `draft`, which continues the text of `committed`, as at most `max_tokens` proxies.
+/// Re-encodes `draft`, which continues the text of `committed`, as at most `max_tokens` candidates.
 ///
 /// The last [`TAIL_TOKENS`] committed tokens are encoded together with the draft; if they come back
-/// as an exact prefix of ids, the rest are the proxies, else the draft is encoded alone. Where the
+/// as an exact prefix of ids, the rest are the candidates, else the draft is encoded alone. Where the
 /// committed bytes end inside a code point, the draft must begin with the bytes that finish it, and
 /// then these are proposed if the vocabulary can spell them there. The block ends ahead of the first
 /// byte that is not UTF-8 (a trailing partial code point included) and of the first byte that the
-/// proxies spell differently, as a normalising tokenizer may; nothing proposed is a fine answer.
+/// candidates spell differently, as a normalising tokenizer may; nothing proposed is a fine answer.
 ///
 /// Time is that of encoding tail and draft at most twice. Only the tail of `committed` is looked at.
-pub fn proxies(
+pub fn candidates(
     vocabulary: &impl Vocabulary,
     committed: &[TargetToken],
     draft: &[u8],
     max_tokens: usize,
-) -> Proxies {
+) -> Candidates {
     let recent = &committed[committed.len().saturating_sub(TAIL_TOKENS)..];
     after_tail(vocabulary, &Tail::of(vocabulary, recent), draft, max_tokens)
 }
 
-impl Proxies {
+impl Candidates {
     /// Adds the token that ends a reply, for a block that proposes the end: ends cross vocabularies by
     /// role, never as bytes. Returns whether it was added: not where some of the draft is uncovered,
     /// for the end belongs after all of it, nor where `max_tokens` are there already.
@@ -70,7 +70,7 @@ impl Proxies {
         fits
     }
 
-    /// How many bytes of the draft the proxies cover.
+    /// How many bytes of the draft the candidates cover.
     pub fn covered_bytes(&self) -> usize {
         self.ends.last().map_or(0, |end| *end as usize)
     }
@@ -88,16 +88,16 @@ fn after_tail(
     tail: &Tail,
     draft: &[u8],
     max_tokens: usize,
-) -> Proxies {
+) -> Candidates {
     let text = [&tail.bytes, draft].concat();
     let text = valid_prefix(&text);
     let tail_bytes = tail.bytes.len();
     if text.len() <= tail_bytes || max_tokens == 0 {
-        return Proxies::nothing(draft);
+        return Candidates::nothing(draft);
     }
     let together = vocabulary.encode(text);
     let joined = !tail.ids.is_empty() && together.starts_with(&tail.ids);
-    let candidates = if tail.ids.is_empty() || joined {
+    let retokenised = if tail.ids.is_empty() || joined {
         together[tail.ids.len()..].to_vec()
     } else if tail.unfinished == 0 {
         vocabulary.encode(&text[tail_bytes..])
@@ -109,10 +109,10 @@ fn after_tail(
         )
     };
     let kept = &text.as_bytes()[tail_bytes..];
-    let mut proxies = spelled(vocabulary, &candidates, kept, max_tokens);
-    proxies.dropped_bytes = draft.len() - proxies.covered_bytes();
-    proxies.joined = joined;
-    proxies
+    let mut candidates = spelled(vocabulary, &retokenised, kept, max_tokens);
+    candidates.dropped_bytes = draft.len() - candidates.covered_bytes();
+    candidates.joined = joined;
+    candidates
 }
 
 /// Tokens for `text` after its first `unfinished` bytes, which are committed and end inside its first
@@ -139,8 +139,13 @@ fn finishing(vocabulary: &impl Vocabulary, text: &str, unfinished: usize) -> Vec
 }
 
 /// The longest run of `ids`, from the first, that spells a prefix of `bytes` with no token empty.
-fn spelled(vocabulary: &impl Vocabulary, ids: &[u32], bytes: &[u8], max_tokens: usize) -> Proxies {
-    let mut proxies = Proxies::default();
+fn spelled(
+    vocabulary: &impl Vocabulary,
+    ids: &[u32],
+    bytes: &[u8],
+    max_tokens: usize,
+) -> Candidates {
+    let mut candidates = Candidates::default();
     let mut rest = bytes;
     for id in ids.iter().take(max_tokens) {
         let token = vocabulary.token_bytes(*id);
@@ -148,10 +153,10 @@ fn spelled(vocabulary: &impl Vocabulary, ids: &[u32], bytes: &[u8], max_tokens: 
             Some(after) if !token.is_empty() => rest = after,
             _ => break,
         }
-        proxies.tokens.push(TargetToken(*id));
-        proxies.ends.push((bytes.len() - rest.len()) as u32);
+        candidates.tokens.push(TargetToken(*id));
+        candidates.ends.push((bytes.len() - rest.len()) as u32);
     }
-    proxies
+    candidates
 }
 
 /// The end of the committed text, as far as it is encoded again.

@@ -2,13 +2,13 @@
 //! round kept, what it appended and whether the generation is over.
 //!
 //! ```
-//! # use alignment::{TargetToken, candidates::Candidates, noise::Place, reencode::Proxies, round::Round};
-//! # let proxies = Proxies { tokens: vec![TargetToken(5)], ends: vec![2], ..Proxies::default() };
+//! # use alignment::{TargetToken, candidate_tree::CandidateTree, noise::Place, reencode::Candidates, round::Round};
+//! # let candidates = Candidates { tokens: vec![TargetToken(5)], ends: vec![2], ..Candidates::default() };
 //! # let choose = |_row: usize, proposed: Option<TargetToken>, _place: Place| proposed.unwrap_or(TargetToken(9));
 //! # let bytes_of = |_: TargetToken| 2;
 //! # let finishes = |token: TargetToken| token == TargetToken(9);
-//! let candidates = Candidates::new(proxies);
-//! let mut round = Round::new(&candidates, Place::default());
+//! let tree = CandidateTree::new(candidates);
+//! let mut round = Round::new(&tree, Place::default());
 //! while let Some(position) = round.open() {
 //!     let emitted = choose(position.row(), position.proposed(), position.place());
 //!     position.decide(emitted, bytes_of(emitted), finishes(emitted));
@@ -27,13 +27,13 @@
 
 use crate::TargetToken;
 use crate::acceptance::Choice;
-use crate::candidates::Candidates;
+use crate::candidate_tree::CandidateTree;
 use crate::noise::Place;
 
 /// A round under way.
 #[derive(Clone, Debug)]
 pub struct Round<'a> {
-    candidates: &'a Candidates,
+    tree: &'a CandidateTree,
     place: Place,
     /// Nodes accepted, each the parent of the next.
     path: Vec<usize>,
@@ -47,14 +47,14 @@ pub struct OpenPosition<'r, 'a> {
     round: &'r mut Round<'a>,
 }
 
-/// What a round came to. The tokens emitted are the `accepted` proxies of the path, then `appended`.
+/// What a round came to. The tokens emitted are the `accepted` candidates of the path, then `appended`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// Proxies that stand.
+    /// Candidates that stand.
     pub accepted: usize,
     /// Bytes of the draft that stand.
     pub kept_bytes: u32,
-    /// The token that follows them: a correction or a bonus. None where the last proxy kept finished
+    /// The token that follows them: a correction or a bonus. None where the last candidate kept finished
     /// the generation, or where the round was left early.
     pub appended: Option<TargetToken>,
     /// Whether the last token emitted finishes the generation.
@@ -64,10 +64,10 @@ pub struct Verdict {
 }
 
 impl<'a> Round<'a> {
-    /// A round over a block whose first proxy starts at `place`; without proxies it decodes plainly.
-    pub fn new(candidates: &'a Candidates, place: Place) -> Self {
+    /// A round over a block whose first candidate starts at `place`; without candidates it decodes plainly.
+    pub fn new(tree: &'a CandidateTree, place: Place) -> Self {
         Self {
-            candidates,
+            tree,
             place,
             path: Vec::new(),
             appended: None,
@@ -86,7 +86,7 @@ impl<'a> Round<'a> {
         let last = self.path.last();
         Verdict {
             accepted: self.path.len(),
-            kept_bytes: last.map_or(0, |last| self.candidates.end(*last)),
+            kept_bytes: last.map_or(0, |last| self.tree.end(*last)),
             appended: self.appended,
             finished: self.finished,
             place: self.place,
@@ -100,17 +100,17 @@ impl<'a> Round<'a> {
 }
 
 impl OpenPosition<'_, '_> {
-    /// The row of the pass over the proxies that holds this position's logits, counted from 0: the
-    /// row before the first proxy.
+    /// The row of the pass over the candidates that holds this position's logits, counted from 0: the
+    /// row before the first candidate.
     pub fn row(&self) -> usize {
         self.reached().map_or(0, |node| node + 1)
     }
 
-    /// The proxy here, of several the main one; none after the last.
+    /// The candidate here, of several the main one; none after the last.
     pub fn proposed(&self) -> Option<TargetToken> {
-        let candidates = self.round.candidates;
-        let proposed = candidates.first_child(self.reached())?;
-        Some(candidates.token(proposed))
+        let tree = self.round.tree;
+        let proposed = tree.first_child(self.reached())?;
+        Some(tree.token(proposed))
     }
 
     /// Where the token emitted here starts: the key of its noise.
@@ -122,7 +122,7 @@ impl OpenPosition<'_, '_> {
     /// the generation is over with it, for whatever reason (end of sequence, a stop string that it
     /// completes, the limit of tokens).
     pub fn decide(self, emitted: TargetToken, bytes: usize, finishes: bool) -> Choice {
-        let child = self.round.candidates.child(self.reached(), emitted);
+        let child = self.round.tree.child(self.reached(), emitted);
         let proposed = child.map_or_else(|| self.proposed(), |_| Some(emitted));
         let choice = Choice::of(emitted, proposed);
         let round = self.round;
@@ -150,24 +150,24 @@ impl Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reencode::Proxies;
+    use crate::reencode::Candidates;
 
     const END: TargetToken = TargetToken(99);
 
     /// A block of one-byte tokens with these ids.
-    fn block(ids: &[u32]) -> Proxies {
-        Proxies {
+    fn block(ids: &[u32]) -> Candidates {
+        Candidates {
             tokens: ids.iter().copied().map(TargetToken).collect(),
             ends: (1..=ids.len() as u32).collect(),
-            ..Proxies::default()
+            ..Candidates::default()
         }
     }
 
     /// Decides with the target's tokens in turn; `END` has no bytes and finishes. Fails when the round
     /// asks for more than there are.
-    fn run(proxies: &Proxies, emitted: &[u32]) -> (Vec<Choice>, Verdict) {
-        let candidates = Candidates::from(proxies.clone());
-        let mut round = Round::new(&candidates, Place::default());
+    fn run(candidates: &Candidates, emitted: &[u32]) -> (Vec<Choice>, Verdict) {
+        let tree = CandidateTree::from(candidates.clone());
+        let mut round = Round::new(&tree, Place::default());
         let mut emitted = emitted.iter().copied().map(TargetToken);
         let mut choices = Vec::new();
         while let Some(position) = round.open() {
@@ -201,9 +201,9 @@ mod tests {
 
     #[test]
     fn no_bonus_follows_an_end_inside_the_block() {
-        let mut proxies = block(&[1, 2]);
-        assert!(proxies.push_end(END, 8));
-        let (_, verdict) = run(&proxies, &[1, 2, 99]);
+        let mut candidates = block(&[1, 2]);
+        assert!(candidates.push_end(END, 8));
+        let (_, verdict) = run(&candidates, &[1, 2, 99]);
         assert_eq!((verdict.accepted, verdict.kept_bytes), (3, 2));
         assert_eq!(verdict.appended, None);
         assert!(verdict.finished);
@@ -212,9 +212,9 @@ mod tests {
 
     #[test]
     fn counts_stop_at_the_token_that_finishes() {
-        let proxies = block(&[1, 2, 3, 4]);
-        let candidates = Candidates::from(proxies);
-        let mut round = Round::new(&candidates, Place::default());
+        let candidates = block(&[1, 2, 3, 4]);
+        let tree = CandidateTree::from(candidates);
+        let mut round = Round::new(&tree, Place::default());
         let mut emitted = 0;
         while let Some(position) = round.open() {
             let token = position.proposed().unwrap();
@@ -237,8 +237,8 @@ mod tests {
     }
 
     #[test]
-    fn round_without_proxies_decodes_plainly() {
-        let (choices, verdict) = run(&Proxies::default(), &[7]);
+    fn round_without_candidates_decodes_plainly() {
+        let (choices, verdict) = run(&Candidates::default(), &[7]);
         assert_eq!(choices, [Choice::Bonus(TargetToken(7))]);
         assert_eq!((verdict.accepted, verdict.kept_bytes), (0, 0));
         assert_eq!(verdict.emitted(), 1);
@@ -246,11 +246,11 @@ mod tests {
 
     /// Rows read, path and verdict of a round over ways that all begin at the same place.
     fn walk(ways: &[&[u32]], emitted: &[u32]) -> (Vec<usize>, Vec<usize>, Verdict) {
-        let mut candidates = Candidates::from(block(ways[0]));
+        let mut tree = CandidateTree::from(block(ways[0]));
         for way in &ways[1..] {
-            candidates.add(&block(way), 99);
+            tree.add(&block(way), 99);
         }
-        let mut round = Round::new(&candidates, Place::default());
+        let mut round = Round::new(&tree, Place::default());
         let mut emitted = emitted.iter().copied().map(TargetToken);
         let mut rows = Vec::new();
         while let Some(position) = round.open() {
@@ -287,9 +287,9 @@ mod tests {
 
     #[test]
     fn choice_beside_the_main_way_counts_as_accepted_and_one_behind_a_leaf_as_bonus() {
-        let mut candidates = Candidates::from(block(&[1, 2]));
-        candidates.add(&block(&[3]), 9);
-        let mut round = Round::new(&candidates, Place::default());
+        let mut tree = CandidateTree::from(block(&[1, 2]));
+        tree.add(&block(&[3]), 9);
+        let mut round = Round::new(&tree, Place::default());
         let mut choices = Vec::new();
         for token in [3, 2].map(TargetToken) {
             let position = round.open().unwrap();

@@ -12,8 +12,8 @@ pub enum Error {
     DifferentBytes {
         /// Bytes that the draft tokens cover.
         draft: u32,
-        /// Bytes that the proxies cover.
-        proxies: u32,
+        /// Bytes that the candidates cover.
+        candidates: u32,
     },
     /// An end lies before the one ahead of it in the same list.
     Descending {
@@ -30,18 +30,20 @@ pub enum Error {
 /// together when their bytes overlap, directly or through others. A token without bytes joins the
 /// group that starts where it stands, or the last group at the end.
 ///
-/// Proxies that cover less than the draft (a dropped tail) are an error here: cut the draft's list at
-/// the proxies' end first, where the draft has a boundary there.
-pub fn align(draft_ends: &[u32], proxy_ends: &[u32]) -> Result<Alignment, Error> {
-    let (draft, proxies) = (checked_end(draft_ends)?, checked_end(proxy_ends)?);
-    if draft_ends.is_empty() != proxy_ends.is_empty() {
+/// Candidates that cover less than the draft (a dropped tail) are an error here: cut the draft's list at
+/// the candidates' end first, where the draft has a boundary there.
+pub fn align(draft_ends: &[u32], candidate_ends: &[u32]) -> Result<Alignment, Error> {
+    let (draft, candidates) = (checked_end(draft_ends)?, checked_end(candidate_ends)?);
+    if draft_ends.is_empty() != candidate_ends.is_empty() {
         return Err(Error::OneSideEmpty);
     }
-    if draft != proxies {
-        return Err(Error::DifferentBytes { draft, proxies });
+    if draft != candidates {
+        return Err(Error::DifferentBytes { draft, candidates });
     }
     let first = (!draft_ends.is_empty()).then_some((0, 0));
-    let path = std::iter::successors(first, |&(i, j)| next_cell(draft_ends, proxy_ends, (i, j)));
+    let path = std::iter::successors(first, |&(i, j)| {
+        next_cell(draft_ends, candidate_ends, (i, j))
+    });
     Ok(Alignment::of_path(path))
 }
 
@@ -55,16 +57,16 @@ fn checked_end(ends: &[u32]) -> Result<u32, Error> {
 
 fn next_cell(
     draft_ends: &[u32],
-    proxy_ends: &[u32],
+    candidate_ends: &[u32],
     (i, j): (usize, usize),
 ) -> Option<(usize, usize)> {
     let draft_goes_on = i + 1 < draft_ends.len();
-    let proxies_go_on = j + 1 < proxy_ends.len();
-    match (draft_goes_on, proxies_go_on) {
+    let candidates_go_on = j + 1 < candidate_ends.len();
+    match (draft_goes_on, candidates_go_on) {
         (false, false) => None,
         (true, false) => Some((i + 1, j)),
         (false, true) => Some((i, j + 1)),
-        (true, true) => Some(match draft_ends[i].cmp(&proxy_ends[j]) {
+        (true, true) => Some(match draft_ends[i].cmp(&candidate_ends[j]) {
             std::cmp::Ordering::Less => (i + 1, j),
             std::cmp::Ordering::Equal => (i + 1, j + 1),
             std::cmp::Ordering::Greater => (i, j + 1),
@@ -75,9 +77,9 @@ fn next_cell(
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::DifferentBytes { draft, proxies } => write!(
+            Self::DifferentBytes { draft, candidates } => write!(
                 f,
-                "the draft covers {draft} bytes and the proxies cover {proxies}"
+                "the draft covers {draft} bytes and the candidates cover {candidates}"
             ),
             Self::Descending { end } => write!(f, "end {end} lies before the one ahead of it"),
             Self::OneSideEmpty => f.write_str("one list is empty and the other is not"),
@@ -93,8 +95,8 @@ mod tests {
 
     use super::*;
 
-    fn check(draft_ends: &[u32], proxy_ends: &[u32], expected: &str) {
-        let found = align(draft_ends, proxy_ends).map(|alignment| alignment.to_string());
+    fn check(draft_ends: &[u32], candidate_ends: &[u32], expected: &str) {
+        let found = align(draft_ends, candidate_ends).map(|alignment| alignment.to_string());
         assert_eq!(found.as_deref(), Ok(expected));
     }
 
@@ -122,7 +124,10 @@ mod tests {
         let draft = 3;
         assert_eq!(
             align(&[3], &[4]),
-            Err(Error::DifferentBytes { draft, proxies: 4 })
+            Err(Error::DifferentBytes {
+                draft,
+                candidates: 4
+            })
         );
         assert_eq!(align(&[3, 2], &[2]), Err(Error::Descending { end: 2 }));
         assert_eq!(align(&[], &[0]), Err(Error::OneSideEmpty));
@@ -150,17 +155,17 @@ mod tests {
         fn groups_part_exactly_where_both_lists_have_a_boundary(
             total in 1_u32..40,
             draft in proptest::collection::vec(1_u32..6, 0..40),
-            proxies in proptest::collection::vec(1_u32..6, 0..40),
+            candidates in proptest::collection::vec(1_u32..6, 0..40),
         ) {
-            let (draft, proxies) = (tokenised(total, &draft), tokenised(total, &proxies));
-            let alignment = align(&draft, &proxies).unwrap();
+            let (draft, candidates) = (tokenised(total, &draft), tokenised(total, &candidates));
+            let alignment = align(&draft, &candidates).unwrap();
             let common: Vec<u32> =
-                draft.iter().copied().filter(|end| proxies.contains(end)).collect();
+                draft.iter().copied().filter(|end| candidates.contains(end)).collect();
             let groups = alignment.groups().iter();
             let parted: Vec<u32> = groups.map(|group| draft[group.draft.end - 1]).collect();
             prop_assert_eq!(parted, common);
-            for (j, end) in proxies.iter().enumerate() {
-                let start = if j == 0 { 0 } else { proxies[j - 1] };
+            for (j, end) in candidates.iter().enumerate() {
+                let start = if j == 0 { 0 } else { candidates[j - 1] };
                 let overlaps = |i: &usize| {
                     let from = if *i == 0 { 0 } else { draft[i - 1] };
                     from < *end && start < draft[*i]
@@ -173,20 +178,20 @@ mod tests {
         #[test]
         fn groups_cover_both_lists_even_with_tokens_without_bytes(
             draft in proptest::collection::vec(0_u32..3, 1..12),
-            proxies in proptest::collection::vec(0_u32..3, 1..12),
+            candidates in proptest::collection::vec(0_u32..3, 1..12),
         ) {
-            let (mut draft, mut proxies) = (ends(&draft), ends(&proxies));
-            let total = draft[draft.len() - 1].max(proxies[proxies.len() - 1]);
+            let (mut draft, mut candidates) = (ends(&draft), ends(&candidates));
+            let total = draft[draft.len() - 1].max(candidates[candidates.len() - 1]);
             draft.push(total);
-            proxies.push(total);
-            let alignment = align(&draft, &proxies).unwrap();
+            candidates.push(total);
+            let alignment = align(&draft, &candidates).unwrap();
             let (mut i, mut j) = (0, 0);
             for group in alignment.groups() {
-                prop_assert_eq!((group.draft.start, group.proxies.start), (i, j));
-                prop_assert!(!group.draft.is_empty() && !group.proxies.is_empty());
-                (i, j) = (group.draft.end, group.proxies.end);
+                prop_assert_eq!((group.draft.start, group.candidates.start), (i, j));
+                prop_assert!(!group.draft.is_empty() && !group.candidates.is_empty());
+                (i, j) = (group.draft.end, group.candidates.end);
             }
-            prop_assert_eq!((i, j), (draft.len(), proxies.len()));
+            prop_assert_eq!((i, j), (draft.len(), candidates.len()));
         }
     }
 }

@@ -1,57 +1,57 @@
 //! Rules that look right and are not, each with the numbers it gives wrongly, beside the rule that
 //! holds. The wrong rules live here and nowhere else.
 //!
-//! r is the exact law of the proposal, q a scalar taken for it.
+//! r is the exact distribution of the proposal, q a scalar taken for it.
 
 /// Probabilities of x and of everything else, by index.
-type Law<const N: usize> = [f64; N];
+type Distribution<const N: usize> = [f64; N];
 
-fn close<const N: usize>(found: Law<N>, expected: Law<N>, within: f64) {
+fn close<const N: usize>(found: Distribution<N>, expected: Distribution<N>, within: f64) {
     for (a, b) in found.iter().zip(&expected) {
         assert!((a - b).abs() < within, "{found:?}, expected {expected:?}");
     }
 }
 
-fn total_variation<const N: usize>(a: Law<N>, b: Law<N>) -> f64 {
+fn total_variation<const N: usize>(a: Distribution<N>, b: Distribution<N>) -> f64 {
     a.iter().zip(&b).map(|(x, y)| (x - y).abs()).sum::<f64>() / 2.0
 }
 
-fn normalised<const N: usize>(law: Law<N>) -> Law<N> {
-    let total: f64 = law.iter().sum();
-    law.map(|mass| if total > 0.0 { mass / total } else { 0.0 })
+fn normalised<const N: usize>(distribution: Distribution<N>) -> Distribution<N> {
+    let total: f64 = distribution.iter().sum();
+    distribution.map(|mass| if total > 0.0 { mass / total } else { 0.0 })
 }
 
-fn above<const N: usize>(target: Law<N>, taken: Law<N>) -> Law<N> {
+fn above<const N: usize>(target: Distribution<N>, taken: Distribution<N>) -> Distribution<N> {
     normalised(std::array::from_fn(|t| (target[t] - taken[t]).max(0.0)))
 }
 
-/// The law with all mass `q` on `x`.
-fn one_hot<const N: usize>(x: usize, q: f64) -> Law<N> {
+/// The distribution with all mass `q` on `x`.
+fn one_hot<const N: usize>(x: usize, q: f64) -> Distribution<N> {
     std::array::from_fn(|t| if t == x { q } else { 0.0 })
 }
 
 /// What is emitted when x is proposed with mass `r[x]`, accepted with min(1, target(x)/q(x)), and
 /// replaced by a sample of `residual(x)` otherwise. Nothing proposed samples `otherwise`.
 fn emitted<const N: usize>(
-    r: Law<N>,
-    target: Law<N>,
-    q: Law<N>,
-    residual: impl Fn(usize) -> Law<N>,
-    otherwise: Law<N>,
-) -> Law<N> {
+    r: Distribution<N>,
+    target: Distribution<N>,
+    q: Distribution<N>,
+    residual: impl Fn(usize) -> Distribution<N>,
+    otherwise: Distribution<N>,
+) -> Distribution<N> {
     let unproposed = 1.0 - r.iter().sum::<f64>();
-    let mut law = otherwise.map(|mass| mass * unproposed);
+    let mut distribution = otherwise.map(|mass| mass * unproposed);
     for x in 0..N {
         let accept = (target[x] / q[x]).min(1.0);
-        law[x] += r[x] * accept;
-        for (sum, mass) in law.iter_mut().zip(residual(x)) {
+        distribution[x] += r[x] * accept;
+        for (sum, mass) in distribution.iter_mut().zip(residual(x)) {
             *sum += r[x] * (1.0 - accept) * mass;
         }
     }
-    law
+    distribution
 }
 
-const NOTHING: Law<3> = [0.0; 3];
+const NOTHING: Distribution<3> = [0.0; 3];
 
 #[test]
 fn one_hot_residual_after_an_exact_scalar_is_biased() {
@@ -71,7 +71,7 @@ fn resampling_from_the_target_after_a_rejection_is_biased() {
 }
 
 #[test]
-fn top_probability_of_a_greedy_draft_is_not_the_law_of_its_proposal() {
+fn top_probability_of_a_greedy_draft_is_not_the_distribution_of_its_proposal() {
     let target = [0.5, 0.3, 0.2];
     let proposed = one_hot(0, 1.0);
     let wrong = emitted(
@@ -109,7 +109,7 @@ fn scalar_reused_over_a_split_token_never_rejects() {
     let b_after_a: f64 = ab / (ab + ac);
     assert!((b_after_a - 0.5).abs() < 1e-12);
 
-    // The law of the second target token given the first is (1/2, 1/2): with it, exact.
+    // The distribution of the second target token given the first is (1/2, 1/2): with it, exact.
     let given_a = [ab / (ab + ac), ac / (ab + ac)];
     let right = emitted(
         given_a,

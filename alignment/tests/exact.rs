@@ -1,11 +1,11 @@
 //! Losslessness by enumeration: every block that a draft can draw, every outcome of the round over it,
-//! and the law of the text that comes of it, against plain decoding.
+//! and the distribution of the text that comes of it, against plain decoding.
 
 #[path = "exact/instance.rs"]
 mod instance;
 
-use alignment::acceptance::{PathLaw, Rule, string_level};
-use instance::{Instance, Judge, OwnedLaw, Target, Texts, total_variation};
+use alignment::acceptance::{PathDistribution, Rule, string_level};
+use instance::{Instance, Judge, OwnedDistribution, Target, Texts, total_variation};
 use proptest::prelude::*;
 
 const EXACT: f64 = 1e-12;
@@ -38,33 +38,33 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
-    fn path_conditional_keeps_the_law_of_the_text(instance in instance()) {
+    fn path_conditional_keeps_the_distribution_of_the_text(instance in instance()) {
         check_lossless(&instance, Judge::PathConditional);
     }
 
     #[test]
-    fn tli_keeps_the_law_of_the_text(instance in instance()) {
+    fn tli_keeps_the_distribution_of_the_text(instance in instance()) {
         check_lossless(&instance, Judge::Tli);
     }
 
     #[test]
-    fn point_mass_keeps_the_law_of_the_text(instance in instance()) {
+    fn point_mass_keeps_the_distribution_of_the_text(instance in instance()) {
         check_lossless(&instance, Judge::PointMass);
     }
 
     #[test]
-    fn standard_keeps_the_law_of_the_text(mut instance in instance()) {
+    fn standard_keeps_the_distribution_of_the_text(mut instance in instance()) {
         instance.draft.clone_from(&instance.target.tokens);
         check_lossless(&instance, Judge::Standard);
     }
 
     #[test]
-    fn string_level_keeps_the_law_of_the_first_token(
+    fn string_level_keeps_the_distribution_of_the_first_token(
         instance in instance(),
         length in 1_usize..4,
     ) {
         let tokens: Vec<&[u8]> = instance.draft.iter().map(Vec::as_slice).collect();
-        let draft_law = |context: &[u32]| {
+        let draft_distribution = |context: &[u32]| {
             let weights = (0..tokens.len() as u32).map(|id| {
                 let at = context.iter().fold(id, |sum, id| sum * 3 + id);
                 f64::from((at * 37 + instance.seed as u32 % 1000) % 17)
@@ -73,25 +73,25 @@ proptest! {
             let total: f64 = weights.iter().sum();
             weights.into_iter().map(|w| w / total).collect::<Vec<f64>>()
         };
-        let target = instance.target_law(&[]);
-        let mut out = PathLaw::default();
-        let psi = string_level::first_token_law(
-            &tokens, draft_law, length, &instance.target, &mut out,
+        let target = instance.target_distribution(&[]);
+        let mut out = PathDistribution::default();
+        let psi = string_level::first_token_distribution(
+            &tokens, draft_distribution, length, &instance.target, &mut out,
         ).unwrap();
         let mut emitted = Texts::new();
         let mut open = vec![(Vec::new(), 1.0)];
         while let Some((block, p)) = open.pop() {
             if block.len() < length {
-                for (id, q) in draft_law(&block).into_iter().enumerate() {
+                for (id, q) in draft_distribution(&block).into_iter().enumerate() {
                     open.push(([block.as_slice(), &[id as u32]].concat(), p * q));
                 }
                 continue;
             }
-            let law = match string_level::first_token(&tokens, &block, &instance.target) {
-                Some(first) => Rule::rejection(&target.law(), first, &psi).emitted(),
+            let distribution = match string_level::first_token(&tokens, &block, &instance.target) {
+                Some(first) => Rule::rejection(&target.distribution(), first, &psi).emitted(),
                 None => target.probabilities(),
             };
-            for (id, q) in law {
+            for (id, q) in distribution {
                 *emitted.entry(vec![id]).or_default() += p * q;
             }
         }
@@ -100,34 +100,35 @@ proptest! {
     }
 
     #[test]
-    fn rejection_keeps_the_law_for_any_two_laws(
+    fn rejection_keeps_the_distribution_for_any_two_distributions(
         target in proptest::collection::vec(0.0_f64..1.0, 1..7),
         draft in proptest::collection::vec(0.0_f64..1.0, 1..7),
     ) {
         prop_assume!(target.iter().sum::<f64>() > 0.01 && draft.iter().sum::<f64>() > 0.01);
-        let (target, draft) = (OwnedLaw::dense(&target), OwnedLaw::dense(&draft));
+        let (target, draft) = (OwnedDistribution::dense(&target), OwnedDistribution::dense(&draft));
         check_rejection(&target, &draft);
-        // A law against itself leaves no residual, and nothing is rejected.
+        // A distribution against itself leaves no residual, and nothing is rejected.
         check_rejection(&target, &target);
         for (id, _) in target.probabilities() {
-            let rule = Rule::rejection(&target.law(), id, &target.sparse());
+            let rule = Rule::rejection(&target.distribution(), id, &target.sparse());
             prop_assert!(rule.acceptance() > 1.0 - EXACT);
         }
     }
 }
 
 /// What is emitted when proposals are drawn from `draft` and judged by it.
-fn emitted(target: &OwnedLaw, draft: &OwnedLaw) -> Texts {
+fn emitted(target: &OwnedDistribution, draft: &OwnedDistribution) -> Texts {
     let mut emitted = Texts::new();
     for (proposed, p) in draft.probabilities() {
-        for (id, q) in Rule::rejection(&target.law(), proposed, &draft.sparse()).emitted() {
+        for (id, q) in Rule::rejection(&target.distribution(), proposed, &draft.sparse()).emitted()
+        {
             *emitted.entry(vec![id]).or_default() += p * q;
         }
     }
     emitted
 }
 
-fn check_rejection(target: &OwnedLaw, draft: &OwnedLaw) {
+fn check_rejection(target: &OwnedDistribution, draft: &OwnedDistribution) {
     let expected = target
         .probabilities()
         .into_iter()

@@ -1,23 +1,24 @@
 //! What `token_timing` emits on the counterexamples, by its own functions: the wrong numbers are known,
-//! and the exact rules give the right ones on the same laws.
+//! and the exact rules give the right ones on the same distributions.
 
 use alignment::acceptance::{
-    Law, PathLaw, Rule, SparseLaw, TokenMap, conditional, string_level, transfer,
+    Distribution, PathDistribution, Rule, SparseDistribution, TokenMap, conditional, string_level,
+    transfer,
 };
 use alignment::{Vocabulary, spans};
 
-/// Single precision of the laws in these tests.
+/// Single precision of the distributions in these tests.
 const ROUNDING: f64 = 1e-6;
 
 fn logs<const N: usize>(masses: [f64; N]) -> [f32; N] {
     masses.map(|mass| mass.ln() as f32)
 }
 
-fn law<'a>(ids: &'a [u32], log_probs: &'a [f32]) -> Law<'a> {
-    Law { ids, log_probs }
+fn distribution<'a>(ids: &'a [u32], log_probs: &'a [f32]) -> Distribution<'a> {
+    Distribution { ids, log_probs }
 }
 
-/// The law emitted when each rule meets its proposal with that probability.
+/// The distribution emitted when each rule meets its proposal with that probability.
 fn mixed<const N: usize>(rules: [(f64, Rule<'_>); N]) -> Vec<f64> {
     let mut sum = Vec::new();
     for (p, rule) in rules {
@@ -39,10 +40,10 @@ fn close(found: &[f64], expected: &[f64], within: f64) {
 #[test]
 fn exact_scalar_with_the_residual_of_one_token_is_biased() {
     let (r, target) = (logs([0.5, 0.3, 0.2]), logs([0.2, 0.3, 0.5]));
-    let (ids, target) = ([0, 1, 2], law(&[0, 1, 2], &target));
+    let (ids, target) = ([0, 1, 2], distribution(&[0, 1, 2], &target));
     let wrong = [(0.5, 0), (0.3, 1), (0.2, 2)].map(|(q, x)| (q, Rule::token_timing(&target, x, q)));
     close(&mixed(wrong), &[0.2, 0.4125, 0.3875], ROUNDING);
-    let r = SparseLaw::new(&ids, &r, 3).unwrap();
+    let r = SparseDistribution::new(&ids, &r, 3).unwrap();
     let right = [(0.5, 0), (0.3, 1), (0.2, 2)].map(|(p, x)| (p, Rule::rejection(&target, x, &r)));
     close(&mixed(right), &[0.2, 0.3, 0.5], ROUNDING);
 }
@@ -50,7 +51,7 @@ fn exact_scalar_with_the_residual_of_one_token_is_biased() {
 #[test]
 fn top_probability_of_a_greedy_draft_is_biased() {
     let target = logs([0.5, 0.3, 0.2]);
-    let target = law(&[0, 1, 2], &target);
+    let target = distribution(&[0, 1, 2], &target);
     let wrong = mixed([(1.0, Rule::token_timing(&target, 0, 0.6))]);
     close(&wrong, &[0.8333, 0.1, 0.0667], 1e-4);
     for scalar in [1.0, 0.0, -0.5, 1.5, f64::NAN, f64::INFINITY] {
@@ -83,20 +84,20 @@ fn split_token_lends_its_scalar_to_every_part_and_none_is_rejected() {
     let scalars = transfer(&alignment, &[0.25]).unwrap();
     assert_eq!(scalars, [0.25, 0.25]);
     let second = logs([0.3, 0.7]);
-    let second = law(&[1, 2], &second);
+    let second = distribution(&[1, 2], &second);
     let wrong = [1, 2].map(|part| (0.5, Rule::token_timing(&second, part, scalars[1])));
     close(&mixed(wrong), &[0.5, 0.5], ROUNDING);
 
     let draft: [&[u8]; 3] = [b"ab", b"ac", b"x"];
     let map = TokenMap::new(draft, &Letters, &[]).unwrap();
     let r = logs([0.25, 0.25, 0.5]);
-    let r = SparseLaw::new(&[0, 1, 2], &r, 3).unwrap();
-    let mut out = PathLaw::default();
+    let r = SparseDistribution::new(&[0, 1, 2], &r, 3).unwrap();
+    let mut out = PathDistribution::default();
     let given_a = conditional(&r, &map, &[0], &mut out).unwrap();
     let right = [1, 2].map(|part| (0.5, Rule::rejection(&second, part, &given_a)));
     close(&mixed(right), &[0.3, 0.7], ROUNDING);
     let first = logs([0.5, 0.5]);
-    let first = law(&[0, 3], &first);
+    let first = distribution(&[0, 3], &first);
     let at_start = conditional(&r, &map, &[], &mut out).unwrap();
     let right = [0, 3].map(|part| (0.5, Rule::rejection(&first, part, &at_start)));
     close(&mixed(right), &[0.5, 0.5], ROUNDING);
@@ -108,7 +109,7 @@ fn joined_tokens_lend_the_last_scalar_alone() {
     let joined = transfer(&alignment, &[0.2, 1.0]).unwrap();
     assert_eq!(joined, [1.0]);
     let target = logs([0.5, 0.5]);
-    let target = law(&[0, 1], &target);
+    let target = distribution(&[0, 1], &target);
     let wrong = mixed([
         (0.2, Rule::token_timing(&target, 0, joined[0])),
         (0.8, Rule::token_timing(&target, 1, 0.8)),
@@ -117,14 +118,14 @@ fn joined_tokens_lend_the_last_scalar_alone() {
     let right = [(0.2, 0), (0.8, 1)].map(|(p, x)| (p, Rule::point_mass(&target, x)));
     close(&mixed(right), &[0.5, 0.5], ROUNDING);
 
-    // Counting every block of two draft tokens gives the law of ab and x, whatever follows x.
+    // Counting every block of two draft tokens gives the distribution of ab and x, whatever follows x.
     let after = |block: &[u32]| match block {
         [] => vec![0.2, 0.0, 0.8],
         _ => vec![0.0, 1.0, 0.0],
     };
-    let mut out = PathLaw::default();
+    let mut out = PathDistribution::default();
     let tokens: [&[u8]; 3] = [b"a", b"b", b"x"];
-    let r = string_level::first_token_law(&tokens, after, 2, &Joined, &mut out).unwrap();
+    let r = string_level::first_token_distribution(&tokens, after, 2, &Joined, &mut out).unwrap();
     assert!((r.probability(0) - 0.2).abs() < 1e-12);
     let right = [(0.2, 0), (0.8, 1)].map(|(p, x)| (p, Rule::rejection(&target, x, &r)));
     close(&mixed(right), &[0.5, 0.5], ROUNDING);

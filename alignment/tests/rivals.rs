@@ -6,13 +6,13 @@ mod rivals;
 use alignment::aligned::Alignment;
 use proptest::prelude::*;
 
-fn check(draft: &[&[u8]], proxies: &[&[u8]], subsequence: &str, proportional: &str) {
+fn check(draft: &[&[u8]], candidates: &[&[u8]], subsequence: &str, proportional: &str) {
     let shown = |path: &[(usize, usize)]| Alignment::along(path).expect("a path").to_string();
     assert_eq!(
-        shown(&rivals::common_subsequence(draft, proxies)),
+        shown(&rivals::common_subsequence(draft, candidates)),
         subsequence
     );
-    let (k, m) = (draft.len(), proxies.len());
+    let (k, m) = (draft.len(), candidates.len());
     assert_eq!(shown(&rivals::proportional(k, m)), proportional);
 }
 
@@ -34,12 +34,12 @@ proptest! {
     #[test]
     fn paths_cover_both_lists(
         draft in proptest::collection::vec("[abc]", 1..12),
-        proxies in proptest::collection::vec("[abc]", 1..12),
+        candidates in proptest::collection::vec("[abc]", 1..12),
     ) {
         let draft: Vec<&[u8]> = draft.iter().map(String::as_bytes).collect();
-        let proxies: Vec<&[u8]> = proxies.iter().map(String::as_bytes).collect();
-        let (k, m) = (draft.len(), proxies.len());
-        for path in [rivals::common_subsequence(&draft, &proxies), rivals::proportional(k, m)] {
+        let candidates: Vec<&[u8]> = candidates.iter().map(String::as_bytes).collect();
+        let (k, m) = (draft.len(), candidates.len());
+        for path in [rivals::common_subsequence(&draft, &candidates), rivals::proportional(k, m)] {
             prop_assert_eq!(path.last(), Some(&(k - 1, m - 1)));
             prop_assert!(Alignment::along(&path).is_some(), "{:?}", path);
         }

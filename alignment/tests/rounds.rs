@@ -1,9 +1,9 @@
 //! Whole generations over the rounds of a toy target: speculation off is the oracle for speculation on.
 
-use alignment::acceptance::{Law, Method};
-use alignment::candidates::Candidates;
+use alignment::acceptance::{Distribution, Method};
+use alignment::candidate_tree::CandidateTree;
 use alignment::noise::{END_RANK, Place, SharedNoise};
-use alignment::reencode::{self, Proxies};
+use alignment::reencode::{self, Candidates};
 use alignment::round::Round;
 use alignment::{TargetToken, Vocabulary};
 use proptest::prelude::*;
@@ -40,7 +40,7 @@ impl Vocabulary for Toy {
     }
 }
 
-/// The target's law after some tokens; a fixed function of the last two.
+/// The target's distribution after some tokens; a fixed function of the last two.
 fn log_probs(tokens: &[TargetToken], temperature_zero: bool) -> Vec<f32> {
     let last = |back: usize| tokens.iter().rev().nth(back).map_or(17, |token| token.0);
     let weight = |id: u32| f64::from((id * 31 + last(0) * 7 + last(1) * 13) % 11) / 3.0;
@@ -74,22 +74,22 @@ fn generate(
     let mut place = Place::default();
     loop {
         let ways = draft(&text);
-        let spelled = |way: &Vec<u8>| reencode::proxies(&Toy, &tokens, way, 6);
-        let mut proxies: Proxies = ways.first().map(spelled).unwrap_or_default();
-        proxies.push_end(END, 6);
-        let mut candidates = Candidates::from(proxies);
+        let spelled = |way: &Vec<u8>| reencode::candidates(&Toy, &tokens, way, 6);
+        let mut candidates: Candidates = ways.first().map(spelled).unwrap_or_default();
+        candidates.push_end(END, 6);
+        let mut tree = CandidateTree::from(candidates);
         for way in ways.iter().skip(1) {
-            candidates.add(&spelled(way), 12);
+            tree.add(&spelled(way), 12);
         }
-        let mut round = Round::new(&candidates, place);
+        let mut round = Round::new(&tree, place);
         while let Some(position) = round.open() {
             let log_probs = log_probs(&tokens, method == Method::Greedy);
-            let law = Law {
+            let distribution = Distribution {
                 ids: &ids,
                 log_probs: &log_probs,
             };
             let here = noise.at_place(position.place());
-            let emitted = method.choose(&law, position.proposed(), &here, keys);
+            let emitted = method.choose(&distribution, position.proposed(), &here, keys);
             let bytes = Toy.token_bytes(emitted.0);
             tokens.push(emitted);
             text.extend_from_slice(bytes);
@@ -145,7 +145,7 @@ proptest! {
 }
 
 #[test]
-fn first_tokens_follow_the_law_under_point_mass_with_a_stubborn_drafter() {
+fn first_tokens_follow_the_distribution_under_point_mass_with_a_stubborn_drafter() {
     const DRAWS: u64 = 40_000;
     let mut counts = [0_u32; 9];
     for seed in 0..DRAWS {

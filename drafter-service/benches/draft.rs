@@ -1,5 +1,5 @@
 //! What a draft token costs over the bare forward pass, over a real port: on the real draft model, and on a tiny one, whose
-//! passes and laws cost so little that what remains is ours. `cargo bench -p drafter-service` prints medians over rounds in
+//! passes and distributions cost so little that what remains is ours. `cargo bench -p drafter-service` prints medians over rounds in
 //! which both take turns.
 
 use std::{
@@ -17,8 +17,8 @@ use proto::{
     drafter::{Block, Client, DraftSession, FromDrafter, Open, Verdict},
     model::{Prompt, Sampling},
 };
-use tests::tiny::Tiny;
 use store::{Progress, Store};
+use tests::tiny::Tiny;
 use tokio::{net::TcpListener, runtime::Runtime, sync::oneshot, task::JoinSet};
 use tonic::Request;
 

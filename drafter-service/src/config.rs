@@ -1,12 +1,10 @@
 //! What the process runs with: arguments as final types, checked before anything is bound or loaded.
 
-use store::ModelReference;
 use std::{path::PathBuf, str::FromStr, time::Duration};
+use store::ModelReference;
 
 use chassis::args::{LogArgs, ServerArgs};
-use inference::{
-    engine::{DeviceChoice, EngineOptions},
-};
+use inference::engine::{DeviceChoice, EngineOptions};
 use proto::{drafter::Limits, limits};
 
 use crate::{

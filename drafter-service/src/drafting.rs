@@ -74,7 +74,7 @@ impl Drafter {
         let methods = self.methods().map(|method| model::Method {
             name: method.name().to_owned(),
             lossless: method.is_lossless(),
-            needs_laws: method.needs_laws(),
+            needs_distributions: method.needs_distributions(),
         });
         Description {
             build: model::Build::of(NAME, VERSION, PROTOCOL_VERSION),
@@ -204,7 +204,7 @@ impl Drafter {
         self.metrics.failed(reason);
         match error {
             DraftError::Cancelled => tracing::debug!("session is cancelled"),
-            DraftError::Engine(_) | DraftError::Law(_) => {
+            DraftError::Engine(_) | DraftError::Distribution(_) => {
                 tracing::warn!(%error, reason, "session has failed");
             }
             _ => tracing::info!(%error, reason, "session has ended early"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use inference::{
     engine::EngineError,
-    sampling::{LawError, SamplingError},
+    sampling::{DistributionError, SamplingError},
     template::TemplateError,
 };
 use proto::{
@@ -69,8 +69,8 @@ pub(crate) enum DraftError {
     #[error("the draft model: {0}")]
     Engine(#[from] EngineError),
     /// The logits make no sense.
-    #[error("the draft model gave no law: {0}")]
-    Law(#[from] LawError),
+    #[error("the draft model gave no distribution: {0}")]
+    Distribution(#[from] DistributionError),
     /// The thread that encodes prompts failed.
     #[error("the prompt's encoding was given up")]
     Encoding,
@@ -114,7 +114,7 @@ impl DraftError {
             Self::Engine(EngineError::ContextFull { .. }) => "context_full",
             Self::Engine(EngineError::Full { .. }) => "overloaded",
             Self::Engine(_) => "engine",
-            Self::Law(_) => "law",
+            Self::Distribution(_) => "distribution",
             Self::Encoding => "encoding",
             Self::Cancelled => "cancelled",
         }
@@ -134,7 +134,7 @@ impl DraftError {
             Self::Desynchronised(_) => FailureCode::Desynchronised,
             Self::Engine(EngineError::ContextFull { .. }) => FailureCode::ContextFull,
             Self::Busy { .. } | Self::Engine(EngineError::Full { .. }) => FailureCode::Overloaded,
-            Self::Engine(_) | Self::Law(_) | Self::Encoding => FailureCode::Internal,
+            Self::Engine(_) | Self::Distribution(_) | Self::Encoding => FailureCode::Internal,
         };
         let mut text = self.to_string();
         text.truncate(text.floor_char_boundary(limits::MAX_FAILURE_BYTES));
@@ -164,7 +164,7 @@ impl From<DraftError> for Status {
             DraftError::Cancelled => Self::cancelled(text),
             DraftError::Desynchronised(_)
             | DraftError::Engine(_)
-            | DraftError::Law(_)
+            | DraftError::Distribution(_)
             | DraftError::Encoding => Self::new(Code::Internal, text),
         }
     }

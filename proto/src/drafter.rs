@@ -6,7 +6,7 @@ mod description;
 mod session;
 mod vocabulary;
 
-pub use block::{Block, DraftTimings, Draw, EndRole, SparseLaw, Verdict, Way};
+pub use block::{Block, DraftTimings, Draw, EndRole, SparseDistribution, Verdict, Way};
 pub use client::{Blocks, Client, DraftSession, Traffic, Verdicts};
 pub use description::{Description, Limits};
 pub use session::{CloseReason, Failure, FailureCode, Open, Opened};

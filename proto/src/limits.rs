@@ -20,8 +20,8 @@ pub const MAX_ALTERNATIVES: u32 = 8;
 pub const MAX_REQUESTED_ALTERNATIVES: u32 = 4;
 /// Blocks of a session that may be unanswered.
 pub const MAX_CREDIT: u32 = 16;
-/// Entries of all sparse laws of a block together.
-pub const MAX_LAW_ENTRIES: usize = 65_536;
+/// Entries of all sparse distributions of a block together.
+pub const MAX_DISTRIBUTION_ENTRIES: usize = 65_536;
 /// Session and request ids, in bytes.
 pub const MAX_ID_BYTES: usize = 128;
 /// Name of an acceptance method, in bytes.

@@ -1,5 +1,5 @@
 //! What a round costs beside the two models: re-encode a block of 8 draft tokens, align it, accept all of it; with the
-//! tokenizers of real families and laws as top-p leaves them.
+//! tokenizers of real families and distributions as top-p leaves them.
 //!
 //! `cargo bench -p tests --bench block` fetches the tokenizers first, as `duet models pull` would.
 
@@ -11,21 +11,21 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use alignment::acceptance::{Law, Method};
-use alignment::candidates::Candidates;
+use alignment::acceptance::{Distribution, Method};
+use alignment::candidate_tree::CandidateTree;
 use alignment::noise::{Place, SharedNoise};
-use alignment::reencode::{self, Proxies};
+use alignment::reencode::{self, Candidates};
 use alignment::round::{Round, Verdict};
 use alignment::{TargetToken, Vocabulary as _, spans};
 use criterion::{Criterion, criterion_group, criterion_main};
 use tests::samples::ALL;
 use tests::vocabularies::RealVocabulary;
 
-/// Draft tokens of a block, and proxies at most.
+/// Draft tokens of a block, and candidates at most.
 const DRAFTED: usize = 8;
 const ROOM: usize = 16;
-/// Tokens of a law.
-const LAW: u32 = 500;
+/// Tokens of a distribution.
+const DISTRIBUTION: u32 = 500;
 /// Bytes of each sample that are committed before the block.
 const COMMITTED: usize = 1000;
 
@@ -41,8 +41,8 @@ struct Block<'a> {
     committed: Vec<TargetToken>,
     draft: Vec<u8>,
     draft_ends: Vec<u32>,
-    /// One for each proxy and one behind them.
-    laws: Vec<(Vec<u32>, Vec<f32>)>,
+    /// One for each candidate and one behind them.
+    distributions: Vec<(Vec<u32>, Vec<f32>)>,
     noise: SharedNoise,
 }
 
@@ -60,48 +60,52 @@ impl<'a> Block<'a> {
             .into_iter()
             .map(TargetToken)
             .collect();
-        let proxies = reencode::proxies(target, &committed, &draft, ROOM);
-        let mut likeliest: Vec<u32> = proxies.tokens.iter().map(|token| token.0).collect();
+        let candidates = reencode::candidates(target, &committed, &draft, ROOM);
+        let mut likeliest: Vec<u32> = candidates.tokens.iter().map(|token| token.0).collect();
         likeliest.push(0);
         Self {
             target,
             committed,
             draft,
             draft_ends,
-            laws: likeliest.into_iter().map(law).collect(),
+            distributions: likeliest.into_iter().map(distribution).collect(),
             noise: SharedNoise::new(1),
         }
     }
 
-    fn proxies(&self) -> Proxies {
-        reencode::proxies(self.target, &self.committed, black_box(&self.draft), ROOM)
+    fn candidates(&self) -> Candidates {
+        reencode::candidates(self.target, &self.committed, black_box(&self.draft), ROOM)
     }
 
     fn verdict(&self) -> Verdict {
-        let proxies = self.proxies();
-        black_box(spans::align(&self.draft_ends, &proxies.ends).ok());
-        let candidates = Candidates::from(proxies);
-        let mut round = Round::new(&candidates, Place::default());
+        let candidates = self.candidates();
+        black_box(spans::align(&self.draft_ends, &candidates.ends).ok());
+        let tree = CandidateTree::from(candidates);
+        let mut round = Round::new(&tree, Place::default());
         while let Some(position) = round.open() {
-            let (ids, log_probs) = &self.laws[position.row()];
+            let (ids, log_probs) = &self.distributions[position.row()];
             let noise = self.noise.at_place(position.place());
             let bytes = |id| (self.target.token_bytes(id), 0);
-            let emitted =
-                Method::Coupled.choose(&Law { ids, log_probs }, position.proposed(), &noise, bytes);
+            let emitted = Method::Coupled.choose(
+                &Distribution { ids, log_probs },
+                position.proposed(),
+                &noise,
+                bytes,
+            );
             position.decide(emitted, self.target.token_bytes(emitted.0).len(), false);
         }
         let verdict = round.verdict();
-        assert_eq!(verdict.accepted, candidates.len());
+        assert_eq!(verdict.accepted, tree.len());
         verdict
     }
 }
 
 /// Nearly all mass on one token, so that the whole block is walked, and the rest where no bound spares its hashes.
-fn law(likeliest: u32) -> (Vec<u32>, Vec<f32>) {
-    let others = (0..=LAW).filter(|id| *id != likeliest);
+fn distribution(likeliest: u32) -> (Vec<u32>, Vec<f32>) {
+    let others = (0..=DISTRIBUTION).filter(|id| *id != likeliest);
     let ids = std::iter::once(likeliest).chain(others);
-    let ids: Vec<u32> = ids.take(LAW as usize).collect();
-    let log_probs = (0..LAW).map(|i| if i == 0 { -1e-6 } else { -20.0 });
+    let ids: Vec<u32> = ids.take(DISTRIBUTION as usize).collect();
+    let log_probs = (0..DISTRIBUTION).map(|i| if i == 0 { -1e-6 } else { -20.0 });
     (ids, log_probs.collect())
 }
 
@@ -110,14 +114,14 @@ fn blocks(c: &mut Criterion) {
         let [drafter, target] = names.map(RealVocabulary::load);
         for sample in ALL {
             let block = Block::new(&drafter, &target, sample.text);
-            let proxies = block.proxies().tokens.len();
+            let candidates = block.candidates().tokens.len();
             let mut group = c.benchmark_group(format!(
-                "{} for {}, {}: {DRAFTED} draft tokens, {proxies} proxies",
+                "{} for {}, {}: {DRAFTED} draft tokens, {candidates} candidates",
                 drafter.family(),
                 target.family(),
                 sample.kind
             ));
-            group.bench_function("re-encode", |b| b.iter(|| block.proxies()));
+            group.bench_function("re-encode", |b| b.iter(|| block.candidates()));
             group.bench_function("re-encode, align and accept", |b| {
                 b.iter(|| block.verdict());
             });

@@ -126,8 +126,8 @@ test("alignment shows what was drafted, what it became and what the target thoug
   for (let step = 0; step < index; step += 1) await page.locator("#later").click();
   const view = page.locator("#alignment-view");
   assert.equal(await view.locator(".token.accepted").count(), accepted);
-  const proxies = await view.locator(".token.accepted, .token.rejected, .token.behind").count();
-  assert.equal(proxies, proposed);
+  const candidates = await view.locator(".token.accepted, .token.rejected, .token.behind").count();
+  assert.equal(candidates, proposed);
   assert.ok((await view.locator(".token.draft").count()) > 0);
   assert.ok((await view.locator("path.link").count()) > 0);
   for (const chance of await view.locator(".token.accepted .chance").allTextContents()) assert.match(chance, /^✓ .*\d %$/);

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use alignment::Vocabulary;
 use inference::checkpoint::BareTokenizer;
-use store::{ModelReference, Progress, Store};
 use inference::tokenizer::Tokenizer;
+use store::{ModelReference, Progress, Store};
 
 /// One family each of what real pairs are made of, as `duet models list` names them. SmolLM2's comes in its model.
 pub const FAMILIES: [&str; 6] = [

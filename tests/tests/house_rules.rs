@@ -248,7 +248,7 @@ fn no_package_registry_is_named_outside_the_lock_file() {
         ["npmjs", "org"].join("."),
         ["npmjs", "com"].join("."),
         ["deb", "debian", "org"].join("."),
-        ["proxy", "golang", "org"].join("."),
+        ["candidate", "golang", "org"].join("."),
     ];
     let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
     let mut broken = Vec::new();

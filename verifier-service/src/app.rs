@@ -13,9 +13,7 @@ use chassis::{
     metrics as exposition,
     server::{self, ConnectionLimits},
 };
-use inference::{
-    engine::Engine,
-};
+use inference::engine::Engine;
 use prometheus_client::registry::Registry;
 use store::{ModelReference, Store};
 use tokio::{net::TcpListener, sync::oneshot};

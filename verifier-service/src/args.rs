@@ -144,7 +144,7 @@ pub struct SpeculationArgs {
     )]
     pub method: String,
 
-    /// Most draft tokens of a block and proxies of a round; how many there are follows what pays, unless a request fixes it
+    /// Most draft tokens of a block and candidates of a round; how many there are follows what pays, unless a request fixes it
     #[arg(
         long,
         env = "DUET_BLOCK_LENGTH",

@@ -3,14 +3,12 @@
 use std::{fmt::Display, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use alignment::acceptance::Method;
-use pacing::deadline;
 use chassis::args::{LogArgs, ServerArgs};
-use inference::{
-    engine::{DeviceChoice, EngineOptions},
-};
+use inference::engine::{DeviceChoice, EngineOptions};
+use pacing::deadline;
 
-use store::{ModelReference, StoreError};
 use proto::limits::{MAX_BLOCK_TOKENS, MAX_CREDIT};
+use store::{ModelReference, StoreError};
 use tonic::transport::Endpoint;
 
 use crate::args::{Args, TargetArgs};
@@ -50,7 +48,7 @@ pub struct Serving {
     pub max_tokens: u32,
     /// Method where a request names none; `None`: greedy at temperature 0, coupled above.
     pub method: Option<Method>,
-    /// Draft tokens of a block at most, and proxies of a round.
+    /// Draft tokens of a block at most, and candidates of a round.
     pub block_length: u32,
     /// Blocks that a drafter may send ahead of the verdict.
     pub draft_ahead: u32,
@@ -196,7 +194,7 @@ fn method(name: &str) -> Result<Option<Method>, ConfigError> {
         .filter(|method| method.is_lossless())
         .map(Method::name)
         .collect();
-    // What changes the text's law is for requests to ask for, not for whoever runs the service.
+    // What changes the text's distribution is for requests to ask for, not for whoever runs the service.
     let method = name.parse::<Method>().ok().filter(|m| m.is_lossless());
     let known = || format!("auto or one of {}", lossless.join(", "));
     method

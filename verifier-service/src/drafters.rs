@@ -11,6 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use chassis::{channel, channel::AddressError, lifecycle::Lifecycle};
 use pacing::{
     deadline::{self, RoundLatency},
     goodput::{
@@ -18,7 +19,6 @@ use pacing::{
         alternatives::{Hits, Tried},
     },
 };
-use chassis::{channel, channel::AddressError, lifecycle::Lifecycle};
 use proto::{
     ClientError,
     drafter::{Client, Opened},
@@ -157,13 +157,13 @@ impl Drafters {
     /// then with the fewest sessions.
     pub(crate) fn lease(&self, wanted: Wanted<'_>) -> Result<Lease, FallbackReason> {
         let now = Instant::now();
-        let candidates = self.all.iter().filter_map(|drafter| {
+        let fitting = self.all.iter().filter_map(|drafter| {
             let known = drafter.known();
             let order = (known.breaker.failures(), known.sessions);
             let fits = known.can_draft(wanted) && known.breaker.admits(now);
             fits.then_some((order, drafter))
         });
-        if let Some((_, drafter)) = candidates.min_by_key(|(order, _)| *order) {
+        if let Some((_, drafter)) = fitting.min_by_key(|(order, _)| *order) {
             let mut known = drafter.known();
             known.sessions += 1;
             known.breaker.began();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use inference::{engine::EngineError, sampling::LawError, template::TemplateError};
+use inference::{engine::EngineError, sampling::DistributionError, template::TemplateError};
 use proto::ProtocolError;
 use tonic::{Code, Status, metadata::MetadataValue};
 
@@ -52,8 +52,8 @@ pub enum GenerateError {
     #[error("the target model has failed: {0}")]
     Engine(#[from] EngineError),
     /// The logits make no sense.
-    #[error("the target model gave no law: {0}")]
-    Law(#[from] LawError),
+    #[error("the target model gave no distribution: {0}")]
+    Distribution(#[from] DistributionError),
 }
 
 /// Why a drafter's tokenizer cannot be checked.
@@ -126,7 +126,9 @@ impl From<GenerateError> for Status {
             | GenerateError::NoDrafter { .. }
             | GenerateError::Engine(EngineError::Stopped) => Self::unavailable(text),
             GenerateError::Unread(_) => Self::cancelled(text),
-            GenerateError::Engine(_) | GenerateError::Law(_) => Self::new(Code::Internal, text),
+            GenerateError::Engine(_) | GenerateError::Distribution(_) => {
+                Self::new(Code::Internal, text)
+            }
         }
     }
 }

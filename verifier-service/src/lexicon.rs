@@ -1,4 +1,4 @@
-//! What the ids of draft models are in the target's vocabulary, for methods that judge by the law that a token was drawn from.
+//! What the ids of draft models are in the target's vocabulary, for methods that judge by the distribution that a token was drawn from.
 
 use std::{
     collections::HashMap,
@@ -113,7 +113,7 @@ impl Lexicons {
                 Err(LexiconError::Differs { found, expected })
             };
         }
-        if !method.needs_laws() {
+        if !method.needs_distributions() {
             return Ok((Lexicon::Same, found));
         }
         let (slot, target) = (self.slot(found), Arc::clone(&self.target));

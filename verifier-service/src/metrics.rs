@@ -134,7 +134,7 @@ impl Metrics {
         self.fallbacks.get_or_create(&Reason { reason }).inc();
     }
 
-    /// Counts the proxies of a round by their place in the block, the first `accepted` of `proposed` as accepted. Proxies behind
+    /// Counts the candidates of a round by their place in the block, the first `accepted` of `proposed` as accepted. Candidates behind
     /// the first rejected one say nothing and are left out.
     pub(crate) fn positions(&self, proposed: u32, accepted: u32) {
         for position in 1..=proposed.min(accepted + 1) {
@@ -184,12 +184,24 @@ impl Metrics {
                 &self.target_forwards,
             ),
             ("rounds", "Rounds, plain ones included", &self.rounds),
-            ("proposed_tokens", "Proxies verified", &self.proposed_tokens),
-            ("accepted_tokens", "Proxies accepted", &self.accepted_tokens),
-            ("rejected_tokens", "Proxies rejected", &self.rejected_tokens),
+            (
+                "proposed_tokens",
+                "Candidates verified",
+                &self.proposed_tokens,
+            ),
+            (
+                "accepted_tokens",
+                "Candidates accepted",
+                &self.accepted_tokens,
+            ),
+            (
+                "rejected_tokens",
+                "Candidates rejected",
+                &self.rejected_tokens,
+            ),
             (
                 "proposed_alternatives",
-                "Proxies verified that the draft itself does not go on with",
+                "Candidates verified that the draft itself does not go on with",
                 &self.proposed_alternatives,
             ),
             (
@@ -218,9 +230,9 @@ impl Metrics {
         );
         let about = "Rounds without a proposal by reason";
         registry.register("fallbacks", about, self.fallbacks.clone());
-        let about = "Proxies by place in the block, up to the first that is rejected";
+        let about = "Candidates by place in the block, up to the first that is rejected";
         registry.register("position_tokens", about, self.positions.clone());
-        let about = "Groups of draft tokens and proxies that belong together";
+        let about = "Groups of draft tokens and candidates that belong together";
         registry.register("alignment_groups", about, self.groups.clone());
     }
 
@@ -252,10 +264,14 @@ impl Metrics {
                 "The rest of a round: no pass, no waiting",
                 &self.overhead_seconds,
             ),
-            ("re_encode", "Finding the proxies", &self.re_encode_seconds),
+            (
+                "re_encode",
+                "Finding the candidates",
+                &self.re_encode_seconds,
+            ),
             (
                 "align",
-                "Aligning draft tokens and proxies",
+                "Aligning draft tokens and candidates",
                 &self.align_seconds,
             ),
             ("accept", "Deciding what to accept", &self.accept_seconds),
@@ -285,7 +301,7 @@ impl Metrics {
             ),
             (
                 "block_tokens",
-                "Proxies of a round with a proposal",
+                "Candidates of a round with a proposal",
                 &self.block_tokens,
             ),
         ] {

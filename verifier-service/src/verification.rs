@@ -17,12 +17,12 @@ mod stops;
 use std::{sync::Arc, time::Instant};
 
 use alignment::acceptance::Method;
-use pacing::goodput::VerifyCost;
 use chassis::{channel::AddressError, lifecycle::Lifecycle};
 use inference::{
     engine::{Engine, EngineError, Load},
     template::TemplateError,
 };
+use pacing::goodput::VerifyCost;
 use proto::{
     limits::MAX_PROMPT_BYTES,
     model::{self, Build, Fingerprint, Model},
@@ -104,7 +104,9 @@ impl Verifier {
             GenerateError::Field(_) | GenerateError::Method { .. } | GenerateError::Template(_) => {
                 "invalid"
             }
-            GenerateError::Unread(_) | GenerateError::Engine(_) | GenerateError::Law(_) => "failed",
+            GenerateError::Unread(_)
+            | GenerateError::Engine(_)
+            | GenerateError::Distribution(_) => "failed",
         });
         tracing::debug!(%error, "request is refused");
     }
@@ -144,7 +146,7 @@ impl Verifier {
         let method = |method: Method| model::Method {
             name: method.name().to_owned(),
             lossless: method.is_lossless(),
-            needs_laws: method.needs_laws(),
+            needs_distributions: method.needs_distributions(),
         };
         Description {
             build: Build::of(NAME, VERSION, PROTOCOL_VERSION),

@@ -1,19 +1,19 @@
 //! Simple ways to align two token lists, to compare with. Each gives the cells of a path for
 //! `Alignment::along`.
 
-/// (draft, proxy) cells.
+/// (draft, candidate) cells.
 pub(crate) type Path = Vec<(usize, usize)>;
 
 /// Pairs equal texts along a longest common subsequence; what stands between two pairs is one group, or
 /// goes with the pair ahead where one list has nothing there. O(k·m) time and memory.
-pub(crate) fn common_subsequence(draft: &[&[u8]], proxies: &[&[u8]]) -> Path {
-    let (k, m) = (draft.len(), proxies.len());
+pub(crate) fn common_subsequence(draft: &[&[u8]], candidates: &[&[u8]]) -> Path {
+    let (k, m) = (draft.len(), candidates.len());
     // Length of the longest common subsequence of what begins at each cell.
     let mut lengths = vec![0_u32; (k + 1) * (m + 1)];
     let at = |i: usize, j: usize| i * (m + 1) + j;
     for i in (0..k).rev() {
         for j in (0..m).rev() {
-            lengths[at(i, j)] = if draft[i] == proxies[j] {
+            lengths[at(i, j)] = if draft[i] == candidates[j] {
                 lengths[at(i + 1, j + 1)] + 1
             } else {
                 lengths[at(i + 1, j)].max(lengths[at(i, j + 1)])
@@ -23,7 +23,7 @@ pub(crate) fn common_subsequence(draft: &[&[u8]], proxies: &[&[u8]]) -> Path {
     let mut pairs = Vec::new();
     let (mut i, mut j) = (0, 0);
     while i < k && j < m {
-        if draft[i] == proxies[j] {
+        if draft[i] == candidates[j] {
             pairs.push((i, j));
             (i, j) = (i + 1, j + 1);
         } else if lengths[at(i + 1, j)] >= lengths[at(i, j + 1)] {
@@ -60,7 +60,7 @@ fn through(pairs: &[(usize, usize)], (k, m): (usize, usize)) -> Path {
     path
 }
 
-/// Puts each proxy with the draft token at the same share of the list, whatever they say. O(k + m).
+/// Puts each candidate with the draft token at the same share of the list, whatever they say. O(k + m).
 pub(crate) fn proportional(k: usize, m: usize) -> Path {
     let mut path = Path::new();
     let mut reached = 0;

@@ -1,7 +1,7 @@
-//! The law of the next target token, from the law that a draft token was drawn from: what makes a
+//! The distribution of the next target token, from the distribution that a draft token was drawn from: what makes a
 //! transfer of probabilities across tokenizers exact.
 //!
-//! Symbols: tau the [`TokenMap`], `draft_prob` the law over draft tokens d, t the target tokens of the
+//! Symbols: tau the [`TokenMap`], `draft_prob` the distribution over draft tokens d, t the target tokens of the
 //! proposed one, j the index of the target token asked for.
 //!
 //! ```text
@@ -9,23 +9,23 @@
 //!          / sum of draft_prob(d) over d whose tau(d) starts with t_0..t_{j-1} and is longer
 //! ```
 //!
-//! It is the law of target token j given what is revealed before it: the tokens ahead of it, and that the draft
+//! It is the distribution of target token j given what is revealed before it: the tokens ahead of it, and that the draft
 //! token goes on. Reusing one scalar of d for each of its tokens, as the published rule does, is no such
-//! law, and biased.
+//! distribution, and biased.
 
 use std::fmt;
 
-use super::{SparseLaw, TokenMap};
+use super::{SparseDistribution, TokenMap};
 
-/// Room for a law computed here, reused from position to position.
+/// Room for a distribution computed here, reused from position to position.
 #[derive(Clone, Debug, Default)]
-pub struct PathLaw {
+pub struct PathDistribution {
     entries: Vec<(u32, f64)>,
     ids: Vec<u32>,
     masses: Vec<f64>,
 }
 
-/// Why the draft's law has none over target tokens. Each is a broken contract of the drafter's.
+/// Why the draft's distribution has none over target tokens. Each is a broken contract of the drafter's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConditionalError {
     /// A draft token has mass and no target tokens.
@@ -42,19 +42,19 @@ pub enum ConditionalError {
     NothingGoesOn,
 }
 
-/// The law of the target token that follows `prefix`, the target tokens of the present draft token that
-/// are already emitted (none at its first). `draft_law` is the law that draft token was drawn from.
+/// The distribution of the target token that follows `prefix`, the target tokens of the present draft token that
+/// are already emitted (none at its first). `draft_distribution` is the distribution that draft token was drawn from.
 ///
-/// O(s·|prefix| + s log s) for the s draft tokens of the law, whatever the size of either vocabulary:
+/// O(s·|prefix| + s log s) for the s draft tokens of the distribution, whatever the size of either vocabulary:
 /// one scatter, then a sort by id. Allocates only until `out` has room for s.
 pub fn conditional<'o>(
-    draft_law: &SparseLaw<'_>,
+    draft_distribution: &SparseDistribution<'_>,
     map: &TokenMap,
     prefix: &[u32],
-    out: &'o mut PathLaw,
-) -> Result<SparseLaw<'o>, ConditionalError> {
+    out: &'o mut PathDistribution,
+) -> Result<SparseDistribution<'o>, ConditionalError> {
     out.entries.clear();
-    for (id, mass) in draft_law.masses() {
+    for (id, mass) in draft_distribution.masses() {
         let path = map.targets(id);
         if path.is_empty() {
             return Err(ConditionalError::Unmapped { id });
@@ -66,38 +66,42 @@ pub fn conditional<'o>(
     out.gather().ok_or(ConditionalError::NothingGoesOn)
 }
 
-/// The law over target tokens of a draft that draws shared tokens only: token-level intersection,
+/// The distribution over target tokens of a draft that draws shared tokens only: token-level intersection,
 /// Timor et al., arXiv 2502.05202, algorithm 4. As [`conditional`] without a prefix.
 pub fn intersection<'o>(
-    draft_law: &SparseLaw<'_>,
+    draft_distribution: &SparseDistribution<'_>,
     map: &TokenMap,
-    out: &'o mut PathLaw,
-) -> Result<SparseLaw<'o>, ConditionalError> {
-    match draft_law.ids().iter().find(|id| !map.is_shared(**id)) {
+    out: &'o mut PathDistribution,
+) -> Result<SparseDistribution<'o>, ConditionalError> {
+    match draft_distribution
+        .ids()
+        .iter()
+        .find(|id| !map.is_shared(**id))
+    {
         Some(id) => Err(ConditionalError::NotShared { id: *id }),
-        None => conditional(draft_law, map, &[], out),
+        None => conditional(draft_distribution, map, &[], out),
     }
 }
 
-impl PathLaw {
-    /// The law computed last; none before there was one. O(s).
-    pub fn law(&self) -> Option<SparseLaw<'_>> {
+impl PathDistribution {
+    /// The distribution computed last; none before there was one. O(s).
+    pub fn distribution(&self) -> Option<SparseDistribution<'_>> {
         let total: f64 = self.masses.iter().sum();
-        (total > 0.0).then(|| SparseLaw::of_masses(&self.ids, &self.masses, total))
+        (total > 0.0).then(|| SparseDistribution::of_masses(&self.ids, &self.masses, total))
     }
 
-    /// Adds mass to a token of the law to come.
+    /// Adds mass to a token of the distribution to come.
     pub(super) fn push(&mut self, id: u32, mass: f64) {
         self.entries.push((id, mass));
     }
 
-    /// Starts a law anew.
+    /// Starts a distribution anew.
     pub(super) fn clear(&mut self) {
         self.entries.clear();
     }
 
-    /// The law of the entries, those of one id added up; none without mass.
-    pub(super) fn gather(&mut self) -> Option<SparseLaw<'_>> {
+    /// The distribution of the entries, those of one id added up; none without mass.
+    pub(super) fn gather(&mut self) -> Option<SparseDistribution<'_>> {
         self.ids.clear();
         self.masses.clear();
         self.entries.sort_unstable_by_key(|(id, _)| *id);
@@ -110,7 +114,7 @@ impl PathLaw {
                 }
             }
         }
-        self.law()
+        self.distribution()
     }
 }
 
@@ -166,9 +170,9 @@ mod tests {
         expected: Result<&[(u32, f64)], ConditionalError>,
     ) {
         let ids: Vec<u32> = (0..masses.len() as u32).collect();
-        let law = SparseLaw::of_masses(&ids, masses, masses.iter().sum());
-        let mut out = PathLaw::default();
-        let found = conditional(&law, &map(draft), prefix, &mut out);
+        let distribution = SparseDistribution::of_masses(&ids, masses, masses.iter().sum());
+        let mut out = PathDistribution::default();
+        let found = conditional(&distribution, &map(draft), prefix, &mut out);
         match (found, expected) {
             (Ok(found), Ok(expected)) => {
                 assert_eq!(found.ids().len(), expected.len());
@@ -189,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_that_end_at_the_prefix_leave_the_law() {
+    fn tokens_that_end_at_the_prefix_leave_the_distribution() {
         check(&DRAFT, &MASSES, &[0], Ok(&[(1, 0.4), (2, 0.6)]));
     }
 
@@ -200,15 +204,15 @@ mod tests {
     }
 
     #[test]
-    fn law_without_target_tokens_is_refused_by_name() {
+    fn distribution_without_target_tokens_is_refused_by_name() {
         let goes_nowhere = Err(ConditionalError::NothingGoesOn);
         check(&DRAFT, &MASSES, &[1], goes_nowhere);
         check(&DRAFT, &MASSES, &[0, 1], goes_nowhere);
         let unmapped = Err(ConditionalError::Unmapped { id: 5 });
         check(&DRAFT, &[0.1; 6], &[], unmapped);
-        let law = SparseLaw::of_masses(&[0, 1], &[0.5; 2], 1.0);
-        let mut out = PathLaw::default();
-        let refused = intersection(&law, &map(&DRAFT), &mut out);
+        let distribution = SparseDistribution::of_masses(&[0, 1], &[0.5; 2], 1.0);
+        let mut out = PathDistribution::default();
+        let refused = intersection(&distribution, &map(&DRAFT), &mut out);
         assert_eq!(refused.err(), Some(ConditionalError::NotShared { id: 1 }));
     }
 }

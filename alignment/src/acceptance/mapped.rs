@@ -1,29 +1,29 @@
-//! A block of draft tokens as a [`TokenMap`] spells it: the proxies of the methods that use the draft's
-//! law. Not re-encoded as a whole, because the law of each proxy must follow from the draft's law alone.
+//! A block of draft tokens as a [`TokenMap`] spells it: the candidates of the methods that use the draft's
+//! distribution. Not re-encoded as a whole, because the distribution of each candidate must follow from the draft's distribution alone.
 
 use std::fmt;
 
 use super::TokenMap;
-use crate::reencode::Proxies;
+use crate::reencode::Candidates;
 use crate::{TargetToken, Vocabulary};
 
-/// Proxies, and where each comes from.
+/// Candidates, and where each comes from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MappedBlock {
     /// The tokens to verify, with their ends in bytes from the start of the draft.
-    pub proxies: Proxies,
-    /// The origin of each proxy.
+    pub candidates: Candidates,
+    /// The origin of each candidate.
     pub origins: Vec<Origin>,
 }
 
-/// The draft token that a proxy is a part of.
+/// The draft token that a candidate is a part of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Origin {
-    /// Its place in the block, which is the place of its law too.
+    /// Its place in the block, which is the place of its distribution too.
     pub index: usize,
     /// Its id.
     pub id: u32,
-    /// How many of its target tokens come ahead of the proxy.
+    /// How many of its target tokens come ahead of the candidate.
     pub part: usize,
 }
 
@@ -37,8 +37,8 @@ pub struct UnmappedToken {
 }
 
 impl MappedBlock {
-    /// The block of these draft tokens as at most `max_tokens` proxies, whose bytes `target` knows. It
-    /// may end inside a draft token. O(proxies of the whole block).
+    /// The block of these draft tokens as at most `max_tokens` candidates, whose bytes `target` knows. It
+    /// may end inside a draft token. O(candidates of the whole block).
     pub fn new(
         map: &TokenMap,
         draft: &[u32],
@@ -52,22 +52,22 @@ impl MappedBlock {
             if path.is_empty() {
                 return Err(UnmappedToken { index, id });
             }
-            for (part, proxy) in path.iter().enumerate() {
-                end += target.token_bytes(*proxy).len();
+            for (part, candidate) in path.iter().enumerate() {
+                end += target.token_bytes(*candidate).len();
                 if block.origins.len() < max_tokens {
                     block.origins.push(Origin { index, id, part });
-                    block.proxies.tokens.push(TargetToken(*proxy));
-                    block.proxies.ends.push(end as u32);
+                    block.candidates.tokens.push(TargetToken(*candidate));
+                    block.candidates.ends.push(end as u32);
                 }
             }
         }
-        block.proxies.dropped_bytes = end - block.proxies.covered_bytes();
+        block.candidates.dropped_bytes = end - block.candidates.covered_bytes();
         Ok(block)
     }
 }
 
 impl Origin {
-    /// The target tokens of the draft token that come ahead of the proxy: what
+    /// The target tokens of the draft token that come ahead of the candidate: what
     /// [`super::conditional`] takes as already emitted.
     pub fn prefix(self, map: &TokenMap) -> &[u32] {
         map.targets(self.id).get(..self.part).unwrap_or_default()

@@ -4,7 +4,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Law, SparseLaw, coupled, greedy, point_mass, rejection, sample, token_timing};
+use super::{
+    Distribution, SparseDistribution, coupled, greedy, point_mass, rejection, sample, token_timing,
+};
 use crate::TargetToken;
 use crate::noise::Position;
 
@@ -14,7 +16,7 @@ use crate::noise::Position;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Method {
-    /// The target's most probable token, whatever the noise. Lossless at temperature 0, where the law
+    /// The target's most probable token, whatever the noise. Lossless at temperature 0, where the distribution
     /// is that one token; not to be used above. The drafter proposes its own most probable token.
     Greedy,
     /// Both sides take the argmax of log probability plus shared noise. Lossless for any drafter, and
@@ -24,18 +26,18 @@ pub enum Method {
     /// any drafter that does not know the seed; the text depends on the proposals. The drafter
     /// proposes its most probable token, whatever the temperature.
     PointMass,
-    /// Speculative sampling where both models have one vocabulary. The drafter draws from a sparse law
-    /// and sends the ids drawn and that law.
+    /// Speculative sampling where both models have one vocabulary. The drafter draws from a sparse distribution
+    /// and sends the ids drawn and that distribution.
     Standard,
-    /// Token-level intersection: the drafter draws from its law restricted to the tokens that both
-    /// vocabularies share ([`super::TokenMap::shared`]), and sends the ids drawn and that law, which
+    /// Token-level intersection: the drafter draws from its distribution restricted to the tokens that both
+    /// vocabularies share ([`super::TokenMap::shared`]), and sends the ids drawn and that distribution, which
     /// becomes one over target tokens by [`super::intersection`].
     Tli,
-    /// A fixed map spells each draft token in target tokens, and each of these is judged by its own law
+    /// A fixed map spells each draft token in target tokens, and each of these is judged by its own distribution
     /// given those ahead of it ([`super::MappedBlock`], [`super::conditional`]). The drafter draws from a
-    /// sparse law over tokens that the map spells, and sends the ids drawn and that law.
+    /// sparse distribution over tokens that the map spells, and sends the ids drawn and that distribution.
     PathConditional,
-    /// TokenTiming as published: one scalar for each proxy, by warping ([`super::transfer`]). Biased, so
+    /// TokenTiming as published: one scalar for each candidate, by warping ([`super::transfer`]). Biased, so
     /// only for requests that allow it. The drafter sends the ids drawn and a probability of each.
     TokenTiming,
 }
@@ -45,17 +47,17 @@ pub enum Method {
 pub enum Losslessness {
     /// The text itself: for one seed the same as without speculation, whatever the drafter does.
     SameText,
-    /// The law of the text, as far as the drafter keeps to the contract of the method's variant; the
+    /// The distribution of the text, as far as the drafter keeps to the contract of the method's variant; the
     /// text depends on what was proposed.
-    SameLaw,
-    /// Nothing: the law of the text is another.
+    SameDistribution,
+    /// Nothing: the distribution of the text is another.
     No,
 }
 
 /// A proposal and what is known of how it came about.
 #[derive(Clone, Copy, Debug)]
 pub struct Proposal<'a> {
-    /// The proxy.
+    /// The candidate.
     pub token: TargetToken,
     /// What it was drawn from.
     pub drawn: Drawn<'a>,
@@ -68,8 +70,8 @@ pub struct Proposal<'a> {
 pub enum Drawn<'a> {
     /// Nothing is known, or all of it is revealed.
     Somehow,
-    /// Drawn from this law over target tokens.
-    From(SparseLaw<'a>),
+    /// Drawn from this distribution over target tokens.
+    From(SparseDistribution<'a>),
     /// The scalar carried over to it, in (0, 1].
     Scalar(f64),
 }
@@ -111,13 +113,13 @@ impl Method {
         match self {
             Self::Greedy | Self::Coupled => Losslessness::SameText,
             Self::PointMass | Self::Standard | Self::Tli | Self::PathConditional => {
-                Losslessness::SameLaw
+                Losslessness::SameDistribution
             }
             Self::TokenTiming => Losslessness::No,
         }
     }
 
-    /// Whether what is emitted follows the target's law exactly, used as its variant says.
+    /// Whether what is emitted follows the target's distribution exactly, used as its variant says.
     pub fn is_lossless(self) -> bool {
         self.losslessness() != Losslessness::No
     }
@@ -127,8 +129,8 @@ impl Method {
         self != Self::Greedy
     }
 
-    /// Whether the drafter has to send the law that each token was drawn from.
-    pub fn needs_laws(self) -> bool {
+    /// Whether the drafter has to send the distribution that each token was drawn from.
+    pub fn needs_distributions(self) -> bool {
         matches!(self, Self::Standard | Self::Tli | Self::PathConditional)
     }
 
@@ -139,46 +141,48 @@ impl Method {
 
     /// Whether the drafter has to send its token ids, not only their bytes.
     pub fn needs_ids(self) -> bool {
-        self.needs_laws() || self.needs_scalars()
+        self.needs_distributions() || self.needs_scalars()
     }
 
-    /// What the target emits at one position, where `proposed` is the proxy there or none, and nothing
-    /// else is known of it; so methods that judge by laws or scalars act as `point_mass`. `bytes`
+    /// What the target emits at one position, where `proposed` is the candidate there or none, and nothing
+    /// else is known of it; so methods that judge by distributions or scalars act as `point_mass`. `bytes`
     /// gives a token's exact bytes and its rank among tokens with equal bytes.
     pub fn choose<'b>(
         self,
-        law: &Law<'_>,
+        distribution: &Distribution<'_>,
         proposed: Option<TargetToken>,
         noise: &Position,
         bytes: impl Fn(u32) -> (&'b [u8], u32),
     ) -> TargetToken {
         let drawn = Drawn::Somehow;
         let proposal = proposed.map(|token| Proposal { token, drawn });
-        self.choose_against(law, proposal, noise, bytes)
+        self.choose_against(distribution, proposal, noise, bytes)
     }
 
-    /// What the target emits at one position, where `proposal` is the proxy there, if any, and what it
+    /// What the target emits at one position, where `proposal` is the candidate there, if any, and what it
     /// was drawn from. A kind of evidence that the method does not judge by is left aside, and without
     /// its own kind it acts as `point_mass`: exact, whatever proposed. O(n) as its rule.
     pub fn choose_against<'b>(
         self,
-        law: &Law<'_>,
+        distribution: &Distribution<'_>,
         proposal: Option<Proposal<'_>>,
         noise: &Position,
         bytes: impl Fn(u32) -> (&'b [u8], u32),
     ) -> TargetToken {
         let token = match (self, proposal) {
-            (Self::Greedy, _) => greedy(law),
-            (Self::Coupled, _) => coupled(law, 1.0, noise, bytes),
-            (_, None) => sample(law, noise),
+            (Self::Greedy, _) => greedy(distribution),
+            (Self::Coupled, _) => coupled(distribution, 1.0, noise, bytes),
+            (_, None) => sample(distribution, noise),
             (_, Some(proposal)) => {
                 let proposed = proposal.token.0;
                 match proposal.drawn {
-                    Drawn::From(r) if self.needs_laws() => rejection(law, proposed, &r, noise),
-                    Drawn::Scalar(q) if self.needs_scalars() => {
-                        token_timing(law, proposed, q, noise)
+                    Drawn::From(r) if self.needs_distributions() => {
+                        rejection(distribution, proposed, &r, noise)
                     }
-                    _ => point_mass(law, proposed, noise),
+                    Drawn::Scalar(q) if self.needs_scalars() => {
+                        token_timing(distribution, proposed, q, noise)
+                    }
+                    _ => point_mass(distribution, proposed, noise),
                 }
             }
         };
@@ -198,7 +202,7 @@ impl fmt::Display for Losslessness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::SameText => "same text",
-            Self::SameLaw => "same law",
+            Self::SameDistribution => "same distribution",
             Self::No => "no",
         })
     }

@@ -1,6 +1,6 @@
 //! The second best of a draft: what else the target may well choose where the draft turns out wrong.
 
-use super::{Best, Law};
+use super::{Best, Distribution};
 use crate::noise::{self, Position};
 
 /// What might have been drafted instead of a token.
@@ -15,9 +15,13 @@ pub struct Rival {
 }
 
 /// The likeliest token besides `first`, of those that `may_be`; the lowest id among equals. O(n).
-pub fn likeliest_rival(law: &Law<'_>, first: u32, may_be: impl Fn(u32) -> bool) -> Option<Rival> {
-    let (mut best, mut stands, mut found) = (Best::none(law), 0.0, false);
-    for (id, log_prob) in law.entries() {
+pub fn likeliest_rival(
+    distribution: &Distribution<'_>,
+    first: u32,
+    may_be: impl Fn(u32) -> bool,
+) -> Option<Rival> {
+    let (mut best, mut stands, mut found) = (Best::none(distribution), 0.0, false);
+    for (id, log_prob) in distribution.entries() {
         if id == first {
             stands = log_prob.exp();
         } else if may_be(id) {
@@ -38,14 +42,14 @@ pub fn likeliest_rival(law: &Law<'_>, first: u32, may_be: impl Fn(u32) -> bool) 
 /// Both sides have the noise, so what is uncertain is only how the target's logarithms differ from the draft's: the nearer the
 /// two scores are, the likelier they are to change places. A difference of d is taken for odds of e^d.
 pub fn coupled_rival<'b>(
-    law: &Law<'_>,
+    distribution: &Distribution<'_>,
     (sharpness, first): (f32, u32),
     noise: &Position,
     bytes: impl Fn(u32) -> Option<(&'b [u8], u32)>,
 ) -> Option<Rival> {
     let sharpness = f64::from(sharpness);
-    let (mut best, mut score, mut found) = (Best::none(law), f64::NEG_INFINITY, false);
-    for (id, log_prob) in law.entries() {
+    let (mut best, mut score, mut found) = (Best::none(distribution), f64::NEG_INFINITY, false);
+    for (id, log_prob) in distribution.entries() {
         let weight = sharpness * log_prob;
         // As in `coupled`: neither test changes the outcome.
         if id != first && weight + noise::LARGEST_GUMBEL < best.score {
@@ -78,47 +82,49 @@ mod tests {
     use crate::acceptance::{coupled, greedy};
     use crate::noise::SharedNoise;
 
-    fn law() -> (Vec<u32>, Vec<f32>) {
+    fn distribution() -> (Vec<u32>, Vec<f32>) {
         let weights: Vec<f64> = (0..40).map(|id| f64::from(id * 7 % 11) / 2.0).collect();
         let total: f64 = weights.iter().map(|weight| weight.exp()).sum();
         let log_probs = weights.iter().map(|weight| (weight - total.ln()) as f32);
         ((0..40).collect(), log_probs.collect())
     }
 
-    /// A law without one of its tokens.
-    fn without(law: &Law<'_>, gone: u32) -> (Vec<u32>, Vec<f32>) {
-        let entries = law.ids.iter().zip(law.log_probs);
+    /// A distribution without one of its tokens.
+    fn without(distribution: &Distribution<'_>, gone: u32) -> (Vec<u32>, Vec<f32>) {
+        let entries = distribution.ids.iter().zip(distribution.log_probs);
         entries.filter(|(id, _)| **id != gone).unzip()
     }
 
     #[test]
     fn rival_is_what_is_chosen_where_the_first_is_gone() {
-        let (ids, log_probs) = law();
-        let law = Law {
+        let (ids, log_probs) = distribution();
+        let distribution = Distribution {
             ids: &ids,
             log_probs: &log_probs,
         };
         let names: Vec<[u8; 1]> = (0..40).map(|id| [id]).collect();
         let key = |id: u32| (&names[id as usize][..], 0);
-        let first = greedy(&law);
-        let (rest_ids, rest) = without(&law, first);
-        let rest = Law {
+        let first = greedy(&distribution);
+        let (rest_ids, rest) = without(&distribution, first);
+        let rest = Distribution {
             ids: &rest_ids,
             log_probs: &rest,
         };
-        let rival = likeliest_rival(&law, first, |_| true).unwrap();
+        let rival = likeliest_rival(&distribution, first, |_| true).unwrap();
         assert_eq!(rival.id, greedy(&rest));
         assert!(rival.stands >= rival.chance && rival.chance > 0.0);
         for offset in 0..300 {
             let noise = SharedNoise::new(5).at(offset, 0);
             for sharpness in [1.0, 2.0, 6.0] {
-                let first = coupled(&law, sharpness, &noise, key);
-                let (ids, log_probs) = without(&law, first);
-                let rest = Law {
+                let first = coupled(&distribution, sharpness, &noise, key);
+                let (ids, log_probs) = without(&distribution, first);
+                let rest = Distribution {
                     ids: &ids,
                     log_probs: &log_probs,
                 };
-                let rival = coupled_rival(&law, (sharpness, first), &noise, |id| Some(key(id)));
+                let rival = coupled_rival(&distribution, (sharpness, first), &noise, |id| {
+                    Some(key(id))
+                });
                 let rival = rival.unwrap();
                 assert_eq!(rival.id, coupled(&rest, sharpness, &noise, key));
                 assert!(rival.stands >= 0.5 && rival.stands <= 1.0, "{rival:?}");
@@ -128,15 +134,15 @@ mod tests {
 
     #[test]
     fn what_is_out_of_the_question_is_no_rival() {
-        let law = Law {
+        let distribution = Distribution {
             ids: &[3, 5, 9],
             log_probs: &[-0.7, -1.2, -1.6],
         };
-        let rival = likeliest_rival(&law, 3, |id| id != 5);
+        let rival = likeliest_rival(&distribution, 3, |id| id != 5);
         assert_eq!(rival.map(|rival| rival.id), Some(9));
-        assert_eq!(likeliest_rival(&law, 3, |_| false), None);
+        assert_eq!(likeliest_rival(&distribution, 3, |_| false), None);
         let noise = SharedNoise::new(1).at(0, 0);
         let only = |id: u32| (id == 3).then_some((&b"x"[..], 0));
-        assert_eq!(coupled_rival(&law, (1.0, 3), &noise, only), None);
+        assert_eq!(coupled_rival(&distribution, (1.0, 3), &noise, only), None);
     }
 }

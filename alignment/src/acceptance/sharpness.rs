@@ -1,11 +1,11 @@
-//! How sharp a drafter's law should be under `coupled`, found out while drafting.
+//! How sharp a drafter's distribution should be under `coupled`, found out while drafting.
 //!
 //! The drafter proposes argmax(b · log `draft_prob` + noise). Any b keeps the text as it is, so b is free: 1
-//! agrees most often where both laws are alike and flat, a large one where the target is sure. Since the
+//! agrees most often where both distributions are alike and flat, a large one where the target is sure. Since the
 //! noise is known, each verdict tells what every b would have proposed and whether that would stand;
 //! nothing has to be tried out.
 
-use super::{Best, Law};
+use super::{Best, Distribution};
 use crate::noise::{self, Position};
 
 /// The sharpnesses that are compared.
@@ -55,12 +55,12 @@ impl Sharpness {
 
 /// What [`super::coupled`] gives with each of [`SHARPNESSES`]. O(n), the noise of a token hashed once.
 pub fn coupled_each<'b>(
-    law: &Law<'_>,
+    distribution: &Distribution<'_>,
     noise: &Position,
     bytes: impl Fn(u32) -> (&'b [u8], u32),
 ) -> [u32; SHARPNESSES.len()] {
-    let mut best = SHARPNESSES.map(|_| Best::none(law));
-    for (id, log_prob) in law.entries() {
+    let mut best = SHARPNESSES.map(|_| Best::none(distribution));
+    for (id, log_prob) in distribution.entries() {
         let weights = SHARPNESSES.map(|sharpness| f64::from(sharpness) * log_prob);
         let may_win = |bound: f64| {
             let mut pairs = weights.iter().zip(&best);
@@ -94,7 +94,7 @@ mod tests {
         let ids: Vec<u32> = (0..50).collect();
         let names: Vec<[u8; 2]> = ids.iter().map(|id| [b'a', *id as u8]).collect();
         let log_probs: Vec<f32> = ids.iter().map(|id| -0.2 * *id as f32 - 1.7).collect();
-        let law = Law {
+        let distribution = Distribution {
             ids: &ids,
             log_probs: &log_probs,
         };
@@ -103,8 +103,8 @@ mod tests {
         let mut differ = 0;
         for offset in 0..500 {
             let position = noise.at(offset, 0);
-            let each = coupled_each(&law, &position, bytes);
-            let one_by_one = SHARPNESSES.map(|b| coupled(&law, b, &position, bytes));
+            let each = coupled_each(&distribution, &position, bytes);
+            let one_by_one = SHARPNESSES.map(|b| coupled(&distribution, b, &position, bytes));
             assert_eq!(each, one_by_one);
             differ += usize::from(each[0] != each[4]);
         }

@@ -1,28 +1,28 @@
-//! The law that a proposal was drawn from, as it crosses the wire: the tokens with mass, and their
-//! probabilities. Checked where it enters, so that a rule never meets a law that could bias it.
+//! The distribution that a proposal was drawn from, as it crosses the wire: the tokens with mass, and their
+//! probabilities. Checked where it enters, so that a rule never meets a distribution that could bias it.
 
 use std::fmt;
 
 use super::{PROPOSE, invert};
 use crate::noise::Position;
 
-/// How far the sum of a law's probabilities may be from 1: more than rounding to single precision of
-/// many small ones, less than a law that lacks a token that matters.
+/// How far the sum of a distribution's probabilities may be from 1: more than rounding to single precision of
+/// many small ones, less than a distribution that lacks a token that matters.
 const SUM_TOLERANCE: f64 = 1e-3;
 
-/// A law over few tokens. What it stands for are its numbers divided by their sum, and a drafter that
-/// sends it draws from just that ([`SparseLaw::sample`]): the law sent is the law sampled, after
+/// A distribution over few tokens. What it stands for are its numbers divided by their sum, and a drafter that
+/// sends it draws from just that ([`SparseDistribution::sample`]): the distribution sent is the distribution sampled, after
 /// temperature and every cut, and after rounding to the precision of the wire.
 #[derive(Clone, Copy, Debug)]
-pub struct SparseLaw<'a> {
+pub struct SparseDistribution<'a> {
     ids: &'a [u32],
     masses: Masses<'a>,
     total: f64,
 }
 
-/// Why numbers are no law.
+/// Why numbers are no distribution.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum SparseLawError {
+pub enum SparseDistributionError {
     /// There is no token.
     Empty,
     /// The two lists are not parallel.
@@ -70,43 +70,43 @@ enum Masses<'a> {
 /// Looks up probabilities; quick where the ids asked for ascend.
 #[derive(Debug)]
 pub(super) struct Cursor<'a> {
-    law: SparseLaw<'a>,
+    distribution: SparseDistribution<'a>,
     /// Ids ahead of this one are below the id last asked for.
     at: usize,
 }
 
-impl<'a> SparseLaw<'a> {
-    /// Checks a law of a vocabulary with ids 0 to `vocabulary` - 1: `ids` strictly ascending,
+impl<'a> SparseDistribution<'a> {
+    /// Checks a distribution of a vocabulary with ids 0 to `vocabulary` - 1: `ids` strictly ascending,
     /// `log_probs` natural logarithms, finite and at most 0, their exponentials adding up to 1 within a
     /// thousandth. Tokens without mass are left out. O(s).
     pub fn new(
         ids: &'a [u32],
         log_probs: &'a [f32],
         vocabulary: usize,
-    ) -> Result<Self, SparseLawError> {
+    ) -> Result<Self, SparseDistributionError> {
         if ids.len() != log_probs.len() {
             let (ids, log_probs) = (ids.len(), log_probs.len());
-            return Err(SparseLawError::Lengths { ids, log_probs });
+            return Err(SparseDistributionError::Lengths { ids, log_probs });
         }
         let Some(last) = ids.last().copied() else {
-            return Err(SparseLawError::Empty);
+            return Err(SparseDistributionError::Empty);
         };
         if let Some(pair) = ids.windows(2).find(|pair| pair[1] <= pair[0]) {
-            return Err(SparseLawError::NotAscending { id: pair[1] });
+            return Err(SparseDistributionError::NotAscending { id: pair[1] });
         }
         if last as usize >= vocabulary {
             let id = last;
-            return Err(SparseLawError::OutOfRange { id, vocabulary });
+            return Err(SparseDistributionError::OutOfRange { id, vocabulary });
         }
         let mut sum = 0.0;
         for (&id, &log_prob) in ids.iter().zip(log_probs) {
             if !log_prob.is_finite() || log_prob > 0.0 {
-                return Err(SparseLawError::LogProb { id, log_prob });
+                return Err(SparseDistributionError::LogProb { id, log_prob });
             }
             sum += f64::from(log_prob).exp();
         }
         if (sum - 1.0).abs() > SUM_TOLERANCE {
-            return Err(SparseLawError::Sum { sum });
+            return Err(SparseDistributionError::Sum { sum });
         }
         Ok(Self {
             ids,
@@ -115,7 +115,7 @@ impl<'a> SparseLaw<'a> {
         })
     }
 
-    /// A law of masses computed here: ids strictly ascending, `total` the sum of `masses` and positive.
+    /// A distribution of masses computed here: ids strictly ascending, `total` the sum of `masses` and positive.
     pub(super) fn of_masses(ids: &'a [u32], masses: &'a [f64], total: f64) -> Self {
         Self {
             ids,
@@ -129,14 +129,14 @@ impl<'a> SparseLaw<'a> {
         self.ids
     }
 
-    /// The probability of a token, 0 where the law does not name it. O(log s).
+    /// The probability of a token, 0 where the distribution does not name it. O(log s).
     pub fn probability(&self, id: u32) -> f64 {
         self.ids
             .binary_search(&id)
             .map_or(0.0, |at| self.mass(at) / self.total)
     }
 
-    /// Whether a token has mass, as a proposal must have in its own law. O(log s).
+    /// Whether a token has mass, as a proposal must have in its own distribution. O(log s).
     pub fn contains(&self, id: u32) -> bool {
         self.probability(id) > 0.0
     }
@@ -155,7 +155,10 @@ impl<'a> SparseLaw<'a> {
     }
 
     pub(super) fn cursor(self) -> Cursor<'a> {
-        Cursor { law: self, at: 0 }
+        Cursor {
+            distribution: self,
+            at: 0,
+        }
     }
 
     fn mass(&self, at: usize) -> f64 {
@@ -170,7 +173,7 @@ impl Cursor<'_> {
     /// The probability of a token: a comparison or two where ids come in ascending order and close
     /// together, a binary search otherwise.
     pub(super) fn probability(&mut self, id: u32) -> f64 {
-        let ids = self.law.ids;
+        let ids = self.distribution.ids;
         if ids.get(self.at).is_some_and(|next| *next < id) {
             self.at += 1;
         }
@@ -180,17 +183,17 @@ impl Cursor<'_> {
             self.at = ids.partition_point(|other| *other < id);
         }
         if ids.get(self.at) == Some(&id) {
-            self.law.mass(self.at) / self.law.total
+            self.distribution.mass(self.at) / self.distribution.total
         } else {
             0.0
         }
     }
 }
 
-impl fmt::Display for SparseLawError {
+impl fmt::Display for SparseDistributionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Empty => f.write_str("the law names no token"),
+            Self::Empty => f.write_str("the distribution names no token"),
             Self::Lengths { ids, log_probs } => {
                 write!(f, "{ids} ids and {log_probs} log probabilities")
             }
@@ -207,7 +210,7 @@ impl fmt::Display for SparseLawError {
     }
 }
 
-impl std::error::Error for SparseLawError {}
+impl std::error::Error for SparseDistributionError {}
 
 #[cfg(test)]
 mod tests {
@@ -219,14 +222,14 @@ mod tests {
     const HALF: f32 = -std::f32::consts::LN_2;
 
     fn check(ids: &[u32], log_probs: &[f32], expected: &str) {
-        let refused = SparseLaw::new(ids, log_probs, 10).unwrap_err();
+        let refused = SparseDistribution::new(ids, log_probs, 10).unwrap_err();
         assert_eq!(refused.to_string(), expected);
     }
 
     #[test]
-    fn numbers_that_are_no_law_are_refused_by_name() {
+    fn numbers_that_are_no_distribution_are_refused_by_name() {
         let sum = "the probabilities add up to";
-        check(&[], &[], "the law names no token");
+        check(&[], &[], "the distribution names no token");
         check(&[1], &[], "1 ids and 0 log probabilities");
         check(&[], &[0.0], "0 ids and 1 log probabilities");
         check(&[3, 3], &[HALF; 2], "id 3 is not above the one ahead of it");
@@ -248,21 +251,21 @@ mod tests {
     }
 
     #[test]
-    fn law_stands_for_its_numbers_divided_by_their_sum() {
+    fn distribution_stands_for_its_numbers_divided_by_their_sum() {
         let (ids, log_probs) = ([2, 5], [HALF - 5e-4, HALF]);
-        let law = SparseLaw::new(&ids, &log_probs, 6).unwrap();
-        assert!((law.probability(2) + law.probability(5) - 1.0).abs() < 1e-15);
-        assert!(law.probability(2) < 0.5 && law.contains(2));
-        assert!(!law.contains(3));
+        let distribution = SparseDistribution::new(&ids, &log_probs, 6).unwrap();
+        assert!((distribution.probability(2) + distribution.probability(5) - 1.0).abs() < 1e-15);
+        assert!(distribution.probability(2) < 0.5 && distribution.contains(2));
+        assert!(!distribution.contains(3));
     }
 
     #[test]
-    fn drawn_tokens_follow_the_law() {
+    fn drawn_tokens_follow_the_distribution() {
         const DRAWS: u64 = 40_000;
         let (ids, log_probs) = ([1, 4], [0.25_f32.ln(), 0.75_f32.ln()]);
-        let law = SparseLaw::new(&ids, &log_probs, 6).unwrap();
+        let distribution = SparseDistribution::new(&ids, &log_probs, 6).unwrap();
         let noise = SharedNoise::new(8);
-        let ones = (0..DRAWS).filter(|at| law.sample(&noise.at(*at, 0)) == 1);
+        let ones = (0..DRAWS).filter(|at| distribution.sample(&noise.at(*at, 0)) == 1);
         let rate = ones.count() as f64 / DRAWS as f64;
         assert!((rate - 0.25).abs() < 0.01, "{rate}");
     }
@@ -275,15 +278,15 @@ mod tests {
         ) {
             let ids: Vec<u32> = ids.into_iter().collect();
             let masses: Vec<f64> = ids.iter().map(|id| f64::from(*id) + 1.0).collect();
-            let law = SparseLaw::of_masses(&ids, &masses, masses.iter().sum());
-            let (mut cursor, mut ascending) = (law.cursor(), law.cursor());
+            let distribution = SparseDistribution::of_masses(&ids, &masses, masses.iter().sum());
+            let (mut cursor, mut ascending) = (distribution.cursor(), distribution.cursor());
             for id in asked {
                 let found = cursor.probability(id).to_bits();
-                prop_assert_eq!(found, law.probability(id).to_bits());
+                prop_assert_eq!(found, distribution.probability(id).to_bits());
             }
             for id in 0..42 {
                 let found = ascending.probability(id).to_bits();
-                prop_assert_eq!(found, law.probability(id).to_bits());
+                prop_assert_eq!(found, distribution.probability(id).to_bits());
             }
         }
     }

@@ -2,7 +2,7 @@
 //! two tokenizers, at a cost that grows exponentially. **A reference for tests over small
 //! vocabularies, not a method to serve.**
 //!
-//! The draft's block is re-encoded as a whole, and its first target token judged by the law
+//! The draft's block is re-encoded as a whole, and its first target token judged by the distribution
 //!
 //! ```text
 //! psi(t) = sum of draft_prob(d_1..d_n) over all blocks of n draft tokens whose text begins with t
@@ -13,13 +13,13 @@
 
 use std::fmt;
 
-use super::{PathLaw, SparseLaw};
+use super::{PathDistribution, SparseDistribution};
 use crate::Vocabulary;
 
 /// Most blocks that are enumerated.
 const MAX_BLOCKS: usize = 1 << 20;
 
-/// Why there is no such law.
+/// Why there is no such distribution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StringLevelError {
     /// There are more blocks than can be enumerated.
@@ -33,19 +33,19 @@ pub enum StringLevelError {
     NothingSpelled,
 }
 
-/// The law psi of the first target token of a block of `length` draft tokens, given that there is one.
+/// The distribution psi of the first target token of a block of `length` draft tokens, given that there is one.
 /// Its proposals are judged by [`super::rejection`].
 ///
-/// `tokens` are the draft tokens' bytes by id, and `draft_law` gives the draft's probabilities by id
+/// `tokens` are the draft tokens' bytes by id, and `draft_distribution` gives the draft's probabilities by id
 /// after some draft tokens; probabilities that are lacking, negative or no number count as 0. Time
 /// |tokens|^length encodings.
-pub fn first_token_law<'o>(
+pub fn first_token_distribution<'o>(
     tokens: &[&[u8]],
-    draft_law: impl Fn(&[u32]) -> Vec<f64>,
+    draft_distribution: impl Fn(&[u32]) -> Vec<f64>,
     length: usize,
     target: &impl Vocabulary,
-    out: &'o mut PathLaw,
-) -> Result<SparseLaw<'o>, StringLevelError> {
+    out: &'o mut PathDistribution,
+) -> Result<SparseDistribution<'o>, StringLevelError> {
     let vocabulary = tokens.len();
     let blocks = u32::try_from(length)
         .ok()
@@ -62,8 +62,8 @@ pub fn first_token_law<'o>(
             }
             continue;
         }
-        let law = draft_law(&block);
-        let drawn = law.iter().take(vocabulary).enumerate();
+        let distribution = draft_distribution(&block);
+        let drawn = distribution.iter().take(vocabulary).enumerate();
         for (id, p) in drawn.filter(|(_, p)| **p > 0.0) {
             let mut longer = block.clone();
             longer.push(id as u32);

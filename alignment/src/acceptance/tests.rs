@@ -5,14 +5,14 @@ use proptest::prelude::*;
 use super::*;
 use crate::noise::{END_RANK, SharedNoise};
 
-/// A law with its own storage.
+/// A distribution with its own storage.
 #[derive(Clone, Debug)]
-struct OwnedLaw {
+struct OwnedDistribution {
     ids: Vec<u32>,
     log_probs: Vec<f32>,
 }
 
-impl OwnedLaw {
+impl OwnedDistribution {
     fn new(masses: &[f64]) -> Self {
         let total: f64 = masses.iter().sum();
         Self {
@@ -21,8 +21,8 @@ impl OwnedLaw {
         }
     }
 
-    fn law(&self) -> Law<'_> {
-        Law {
+    fn distribution(&self) -> Distribution<'_> {
+        Distribution {
             ids: &self.ids,
             log_probs: &self.log_probs,
         }
@@ -79,41 +79,42 @@ fn critical(degrees: usize) -> f64 {
     d * (1.0 - 2.0 / (9.0 * d) + QUANTILE * (2.0 / (9.0 * d)).sqrt()).powi(3)
 }
 
-/// Counts what `draw` emits at `draws` different places and compares with the law.
-fn check_follows(law: &OwnedLaw, draws: u32, draw: impl Fn(&Position) -> u32) {
+/// Counts what `draw` emits at `draws` different places and compares with the distribution.
+fn check_follows(distribution: &OwnedDistribution, draws: u32, draw: impl Fn(&Position) -> u32) {
     let noise = SharedNoise::new(20_240_601);
-    let mut counts = vec![0_u32; law.ids.len()];
+    let mut counts = vec![0_u32; distribution.ids.len()];
     for place in 0..draws {
         counts[draw(&noise.at(u64::from(place), 0)) as usize] += 1;
     }
-    let (statistic, degrees) = chi_square(&counts, &law.probabilities(), draws);
+    let (statistic, degrees) = chi_square(&counts, &distribution.probabilities(), draws);
     assert!(
         degrees == 0 || statistic < critical(degrees),
         "{statistic} at {degrees} degrees, {counts:?}"
     );
 }
 
-fn uneven_law() -> OwnedLaw {
+fn uneven_distribution() -> OwnedDistribution {
     let masses: Vec<f64> = (0..50).map(|i| 0.82_f64.powi(i) + 1e-4).collect();
-    OwnedLaw::new(&masses)
+    OwnedDistribution::new(&masses)
 }
 
 fn masses() -> impl Strategy<Value = Vec<f64>> {
     let mass = prop_oneof![4 => 1e-6_f64..1.0, 1 => Just(0.0)];
-    proptest::collection::vec(mass, 1..7)
-        .prop_filter("a law has mass", |masses| masses.iter().sum::<f64>() > 1e-3)
+    proptest::collection::vec(mass, 1..7).prop_filter("a distribution has mass", |masses| {
+        masses.iter().sum::<f64>() > 1e-3
+    })
 }
 
 proptest! {
     #[test]
     fn inversion_gives_each_id_an_interval_as_long_as_its_mass(masses in masses()) {
-        let law = OwnedLaw::new(&masses);
+        let distribution = OwnedDistribution::new(&masses);
         let mut running = 0.0;
-        for (id, log_prob) in law.ids.iter().zip(&law.log_probs) {
+        for (id, log_prob) in distribution.ids.iter().zip(&distribution.log_probs) {
             let mass = f64::from(*log_prob).exp();
             if mass > 0.0 {
-                prop_assert_eq!(invert(law.law().masses(), running), Some(*id));
-                prop_assert_eq!(invert(law.law().masses(), running + mass * 0.999), Some(*id));
+                prop_assert_eq!(invert(distribution.distribution().masses(), running), Some(*id));
+                prop_assert_eq!(invert(distribution.distribution().masses(), running + mass * 0.999), Some(*id));
             }
             running += mass;
         }
@@ -121,61 +122,70 @@ proptest! {
 
     #[test]
     fn pruning_changes_no_choice(masses in masses(), seed: u64, offset in 0_u64..1 << 40) {
-        let law = OwnedLaw::new(&masses);
+        let distribution = OwnedDistribution::new(&masses);
         let noise = SharedNoise::new(seed).at(offset, 0);
-        let scores = law.ids.iter().zip(&law.log_probs).map(|(id, log_prob)| {
+        let scores = distribution.ids.iter().zip(&distribution.log_probs).map(|(id, log_prob)| {
             let (bytes, rank) = spelling(*id);
             (f64::from(*log_prob) + noise.gumbel(bytes, rank), *id)
         });
         let best = scores.max_by(|a, b| a.0.total_cmp(&b.0)).unwrap();
-        prop_assert_eq!(coupled(&law.law(), 1.0, &noise, spelling), best.1);
+        prop_assert_eq!(coupled(&distribution.distribution(), 1.0, &noise, spelling), best.1);
     }
 
     #[test]
-    fn order_of_the_law_changes_no_coupled_choice(masses in masses(), seed: u64) {
-        let law = OwnedLaw::new(&masses);
-        let mut reversed = law.clone();
+    fn order_of_the_distribution_changes_no_coupled_choice(masses in masses(), seed: u64) {
+        let distribution = OwnedDistribution::new(&masses);
+        let mut reversed = distribution.clone();
         reversed.ids.reverse();
         reversed.log_probs.reverse();
         let noise = SharedNoise::new(seed).at(0, 0);
         prop_assert_eq!(
-            coupled(&law.law(), 1.0, &noise, spelling),
-            coupled(&reversed.law(), 1.0, &noise, spelling)
+            coupled(&distribution.distribution(), 1.0, &noise, spelling),
+            coupled(&reversed.distribution(), 1.0, &noise, spelling)
         );
     }
 }
 
 #[test]
-fn coupled_samples_the_law() {
-    let law = uneven_law();
-    check_follows(&law, 200_000, |noise| {
-        coupled(&law.law(), 1.0, noise, spelling)
+fn coupled_samples_the_distribution() {
+    let distribution = uneven_distribution();
+    check_follows(&distribution, 200_000, |noise| {
+        coupled(&distribution.distribution(), 1.0, noise, spelling)
     });
 }
 
 #[test]
-fn coupled_samples_a_law_over_thousands_of_tokens() {
+fn coupled_samples_a_distribution_over_thousands_of_tokens() {
     let bytes: Vec<Vec<u8>> = (0..3000_u32)
         .map(|id| format!(" token{id}").into_bytes())
         .collect();
     let masses: Vec<f64> = (0..3000).map(|i| 1.0 / f64::from(i + 10)).collect();
-    let law = OwnedLaw::new(&masses);
-    check_follows(&law, 60_000, |noise| {
-        coupled(&law.law(), 1.0, noise, |id| (&bytes[id as usize], 0))
+    let distribution = OwnedDistribution::new(&masses);
+    check_follows(&distribution, 60_000, |noise| {
+        coupled(&distribution.distribution(), 1.0, noise, |id| {
+            (&bytes[id as usize], 0)
+        })
     });
 }
 
 #[test]
 fn successive_coupled_choices_are_independent() {
-    let law = OwnedLaw::new(&[0.4, 0.3, 0.2, 0.1]);
+    let distribution = OwnedDistribution::new(&[0.4, 0.3, 0.2, 0.1]);
     let noise = SharedNoise::new(9);
-    let draw = |place: u64| coupled(&law.law(), 1.0, &noise.at(place, 0), spelling);
+    let draw = |place: u64| {
+        coupled(
+            &distribution.distribution(),
+            1.0,
+            &noise.at(place, 0),
+            spelling,
+        )
+    };
     let draws = 100_000_u32;
     let mut counts = vec![0; 16];
     for place in 0..u64::from(draws) {
         counts[(draw(2 * place) * 4 + draw(2 * place + 1)) as usize] += 1;
     }
-    let p = law.probabilities();
+    let p = distribution.probabilities();
     let pairs: Vec<f64> = p
         .iter()
         .flat_map(|a| p.iter().map(move |b| a * b))
@@ -185,54 +195,69 @@ fn successive_coupled_choices_are_independent() {
 }
 
 #[test]
-fn point_mass_samples_the_law() {
-    let law = uneven_law();
+fn point_mass_samples_the_distribution() {
+    let distribution = uneven_distribution();
     for proposed in [0, 7, 49, 1000] {
-        check_follows(&law, 100_000, |noise| {
-            point_mass(&law.law(), proposed, noise)
+        check_follows(&distribution, 100_000, |noise| {
+            point_mass(&distribution.distribution(), proposed, noise)
         });
     }
 }
 
 #[test]
-fn rejection_samples_the_law_whatever_order_its_ids_come_in() {
-    let law = uneven_law();
-    let mut reversed = law.clone();
+fn rejection_samples_the_distribution_whatever_order_its_ids_come_in() {
+    let distribution = uneven_distribution();
+    let mut reversed = distribution.clone();
     reversed.ids.reverse();
     reversed.log_probs.reverse();
     // A drafter that gives most to what the target gives least.
     let drawn: Vec<f64> = (0..40).map(|i| 0.9_f64.powi(60 - i)).collect();
-    let drawn = OwnedLaw::new(&drawn);
-    let drawn = SparseLaw::new(&drawn.ids, &drawn.log_probs, 50).unwrap();
-    for law in [&law, &reversed] {
-        check_follows(&uneven_law(), 100_000, |noise| {
+    let drawn = OwnedDistribution::new(&drawn);
+    let drawn = SparseDistribution::new(&drawn.ids, &drawn.log_probs, 50).unwrap();
+    for distribution in [&distribution, &reversed] {
+        check_follows(&uneven_distribution(), 100_000, |noise| {
             // From the same noise: the streams are independent of each other.
-            rejection(&law.law(), drawn.sample(noise), &drawn, noise)
+            rejection(
+                &distribution.distribution(),
+                drawn.sample(noise),
+                &drawn,
+                noise,
+            )
         });
     }
 }
 
 #[test]
 fn rules_are_carried_out_as_their_numbers_say() {
-    let law = OwnedLaw::new(&[0.5, 0.3, 0.2]);
-    let drawn = OwnedLaw::new(&[0.2, 0.7, 0.1]);
-    let drawn = SparseLaw::new(&drawn.ids, &drawn.log_probs, 3).unwrap();
+    let distribution = OwnedDistribution::new(&[0.5, 0.3, 0.2]);
+    let drawn = OwnedDistribution::new(&[0.2, 0.7, 0.1]);
+    let drawn = SparseDistribution::new(&drawn.ids, &drawn.log_probs, 3).unwrap();
     let follows = |rule: Rule<'_>| {
         let expected: Vec<f64> = rule.emitted().into_iter().map(|(_, p)| p).collect();
-        check_follows(&OwnedLaw::new(&expected), 50_000, |noise| rule.emit(noise));
+        check_follows(&OwnedDistribution::new(&expected), 50_000, |noise| {
+            rule.emit(noise)
+        });
     };
     for proposed in 0..3 {
-        follows(Rule::point_mass(&law.law(), proposed));
-        follows(Rule::rejection(&law.law(), proposed, &drawn));
-        follows(Rule::token_timing(&law.law(), proposed, 0.6));
+        follows(Rule::point_mass(&distribution.distribution(), proposed));
+        follows(Rule::rejection(
+            &distribution.distribution(),
+            proposed,
+            &drawn,
+        ));
+        follows(Rule::token_timing(
+            &distribution.distribution(),
+            proposed,
+            0.6,
+        ));
     }
 }
 
 #[test]
 fn each_method_judges_by_its_own_kind_of_evidence() {
-    let law = OwnedLaw::new(&[0.5, 0.3, 0.2]);
-    let drawn = OwnedLaw::new(&[0.2, 0.7, 0.1]);
-    let drawn = SparseLaw::new(&drawn.ids, &drawn.log_probs, 3).unwrap();
+    let distribution = OwnedDistribution::new(&[0.5, 0.3, 0.2]);
+    let drawn = OwnedDistribution::new(&[0.2, 0.7, 0.1]);
+    let drawn = SparseDistribution::new(&drawn.ids, &drawn.log_probs, 3).unwrap();
     for place in 0..2_000 {
         let noise = SharedNoise::new(12).at(place, 0);
         for method in Method::ALL {
@@ -242,17 +267,20 @@ fn each_method_judges_by_its_own_kind_of_evidence() {
                     token,
                     drawn: evidence,
                 });
-                let found = method.choose_against(&law.law(), proposal, &noise, spelling);
+                let found =
+                    method.choose_against(&distribution.distribution(), proposal, &noise, spelling);
                 let expected = match (method, evidence) {
-                    (Method::Greedy, _) => greedy(&law.law()),
-                    (Method::Coupled, _) => coupled(&law.law(), 1.0, &noise, spelling),
+                    (Method::Greedy, _) => greedy(&distribution.distribution()),
+                    (Method::Coupled, _) => {
+                        coupled(&distribution.distribution(), 1.0, &noise, spelling)
+                    }
                     (Method::TokenTiming, Drawn::Scalar(q)) => {
-                        token_timing(&law.law(), 1, q, &noise)
+                        token_timing(&distribution.distribution(), 1, q, &noise)
                     }
-                    (_, Drawn::From(r)) if method.needs_laws() => {
-                        rejection(&law.law(), 1, &r, &noise)
+                    (_, Drawn::From(r)) if method.needs_distributions() => {
+                        rejection(&distribution.distribution(), 1, &r, &noise)
                     }
-                    _ => point_mass(&law.law(), 1, &noise),
+                    _ => point_mass(&distribution.distribution(), 1, &noise),
                 };
                 assert_eq!(found.0, expected, "{method} {evidence:?}");
             }
@@ -261,21 +289,23 @@ fn each_method_judges_by_its_own_kind_of_evidence() {
 }
 
 #[test]
-fn plain_sampling_samples_the_law() {
-    let law = uneven_law();
-    check_follows(&law, 100_000, |noise| sample(&law.law(), noise));
+fn plain_sampling_samples_the_distribution() {
+    let distribution = uneven_distribution();
+    check_follows(&distribution, 100_000, |noise| {
+        sample(&distribution.distribution(), noise)
+    });
 }
 
 #[test]
 fn shared_noise_matches_at_least_as_often_as_its_bound() {
-    let target = OwnedLaw::new(&[0.5, 0.2, 0.2, 0.1]);
-    let draft = OwnedLaw::new(&[0.3, 0.4, 0.1, 0.2]);
+    let target = OwnedDistribution::new(&[0.5, 0.2, 0.2, 0.1]);
+    let draft = OwnedDistribution::new(&[0.3, 0.4, 0.1, 0.2]);
     let noise = SharedNoise::new(77);
     let draws = 50_000_u32;
     let matches = (0..u64::from(draws)).filter(|place| {
         let position = noise.at(*place, 0);
-        let drafted = coupled(&draft.law(), 1.0, &position, spelling);
-        coupled(&target.law(), 1.0, &position, spelling) == drafted
+        let drafted = coupled(&draft.distribution(), 1.0, &position, spelling);
+        coupled(&target.distribution(), 1.0, &position, spelling) == drafted
     });
     let pairs = target
         .probabilities()
@@ -289,21 +319,30 @@ fn shared_noise_matches_at_least_as_often_as_its_bound() {
 
 #[test]
 fn sharp_draft_proposes_its_most_probable_token() {
-    let law = uneven_law();
+    let distribution = uneven_distribution();
     let noise = SharedNoise::new(1);
     for place in 0..1000 {
-        assert_eq!(coupled(&law.law(), 1e6, &noise.at(place, 0), spelling), 0);
+        assert_eq!(
+            coupled(
+                &distribution.distribution(),
+                1e6,
+                &noise.at(place, 0),
+                spelling
+            ),
+            0
+        );
     }
 }
 
 #[test]
-fn certain_law_leaves_nothing_to_chance() {
-    let law = OwnedLaw::new(&[1.0]);
+fn certain_distribution_leaves_nothing_to_chance() {
+    let distribution = OwnedDistribution::new(&[1.0]);
     for place in 0..1000 {
         let noise = SharedNoise::new(3).at(place, 0);
         for method in Method::ALL {
             for proposed in [None, Some(TargetToken(0)), Some(TargetToken(5))] {
-                let emitted = method.choose(&law.law(), proposed, &noise, spelling);
+                let emitted =
+                    method.choose(&distribution.distribution(), proposed, &noise, spelling);
                 assert_eq!(emitted, TargetToken(0));
             }
         }
@@ -312,11 +351,16 @@ fn certain_law_leaves_nothing_to_chance() {
 
 #[test]
 fn token_of_no_mass_is_never_emitted() {
-    let law = OwnedLaw::new(&[0.0, 0.5, 0.5]);
+    let distribution = OwnedDistribution::new(&[0.0, 0.5, 0.5]);
     for place in 0..1000 {
         let noise = SharedNoise::new(3).at(place, 0);
         for method in Method::ALL {
-            let emitted = method.choose(&law.law(), Some(TargetToken(0)), &noise, spelling);
+            let emitted = method.choose(
+                &distribution.distribution(),
+                Some(TargetToken(0)),
+                &noise,
+                spelling,
+            );
             assert_ne!(emitted, TargetToken(0), "{method}");
         }
     }
@@ -324,16 +368,16 @@ fn token_of_no_mass_is_never_emitted() {
 
 #[test]
 fn greedy_takes_the_lowest_id_among_equals() {
-    let law = Law {
+    let distribution = Distribution {
         ids: &[9, 4, 6, 2],
         log_probs: &[-1.0, -0.5, -0.5, -2.0],
     };
-    assert_eq!(greedy(&law), 4);
+    assert_eq!(greedy(&distribution), 4);
 }
 
 #[test]
 fn broken_numbers_do_not_win() {
-    let law = Law {
+    let distribution = Distribution {
         ids: &[1, 2, 3],
         log_probs: &[f32::NAN, -3.0, f32::NEG_INFINITY],
     };
@@ -341,7 +385,7 @@ fn broken_numbers_do_not_win() {
     for method in Method::ALL {
         for proposed in [None, Some(TargetToken(1)), Some(TargetToken(3))] {
             assert_eq!(
-                method.choose(&law, proposed, &noise, spelling),
+                method.choose(&distribution, proposed, &noise, spelling),
                 TargetToken(2)
             );
         }

@@ -1,7 +1,7 @@
-//! The fixed map from draft tokens to target tokens, for methods that use the draft's law: each draft
+//! The fixed map from draft tokens to target tokens, for methods that use the draft's distribution: each draft
 //! token becomes the target tokens that spell it by itself, whatever stands around it.
 //!
-//! Fixed and causal on purpose. The law of the next target token then follows from the draft's law
+//! Fixed and causal on purpose. The distribution of the next target token then follows from the draft's distribution
 //! alone, which re-encoding a whole block would not allow: there, text drafted later decides which
 //! tokens the text before it becomes.
 
@@ -39,7 +39,7 @@ impl TokenMap {
     ///
     /// A token becomes what `target` encodes its bytes as. Where that does not spell them exactly, as
     /// with bytes that are no UTF-8, it becomes the target's single bytes; where these are lacking it
-    /// becomes nothing, and may get no mass in a law. Encodes each draft token once.
+    /// becomes nothing, and may get no mass in a distribution. Encodes each draft token once.
     pub fn new<'b>(
         draft: impl IntoIterator<Item = &'b [u8]>,
         target: &impl Vocabulary,

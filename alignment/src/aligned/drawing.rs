@@ -12,7 +12,7 @@ const GAP: usize = 2;
 pub struct Drawing<'a> {
     alignment: &'a Alignment,
     draft_texts: &'a [&'a [u8]],
-    proxy_texts: &'a [&'a [u8]],
+    candidate_texts: &'a [&'a [u8]],
 }
 
 /// The tokens of one side of a group, next to each other.
@@ -27,22 +27,22 @@ impl<'a> Drawing<'a> {
     pub(super) fn new(
         alignment: &'a Alignment,
         draft_texts: &'a [&'a [u8]],
-        proxy_texts: &'a [&'a [u8]],
+        candidate_texts: &'a [&'a [u8]],
     ) -> Self {
         Self {
             alignment,
             draft_texts,
-            proxy_texts,
+            candidate_texts,
         }
     }
 }
 
 impl fmt::Display for Drawing<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut lines = ["draft  ", "       ", "proxies"].map(str::to_owned);
+        let mut lines = ["draft  ", "       ", "candidates"].map(str::to_owned);
         for group in self.alignment.groups() {
             let above = Row::of(self.draft_texts, group.draft.clone());
-            let below = Row::of(self.proxy_texts, group.proxies.clone());
+            let below = Row::of(self.candidate_texts, group.candidates.clone());
             let width = above.width.max(below.width);
             let (above, below) = (above.centred(width), below.centred(width));
             let strokes = links(&above.middles, &below.middles, width);
@@ -161,7 +161,7 @@ fn columns(c: char) -> usize {
 mod tests {
     use crate::spans;
 
-    fn check(draft: &[&[u8]], proxies: &[&[u8]], expected: &str) {
+    fn check(draft: &[&[u8]], candidates: &[&[u8]], expected: &str) {
         let ends = |texts: &[&[u8]]| {
             let running = texts.iter().scan(0, |end, text| {
                 *end += text.len() as u32;
@@ -169,8 +169,8 @@ mod tests {
             });
             running.collect::<Vec<u32>>()
         };
-        let alignment = spans::align(&ends(draft), &ends(proxies)).unwrap();
-        let drawn = alignment.draw(draft, proxies).to_string();
+        let alignment = spans::align(&ends(draft), &ends(candidates)).unwrap();
+        let drawn = alignment.draw(draft, candidates).to_string();
         assert_eq!(format!("\n{drawn}"), expected, "\n{drawn}");
     }
 
@@ -182,7 +182,7 @@ mod tests {
             "
 draft    fn  ␣reverse   (  te xt  ␣in to
          │    ┌─┴──┐    │  └┬─┘   ┌┴──┤
-proxies  fn  ␣re verse  (  text   ␣i nto
+candidates  fn  ␣re verse  (  text   ␣i nto
 ",
         );
     }
@@ -195,7 +195,7 @@ proxies  fn  ␣re verse  (  text   ␣i nto
             r"
 draft    \xe6\x97 \xa5⏎  ⇥\u{7}  ∅
             └─┬──┬──┘      │     │
-proxies       日 ⏎       ⇥\u{7}  ∅
+candidates       日 ⏎       ⇥\u{7}  ∅
 ",
         );
     }
@@ -204,11 +204,11 @@ proxies       日 ⏎       ⇥\u{7}  ∅
     fn text_that_is_not_given_shows_as_a_question() {
         let alignment = spans::align(&[1, 2], &[1, 2]).unwrap();
         let drawn = alignment.draw(&[b"a"], &[]).to_string();
-        assert_eq!(drawn, "draft    a  ?\n         │  │\nproxies  ?  ?\n");
+        assert_eq!(drawn, "draft    a  ?\n         │  │\ncandidates  ?  ?\n");
     }
 
     #[test]
     fn nothing_aligned_draws_no_token() {
-        check(&[], &[], "\ndraft\n\nproxies\n");
+        check(&[], &[], "\ndraft\n\ncandidates\n");
     }
 }

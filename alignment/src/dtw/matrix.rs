@@ -27,8 +27,8 @@ pub(super) struct Matrix {
 
 impl Matrix {
     /// Fills the matrix of two lists that are not empty.
-    pub(super) fn fill(draft: &[&[u8]], proxies: &[&[u8]], options: &Options) -> Self {
-        let (k, m) = (draft.len(), proxies.len());
+    pub(super) fn fill(draft: &[&[u8]], candidates: &[&[u8]], options: &Options) -> Self {
+        let (k, m) = (draft.len(), candidates.len());
         let band = match options.band {
             Band::Width(width) => width.max(k.abs_diff(m)).min(k.max(m)),
             Band::Unbounded => k.max(m),
@@ -45,7 +45,7 @@ impl Matrix {
         let mut distances = Distances::new(options.distance);
         for (i, text) in draft.iter().enumerate() {
             distances.prepare(text);
-            matrix.fill_row(i, &mut costs, |j| distances.to(proxies[j]));
+            matrix.fill_row(i, &mut costs, |j| distances.to(candidates[j]));
         }
         matrix
     }

@@ -19,7 +19,7 @@ const DISTANCES: [Distance; 3] = [
     Distance::Equality,
 ];
 
-/// (draft, proxy) of a cell.
+/// (draft, candidate) of a cell.
 type Cell = (usize, usize);
 
 /// Steps back in the order of preference that the name of the variant says.
@@ -63,28 +63,28 @@ fn brute_force(
     })
 }
 
-fn check_against_brute_force(draft: &[&[u8]], proxies: &[&[u8]], options: &Options) {
+fn check_against_brute_force(draft: &[&[u8]], candidates: &[&[u8]], options: &Options) {
     let draft_texts = options.markers.apply(draft);
-    let proxy_texts = options.markers.apply(proxies);
+    let candidate_texts = options.markers.apply(candidates);
     let row = |text: &&[u8]| {
         let mut distances = distance::Distances::new(options.distance);
         distances.prepare(text);
-        proxy_texts
+        candidate_texts
             .iter()
-            .map(|proxy| distances.to(proxy))
+            .map(|candidate| distances.to(candidate))
             .collect()
     };
     let costs: Vec<Vec<u64>> = draft_texts.iter().map(row).collect();
     let band = match options.band {
-        Band::Width(width) => width.max(draft.len().abs_diff(proxies.len())),
+        Band::Width(width) => width.max(draft.len().abs_diff(candidates.len())),
         Band::Unbounded => usize::MAX,
     };
-    let last = (draft.len() - 1, proxies.len() - 1);
+    let last = (draft.len() - 1, candidates.len() - 1);
     let (_, path) = brute_force(&costs, (band, options.ties), last).unwrap();
     assert_eq!(
-        align(draft, proxies, options),
+        align(draft, candidates, options),
         Ok(Alignment::of_path(path)),
-        "{draft:?} {proxies:?} {options:?}"
+        "{draft:?} {candidates:?} {options:?}"
     );
 }
 
@@ -116,9 +116,9 @@ fn warping_equals_brute_force_on_every_small_input() {
     let texts: [&[u8]; 4] = [b"a", b"b", b"ab", b" "];
     for (k, m) in (1..=3).flat_map(|k| (1..=3).map(move |m| (k, m))) {
         for draft in lists(&texts, k) {
-            for proxies in lists(&texts, m) {
+            for candidates in lists(&texts, m) {
                 for band in 0..=2 {
-                    check_against_brute_force(&draft, &proxies, &banded(band));
+                    check_against_brute_force(&draft, &candidates, &banded(band));
                 }
             }
         }
@@ -166,26 +166,26 @@ fn empty_lists_align_only_with_each_other() {
 #[test]
 fn band_wider_than_both_lists_changes_nothing() {
     let draft: Vec<&[u8]> = vec![b"fn", b" rev", b"erse", b"("];
-    let proxies: Vec<&[u8]> = vec![b"fn", b" re", b"verse", b"(", b"s"];
+    let candidates: Vec<&[u8]> = vec![b"fn", b" re", b"verse", b"(", b"s"];
     let unbounded = Options {
         band: Band::Unbounded,
         ..Options::default()
     };
-    let expected = align(&draft, &proxies, &unbounded);
+    let expected = align(&draft, &candidates, &unbounded);
     for width in [5, 6, usize::MAX] {
-        assert_eq!(align(&draft, &proxies, &banded(width)), expected);
+        assert_eq!(align(&draft, &candidates, &banded(width)), expected);
     }
 }
 
 #[test]
 fn kept_markers_count_in_the_distance() {
-    let (draft, proxies): ([&[u8]; 2], [&[u8]; 3]) = ([b"a", b" a"], [b"a", b" a", b" a"]);
+    let (draft, candidates): ([&[u8]; 2], [&[u8]; 3]) = ([b"a", b" a"], [b"a", b" a", b" a"]);
     let with = |markers| {
         let options = Options {
             markers,
             ..Options::default()
         };
-        align(&draft, &proxies, &options).unwrap().to_string()
+        align(&draft, &candidates, &options).unwrap().to_string()
     };
     assert_eq!(with(Markers::Strip), "0:0-1 1:2");
     assert_eq!(with(Markers::Keep), "0:0 1:1-2");
@@ -193,13 +193,13 @@ fn kept_markers_count_in_the_distance() {
 
 #[test]
 fn order_of_ties_decides_between_equal_paths() {
-    let (draft, proxies): ([&[u8]; 2], [&[u8]; 2]) = ([b"a", b"a"], [b"a", b"a"]);
+    let (draft, candidates): ([&[u8]; 2], [&[u8]; 2]) = ([b"a", b"a"], [b"a", b"a"]);
     let with = |ties| {
         let options = Options {
             ties,
             ..Options::default()
         };
-        align(&draft, &proxies, &options).unwrap().to_string()
+        align(&draft, &candidates, &options).unwrap().to_string()
     };
     assert_eq!(with(Ties::DiagonalUpLeft), "0:0 1:1");
     assert_eq!(with(Ties::UpLeftDiagonal), "0-1:0-1");
@@ -209,14 +209,14 @@ proptest! {
     #[test]
     fn warping_equals_brute_force_on_longer_lists(
         draft in proptest::collection::vec("[ab ]{1,3}", 1..6),
-        proxies in proptest::collection::vec("[ab ]{1,3}", 1..6),
+        candidates in proptest::collection::vec("[ab ]{1,3}", 1..6),
         band in proptest::option::of(0_usize..6),
         distance in proptest::sample::select(&DISTANCES[..]),
         ties in proptest::sample::select(&TIES[..]),
         strip: bool,
     ) {
         let draft: Vec<&[u8]> = draft.iter().map(String::as_bytes).collect();
-        let proxies: Vec<&[u8]> = proxies.iter().map(String::as_bytes).collect();
+        let candidates: Vec<&[u8]> = candidates.iter().map(String::as_bytes).collect();
         let options = Options {
             distance,
             ties,
@@ -224,6 +224,6 @@ proptest! {
             markers: if strip { Markers::Strip } else { Markers::Keep },
             ..Options::default()
         };
-        check_against_brute_force(&draft, &proxies, &options);
+        check_against_brute_force(&draft, &candidates, &options);
     }
 }

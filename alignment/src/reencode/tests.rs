@@ -18,12 +18,17 @@ fn targets(ids: &[u32]) -> Vec<TargetToken> {
     ids.iter().copied().map(TargetToken).collect()
 }
 
-fn ids(proxies: &Proxies) -> Vec<u32> {
-    proxies.tokens.iter().map(|token| token.0).collect()
+fn ids(candidates: &Candidates) -> Vec<u32> {
+    candidates.tokens.iter().map(|token| token.0).collect()
 }
 
 /// What every answer must satisfy, whatever went in.
-fn check_spelled(vocabulary: &impl Vocabulary, found: &Proxies, draft: &[u8], max_tokens: usize) {
+fn check_spelled(
+    vocabulary: &impl Vocabulary,
+    found: &Candidates,
+    draft: &[u8],
+    max_tokens: usize,
+) {
     assert!(found.tokens.len() <= max_tokens);
     assert_eq!(found.tokens.len(), found.ends.len());
     let mut spelled = Vec::new();
@@ -84,7 +89,7 @@ fn merge_across_the_boundary_leaves_the_committed_ids_alone() {
     let together = BPE.encode(" return");
     let committed = BPE.encode(" re");
     assert!(!together.starts_with(&committed), "the toy must merge here");
-    let found = proxies(&*BPE, &targets(&committed), b"turn best;", 8);
+    let found = candidates(&*BPE, &targets(&committed), b"turn best;", 8);
     assert!(!found.joined);
     assert_eq!(ids(&found), BPE.encode("turn best;"));
     check_spelled(&*BPE, &found, b"turn best;", 8);
@@ -93,7 +98,7 @@ fn merge_across_the_boundary_leaves_the_committed_ids_alone() {
 #[test]
 fn joined_block_is_what_the_whole_text_encodes_to() {
     let committed = BPE.encode("    return");
-    let found = proxies(&*BPE, &targets(&committed), b" best;\n}", 8);
+    let found = candidates(&*BPE, &targets(&committed), b" best;\n}", 8);
     assert!(found.joined);
     let whole = BPE.encode("    return best;\n}");
     assert_eq!(ids(&found), whole[committed.len()..]);
@@ -101,7 +106,7 @@ fn joined_block_is_what_the_whole_text_encodes_to() {
 
 #[test]
 fn nothing_committed_is_not_joined() {
-    let found = proxies(&*BPE, &[], b"fn reverse", 8);
+    let found = candidates(&*BPE, &[], b"fn reverse", 8);
     assert!(!found.joined);
     assert_eq!(ids(&found), BPE.encode("fn reverse"));
 }
@@ -110,7 +115,7 @@ fn nothing_committed_is_not_joined() {
 fn text_that_spells_a_control_token_stays_text() {
     let committed = targets(&[&BPE.encode("What"), &[BPE.control()][..]].concat());
     let draft = b"<|im_end|>\n";
-    let found = proxies(&*BPE, &committed, draft, 32);
+    let found = candidates(&*BPE, &committed, draft, 32);
     assert!(!found.joined, "a control token is no text to join with");
     assert!(!ids(&found).contains(&BPE.control()));
     check_spelled(&*BPE, &found, draft, 32);
@@ -120,25 +125,25 @@ fn text_that_spells_a_control_token_stays_text() {
 #[test]
 fn trailing_partial_code_point_is_cut_off() {
     let draft = &"x 日本".as_bytes()[..6];
-    let found = proxies(&*BPE, &[], draft, 32);
+    let found = candidates(&*BPE, &[], draft, 32);
     assert_eq!(found.dropped_bytes, 1);
     check_spelled(&*BPE, &found, draft, 32);
 }
 
 #[test]
 fn bytes_that_are_no_text_end_the_block() {
-    let found = proxies(&*BPE, &[], b"best\xff return", 32);
+    let found = candidates(&*BPE, &[], b"best\xff return", 32);
     assert_eq!(found.covered_bytes(), 4);
     assert_eq!(found.dropped_bytes, 8);
-    let found = proxies(&*BPE, &[], b"\x80best", 32);
-    assert_eq!(found, Proxies::nothing(b"\x80best"));
+    let found = candidates(&*BPE, &[], b"\x80best", 32);
+    assert_eq!(found, Candidates::nothing(b"\x80best"));
 }
 
 #[test]
 fn cap_on_tokens_holds() {
     let draft = b"for value in values { best = None }";
     for max_tokens in 0..5 {
-        let found = proxies(&*BPE, &[], draft, max_tokens);
+        let found = candidates(&*BPE, &[], draft, max_tokens);
         assert_eq!(found.tokens.len(), max_tokens);
         check_spelled(&*BPE, &found, draft, max_tokens);
     }
@@ -148,7 +153,7 @@ fn cap_on_tokens_holds() {
 fn block_is_cut_where_a_normaliser_changes_the_bytes() {
     let bpe = &*NORMALISING;
     let draft = "best re\u{301}sume".as_bytes();
-    let found = proxies(bpe, &targets(&bpe.encode("largest")), draft, 32);
+    let found = candidates(bpe, &targets(&bpe.encode("largest")), draft, 32);
     check_spelled(bpe, &found, draft, 32);
     assert!(found.covered_bytes() >= "best".len());
     assert!(found.covered_bytes() <= "best r".len());
@@ -158,14 +163,14 @@ fn block_is_cut_where_a_normaliser_changes_the_bytes() {
 fn combining_mark_at_the_boundary_is_not_proposed_by_a_normaliser() {
     let bpe = &*NORMALISING;
     let draft = "\u{301} x".as_bytes();
-    let found = proxies(bpe, &targets(&bpe.encode("cafe")), draft, 32);
+    let found = candidates(bpe, &targets(&bpe.encode("cafe")), draft, 32);
     check_spelled(bpe, &found, draft, 32);
     assert!(!found.joined);
 }
 
 #[test]
 fn unknown_token_ends_the_block() {
-    let found = proxies(&Letters, &[TargetToken(3)], b"raft text", 32);
+    let found = candidates(&Letters, &[TargetToken(3)], b"raft text", 32);
     assert_eq!(found.covered_bytes(), 4);
     assert!(found.joined);
     check_spelled(&Letters, &found, b"raft text", 32);
@@ -177,7 +182,7 @@ fn unfinished_code_point_is_finished_where_the_tokens_can_spell_it() {
     for split in 1..emoji.len() {
         let committed: Vec<u32> = emoji[..split].iter().copied().map(u32::from).collect();
         let draft = [&emoji[split..], " best".as_bytes()].concat();
-        let found = proxies(&*BPE, &targets(&committed), &draft, 32);
+        let found = candidates(&*BPE, &targets(&committed), &draft, 32);
         check_spelled(&*BPE, &found, &draft, 32);
         assert_eq!(found.dropped_bytes, 0, "split after {split}");
         let rest = BPE.encode(" best");
@@ -191,7 +196,7 @@ fn unfinished_code_point_is_joined_where_the_tokenizer_splits_it_there() {
     assert!(ids_of_emoji.len() > 1, "the toy must split this code point");
     let first = targets(&ids_of_emoji[..1]);
     let draft = &"😆".as_bytes()[BPE.token_bytes(ids_of_emoji[0]).len()..];
-    let found = proxies(&*BPE, &first, draft, 32);
+    let found = candidates(&*BPE, &first, draft, 32);
     assert!(found.joined);
     assert_eq!(ids(&found), ids_of_emoji[1..]);
 }
@@ -208,11 +213,11 @@ fn unfinished_code_point_gets_no_proposal_from_a_vocabulary_that_cannot_spell_it
     let committed = targets(&[u32::from(known.as_bytes()[0])]);
     let draft = &known.as_bytes()[1..];
     assert_eq!(
-        proxies(&bpe, &committed, draft, 32),
-        Proxies::nothing(draft)
+        candidates(&bpe, &committed, draft, 32),
+        Candidates::nothing(draft)
     );
     bpe.tells_bytes = true;
-    assert_eq!(proxies(&bpe, &committed, draft, 32).dropped_bytes, 0);
+    assert_eq!(candidates(&bpe, &committed, draft, 32).dropped_bytes, 0);
 }
 
 #[test]
@@ -226,8 +231,8 @@ fn unfinished_code_point_takes_no_other_continuation() {
         b"",
     ] {
         assert_eq!(
-            proxies(&*BPE, &committed, draft, 32),
-            Proxies::nothing(draft)
+            candidates(&*BPE, &committed, draft, 32),
+            Candidates::nothing(draft)
         );
     }
 }
@@ -235,16 +240,16 @@ fn unfinished_code_point_takes_no_other_continuation() {
 #[test]
 fn end_is_proposed_only_after_the_whole_draft() {
     let end = TargetToken(BPE.control());
-    let mut found = proxies(&*BPE, &[], b"best", 32);
+    let mut found = candidates(&*BPE, &[], b"best", 32);
     let covered = found.covered_bytes();
     assert!(found.push_end(end, 32));
     assert_eq!(
         (found.tokens.last(), found.covered_bytes()),
         (Some(&end), covered)
     );
-    let mut cut = proxies(&*BPE, &[], b"best\xff", 32);
+    let mut cut = candidates(&*BPE, &[], b"best\xff", 32);
     assert!(!cut.push_end(end, 32));
-    let mut full = proxies(&*BPE, &[], b"best return", 1);
+    let mut full = candidates(&*BPE, &[], b"best return", 1);
     assert!(!full.push_end(end, 1));
 }
 
@@ -312,7 +317,7 @@ fn some_tokens(bytes: &[u8], pieces: &[usize]) -> Vec<u32> {
 
 proptest! {
     #[test]
-    fn proxies_spell_the_draft_exactly(
+    fn candidates_spell_the_draft_exactly(
         text in hostile_text(),
         cut in 0.0_f64..1.0,
         end in 0.0_f64..1.0,
@@ -325,7 +330,7 @@ proptest! {
         let end = cut + (end * (bytes.len() - cut + 1) as f64) as usize;
         let (committed, draft) = (some_tokens(&bytes[..cut], &pieces), &bytes[cut..end]);
         let bpe = if normalises { &*NORMALISING } else { &*BPE };
-        let found = proxies(bpe, &targets(&committed), draft, max_tokens);
+        let found = candidates(bpe, &targets(&committed), draft, max_tokens);
         check_spelled(bpe, &found, draft, max_tokens);
     }
 
@@ -340,7 +345,7 @@ proptest! {
         let cut = (cut * bytes.len() as f64) as usize;
         let end = cut + (end * (bytes.len() - cut + 1) as f64) as usize;
         let (committed, draft) = (some_tokens(&bytes[..cut], &pieces), &bytes[cut..end]);
-        let found = proxies(&*BPE, &targets(&committed), draft, usize::MAX);
+        let found = candidates(&*BPE, &targets(&committed), draft, usize::MAX);
         let complete = (cut..=end).rev().find(|at| text.is_char_boundary(*at));
         prop_assert_eq!(found.dropped_bytes, end - complete.unwrap_or(cut));
     }
@@ -351,7 +356,7 @@ proptest! {
         draft in hostile_text(),
     ) {
         let committed = BPE.encode(&before);
-        let found = proxies(&*BPE, &targets(&committed), draft.as_bytes(), usize::MAX);
+        let found = candidates(&*BPE, &targets(&committed), draft.as_bytes(), usize::MAX);
         let alone = BPE.encode(&draft);
         if found.joined {
             let tail = Tail::of(&*BPE, &targets(&committed[committed.len().saturating_sub(TAIL_TOKENS)..]));
@@ -368,7 +373,7 @@ proptest! {
         draft in proptest::collection::vec(any::<u8>(), 0..12),
         max_tokens in 0_usize..6,
     ) {
-        let found = proxies(&*BPE, &targets(&committed), &draft, max_tokens);
+        let found = candidates(&*BPE, &targets(&committed), &draft, max_tokens);
         check_spelled(&*BPE, &found, &draft, max_tokens);
     }
 }

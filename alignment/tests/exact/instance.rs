@@ -1,9 +1,11 @@
-//! Small pairs of vocabularies with laws that are functions of the context, and everything that a round
+//! Small pairs of vocabularies with distributions that are functions of the context, and everything that a round
 //! over them can come to, with its probability.
 
 use std::collections::BTreeMap;
 
-use alignment::acceptance::{Law, PathLaw, Rule, SparseLaw, TokenMap, conditional, intersection};
+use alignment::acceptance::{
+    Distribution, PathDistribution, Rule, SparseDistribution, TokenMap, conditional, intersection,
+};
 use alignment::{DraftToken, TargetToken, Vocabulary};
 
 /// Probabilities of the first target tokens of a reply.
@@ -15,9 +17,9 @@ pub(crate) struct Target {
     pub(crate) tokens: Vec<Vec<u8>>,
 }
 
-/// A law as the wire and the sampler have it.
+/// A distribution as the wire and the sampler have it.
 #[derive(Clone, Debug)]
-pub(crate) struct OwnedLaw {
+pub(crate) struct OwnedDistribution {
     ids: Vec<u32>,
     log_probs: Vec<f32>,
 }
@@ -31,15 +33,15 @@ pub(crate) struct Instance {
     pub(crate) seed: u64,
 }
 
-/// How each proxy of a draft token is judged.
+/// How each candidate of a draft token is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Judge {
     PointMass,
-    /// The draft's law taken as one over target ids.
+    /// The draft's distribution taken as one over target ids.
     Standard,
     Tli,
     PathConditional,
-    /// Wrong: the probability of the draft token, for each of its proxies.
+    /// Wrong: the probability of the draft token, for each of its candidates.
     ReusedScalar,
 }
 
@@ -65,7 +67,7 @@ impl Vocabulary for Target {
     }
 }
 
-impl OwnedLaw {
+impl OwnedDistribution {
     pub(crate) fn of(masses: impl IntoIterator<Item = (u32, f64)>) -> Self {
         let (ids, masses): (Vec<u32>, Vec<f64>) =
             masses.into_iter().filter(|(_, mass)| *mass > 0.0).unzip();
@@ -83,15 +85,15 @@ impl OwnedLaw {
         Self::of((0..).zip(masses.iter().copied()))
     }
 
-    pub(crate) fn law(&self) -> Law<'_> {
-        Law {
+    pub(crate) fn distribution(&self) -> Distribution<'_> {
+        Distribution {
             ids: &self.ids,
             log_probs: &self.log_probs,
         }
     }
 
-    pub(crate) fn sparse(&self) -> SparseLaw<'_> {
-        SparseLaw::new(&self.ids, &self.log_probs, 1 << 20).expect("a law")
+    pub(crate) fn sparse(&self) -> SparseDistribution<'_> {
+        SparseDistribution::new(&self.ids, &self.log_probs, 1 << 20).expect("a distribution")
     }
 
     /// What the stored numbers stand for, normalised.
@@ -135,15 +137,20 @@ impl Instance {
         TokenMap::new(self.draft.iter().map(Vec::as_slice), &self.target, &ends).expect("a map")
     }
 
-    /// The target's law; the last id always has mass, so that there is a law.
-    pub(crate) fn target_law(&self, context: &[u32]) -> OwnedLaw {
+    /// The target's distribution; the last id always has mass, so that there is a distribution.
+    pub(crate) fn target_distribution(&self, context: &[u32]) -> OwnedDistribution {
         let last = self.target.tokens.len() as u32 - 1;
         let masses = (0..=last).map(|id| (id, mass(self.seed, context, id)));
-        OwnedLaw::of(masses.map(|(id, m)| (id, if id == last { m + 0.05 } else { m })))
+        OwnedDistribution::of(masses.map(|(id, m)| (id, if id == last { m + 0.05 } else { m })))
     }
 
-    /// The draft's law over the tokens that the method lets it draw.
-    fn draft_law(&self, context: &[u32], map: &TokenMap, judge: Judge) -> OwnedLaw {
+    /// The draft's distribution over the tokens that the method lets it draw.
+    fn draft_distribution(
+        &self,
+        context: &[u32],
+        map: &TokenMap,
+        judge: Judge,
+    ) -> OwnedDistribution {
         let last = self.draft.len() as u32 - 1;
         let drawn = |id: &u32| match judge {
             Judge::Standard => true,
@@ -153,10 +160,10 @@ impl Instance {
         let masses = (0..=last)
             .filter(drawn)
             .map(|id| (id, mass(!self.seed, context, id)));
-        OwnedLaw::of(masses.map(|(id, m)| (id, if id == last { m + 0.05 } else { m })))
+        OwnedDistribution::of(masses.map(|(id, m)| (id, if id == last { m + 0.05 } else { m })))
     }
 
-    /// The law of the first `length` target tokens without speculation.
+    /// The distribution of the first `length` target tokens without speculation.
     pub(crate) fn plain(&self, length: usize) -> Texts {
         let mut texts = Texts::new();
         self.go_on(Vec::new(), 1.0, length, &mut texts);
@@ -186,7 +193,7 @@ impl Instance {
             *texts.entry(text).or_default() += p;
             return;
         }
-        for (id, q) in self.target_law(&text).probabilities() {
+        for (id, q) in self.target_distribution(&text).probabilities() {
             self.go_on([text.as_slice(), &[id]].concat(), p * q, length, texts);
         }
     }
@@ -206,8 +213,10 @@ impl Walk<'_> {
         if more == 0 {
             return self.verify(block, p);
         }
-        let law = self.instance.draft_law(block, &self.map, self.judge);
-        for (id, q) in law.probabilities() {
+        let distribution = self
+            .instance
+            .draft_distribution(block, &self.map, self.judge);
+        for (id, q) in distribution.probabilities() {
             block.push(id);
             self.draw(block, p * q, more - 1);
             block.pop();
@@ -218,19 +227,21 @@ impl Walk<'_> {
     fn verify(&mut self, block: &[u32], p: f64) {
         let (mut text, mut p) = (Vec::new(), p);
         for (i, draft) in block.iter().enumerate() {
-            let drawn_from = self.instance.draft_law(&block[..i], &self.map, self.judge);
+            let drawn_from = self
+                .instance
+                .draft_distribution(&block[..i], &self.map, self.judge);
             let path = match self.judge {
                 Judge::Standard => vec![*draft],
                 _ => self.map.targets(*draft).to_vec(),
             };
-            for (j, proxy) in path.iter().enumerate() {
+            for (j, candidate) in path.iter().enumerate() {
                 if self.instance.is_whole(&text, self.length) {
                     break;
                 }
-                let emitted = self.judged(&text, &drawn_from, *draft, (&path[..j], *proxy));
+                let emitted = self.judged(&text, &drawn_from, *draft, (&path[..j], *candidate));
                 let mut kept = 0.0;
                 for (id, q) in emitted {
-                    if id == *proxy {
+                    if id == *candidate {
                         kept += q;
                     } else {
                         let corrected = [text.as_slice(), &[id]].concat();
@@ -239,36 +250,36 @@ impl Walk<'_> {
                     }
                 }
                 p *= kept;
-                text.push(*proxy);
+                text.push(*candidate);
             }
         }
         // Also after full acceptance short of the length: the bonus is the target's own.
         self.instance.go_on(text, p, self.length, &mut self.texts);
     }
 
-    /// The law of the token emitted in place of one proxy of a draft token, given the ones before it.
+    /// The distribution of the token emitted in place of one candidate of a draft token, given the ones before it.
     fn judged(
         &self,
         text: &[u32],
-        drawn_from: &OwnedLaw,
+        drawn_from: &OwnedDistribution,
         draft: u32,
-        (prefix, proxy): (&[u32], u32),
+        (prefix, candidate): (&[u32], u32),
     ) -> Vec<(u32, f64)> {
-        let target = self.instance.target_law(text);
-        let (target, r) = (target.law(), drawn_from.sparse());
-        let mut out = PathLaw::default();
+        let target = self.instance.target_distribution(text);
+        let (target, r) = (target.distribution(), drawn_from.sparse());
+        let mut out = PathDistribution::default();
         let rule = match self.judge {
-            Judge::PointMass => Rule::point_mass(&target, proxy),
-            Judge::Standard => Rule::rejection(&target, proxy, &r),
+            Judge::PointMass => Rule::point_mass(&target, candidate),
+            Judge::Standard => Rule::rejection(&target, candidate, &r),
             Judge::Tli => {
-                let r = intersection(&r, &self.map, &mut out).expect("a law");
-                return Rule::rejection(&target, proxy, &r).emitted();
+                let r = intersection(&r, &self.map, &mut out).expect("a distribution");
+                return Rule::rejection(&target, candidate, &r).emitted();
             }
             Judge::PathConditional => {
-                let r = conditional(&r, &self.map, prefix, &mut out).expect("a law");
-                return Rule::rejection(&target, proxy, &r).emitted();
+                let r = conditional(&r, &self.map, prefix, &mut out).expect("a distribution");
+                return Rule::rejection(&target, candidate, &r).emitted();
             }
-            Judge::ReusedScalar => Rule::token_timing(&target, proxy, r.probability(draft)),
+            Judge::ReusedScalar => Rule::token_timing(&target, candidate, r.probability(draft)),
         };
         rule.emitted()
     }

@@ -3,12 +3,16 @@
 use alignment::aligned::Alignment;
 use alignment::dtw::{Band, Distance, Markers, Options, Ties, strip_markers};
 
-/// Draft tokens and proxies to step back by.
+/// Draft tokens and candidates to step back by.
 type Step = (usize, usize);
 
 /// The alignment of two lists that are not empty; both empty ones have none to find.
-pub(crate) fn warping(draft: &[&[u8]], proxies: &[&[u8]], options: &Options) -> Option<Alignment> {
-    let (k, m) = (draft.len(), proxies.len());
+pub(crate) fn warping(
+    draft: &[&[u8]],
+    candidates: &[&[u8]],
+    options: &Options,
+) -> Option<Alignment> {
+    let (k, m) = (draft.len(), candidates.len());
     let band = match options.band {
         Band::Width(width) => width.max(k.abs_diff(m)),
         Band::Unbounded => usize::MAX,
@@ -16,7 +20,7 @@ pub(crate) fn warping(draft: &[&[u8]], proxies: &[&[u8]], options: &Options) -> 
     let mut costs = vec![vec![None::<u64>; m]; k];
     for i in 0..k {
         for j in (0..m).filter(|j| i.abs_diff(*j) <= band) {
-            let cost = distance(draft[i], proxies[j], options);
+            let cost = distance(draft[i], candidates[j], options);
             let before = best(&costs, options.ties, (i, j)).map(|(_, before)| before);
             costs[i][j] = Some(cost + before.unwrap_or_default());
         }

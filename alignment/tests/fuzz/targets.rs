@@ -1,7 +1,8 @@
 //! Functions that take any bytes and must hold for all of them. A finding is a panic.
 
 use alignment::acceptance::{
-    Drawn, Law, Method, PathLaw, Proposal, Rule, SparseLaw, TokenMap, conditional,
+    Distribution, Drawn, Method, PathDistribution, Proposal, Rule, SparseDistribution, TokenMap,
+    conditional,
 };
 use alignment::aligned::Alignment;
 use alignment::dtw::{Band, Distance, Markers, Options, Ties};
@@ -20,7 +21,7 @@ pub(crate) const TARGETS: [Target; 4] = [
     ("warping", warping),
     ("spans", byte_spans),
     ("reencoding", reencoding),
-    ("laws", laws),
+    ("distributions", distributions),
 ];
 
 /// Vocabularies, trained once.
@@ -70,21 +71,21 @@ fn warping(_: &Models, bytes: &[u8]) {
     };
     let longest = [3, 100][input.below(2)];
     let draft = input.list(24, |input| input.bytes(longest));
-    let proxies = input.list(24, |input| input.bytes(longest));
-    let too_long = draft.iter().chain(&proxies).any(|text| text.len() > 90);
-    let found = dtw::align(&draft, &proxies, &options);
-    if draft.is_empty() != proxies.is_empty() {
+    let candidates = input.list(24, |input| input.bytes(longest));
+    let too_long = draft.iter().chain(&candidates).any(|text| text.len() > 90);
+    let found = dtw::align(&draft, &candidates, &options);
+    if draft.is_empty() != candidates.is_empty() {
         assert_eq!(found, Err(dtw::Error::OneSideEmpty));
     } else if too_long {
         assert!(matches!(found, Err(dtw::Error::TextTooLong { .. })));
     } else {
         let found = found.expect("an alignment");
-        covers(&found, draft.len(), proxies.len());
+        covers(&found, draft.len(), candidates.len());
         assert_eq!(
             Some(&found),
-            plain::warping(&draft, &proxies, &options).as_ref()
+            plain::warping(&draft, &candidates, &options).as_ref()
         );
-        assert!(found.draw(&draft, &proxies).to_string().lines().count() == 3);
+        assert!(found.draw(&draft, &candidates).to_string().lines().count() == 3);
     }
 }
 
@@ -102,22 +103,25 @@ fn byte_spans(_: &Models, bytes: &[u8]) {
             end
         })
     };
-    let (mut draft, mut proxies) = (ends(), ends());
+    let (mut draft, mut candidates) = (ends(), ends());
     if kind > 1 {
         let last = draft
             .iter()
-            .chain(&proxies)
+            .chain(&candidates)
             .copied()
             .max()
             .unwrap_or_default();
         draft.push(last);
-        proxies.push(last);
+        candidates.push(last);
     }
-    match spans::align(&draft, &proxies) {
+    match spans::align(&draft, &candidates) {
         Ok(found) => {
-            covers(&found, draft.len(), proxies.len());
+            covers(&found, draft.len(), candidates.len());
             for group in found.groups() {
-                assert_eq!(draft[group.draft.end - 1], proxies[group.proxies.end - 1]);
+                assert_eq!(
+                    draft[group.draft.end - 1],
+                    candidates[group.candidates.end - 1]
+                );
             }
             found.draw(&[], &[]).to_string();
         }
@@ -131,19 +135,19 @@ fn byte_spans(_: &Models, bytes: &[u8]) {
 fn covers(alignment: &Alignment, k: usize, m: usize) {
     let (mut i, mut j) = (0, 0);
     for group in alignment.groups() {
-        assert_eq!((group.draft.start, group.proxies.start), (i, j));
-        assert!(!group.draft.is_empty() && !group.proxies.is_empty());
-        for proxy in group.proxies.clone() {
-            let touching = alignment.touching(proxy).expect("a link");
+        assert_eq!((group.draft.start, group.candidates.start), (i, j));
+        assert!(!group.draft.is_empty() && !group.candidates.is_empty());
+        for candidate in group.candidates.clone() {
+            let touching = alignment.touching(candidate).expect("a link");
             assert!(!touching.is_empty());
             assert!(group.draft.start <= touching.start && touching.end <= group.draft.end);
         }
-        (i, j) = (group.draft.end, group.proxies.end);
+        (i, j) = (group.draft.end, group.candidates.end);
     }
     assert_eq!((i, j), (k, m));
 }
 
-/// Proxies spell the draft's bytes as far as they go, whatever is committed.
+/// Candidates spell the draft's bytes as far as they go, whatever is committed.
 fn reencoding(models: &Models, bytes: &[u8]) {
     let mut input = Input::new(bytes);
     let vocabulary = [&models.target, &models.normalising][input.below(2)];
@@ -157,25 +161,25 @@ fn reencoding(models: &Models, bytes: &[u8]) {
     });
     let draft = input.bytes(200);
     let before = committed.clone();
-    let proxies = reencode::proxies(vocabulary, &committed, draft, most);
+    let candidates = reencode::candidates(vocabulary, &committed, draft, most);
     assert_eq!(committed, before);
-    assert!(proxies.tokens.len() <= most);
-    assert_eq!(proxies.tokens.len(), proxies.ends.len());
+    assert!(candidates.tokens.len() <= most);
+    assert_eq!(candidates.tokens.len(), candidates.ends.len());
     let mut start = 0;
-    for (token, end) in proxies.tokens.iter().zip(&proxies.ends) {
+    for (token, end) in candidates.tokens.iter().zip(&candidates.ends) {
         let end = *end as usize;
         assert_eq!(vocabulary.token_bytes(token.0), &draft[start..end]);
         assert!(end > start);
         start = end;
     }
-    assert_eq!(start, proxies.covered_bytes());
-    assert_eq!(start + proxies.dropped_bytes, draft.len());
+    assert_eq!(start, candidates.covered_bytes());
+    assert_eq!(start + candidates.dropped_bytes, draft.len());
 }
 
-/// A sparse law is refused by name, or every rule over it emits a law of the target's tokens.
-fn laws<'a>(models: &Models, bytes: &'a [u8]) {
+/// A sparse distribution is refused by name, or every rule over it emits a distribution of the target's tokens.
+fn distributions<'a>(models: &Models, bytes: &'a [u8]) {
     let mut input = Input::new(bytes);
-    // From bits that mean anything to laws as they should be.
+    // From bits that mean anything to distributions as they should be.
     let kind = input.below(8);
     let vocabulary = if kind < 3 { 1 + input.below(40) } else { 40 };
     let mut ids = input.list(12, |input| {
@@ -205,11 +209,11 @@ fn laws<'a>(models: &Models, bytes: &'a [u8]) {
         _ => f32::from(input.byte()) / 8.0 - 20.0,
     });
     let target_ids: Vec<u32> = (0..40).collect();
-    let target = Law {
+    let target = Distribution {
         ids: &target_ids,
         log_probs: &target_logs,
     };
-    let draft = match SparseLaw::new(&ids, &log_probs, vocabulary) {
+    let draft = match SparseDistribution::new(&ids, &log_probs, vocabulary) {
         Ok(draft) => draft,
         Err(error) => return drop(error.to_string()),
     };
@@ -217,7 +221,7 @@ fn laws<'a>(models: &Models, bytes: &'a [u8]) {
     assert!((total - 1.0).abs() < 1e-12);
     judge(&target, &draft, &mut input);
 
-    // Few control tokens, since a law with mass on one ends the test.
+    // Few control tokens, since a distribution with mass on one ends the test.
     let token = |input: &mut Input<'a>| match (input.below(12), input.bytes(3)) {
         (11, _) => &b""[..],
         (n, b"") => &PAGE.as_bytes()[n * 40..n * 40 + 1 + n / 3],
@@ -226,7 +230,7 @@ fn laws<'a>(models: &Models, bytes: &'a [u8]) {
     let tokens: Vec<&[u8]> = (0..vocabulary).map(|_| token(&mut input)).collect();
     let ends = [(DraftToken(0), TargetToken(models.target.control()))];
     let map = TokenMap::new(tokens, &models.target, &ends).expect("a map");
-    let mut out = PathLaw::default();
+    let mut out = PathDistribution::default();
     let prefix = map.targets(draft.ids()[0]);
     let prefix = &prefix[..input.below(3).min(prefix.len())];
     match conditional(&draft, &map, prefix, &mut out) {
@@ -236,7 +240,7 @@ fn laws<'a>(models: &Models, bytes: &'a [u8]) {
 }
 
 /// Every rule and method over one proposal.
-fn judge(target: &Law<'_>, r: &SparseLaw<'_>, input: &mut Input<'_>) {
+fn judge(target: &Distribution<'_>, r: &SparseDistribution<'_>, input: &mut Input<'_>) {
     let noise = SharedNoise::new(u64::from(input.word())).at(0, 0);
     let proposed = [r.sample(&noise), input.word() % 50][input.below(2)];
     let scalar = f64::from(f32::from_bits(input.word()));
@@ -249,7 +253,7 @@ fn judge(target: &Law<'_>, r: &SparseLaw<'_>, input: &mut Input<'_>) {
         let log_prob = target.log_probs.get(id as usize).copied();
         log_prob.is_some_and(|lp| lp.is_finite() && f64::from(lp).exp() > 0.0)
     };
-    // Exponentials beyond the range of doubles are no probabilities of a law after its softmax.
+    // Exponentials beyond the range of doubles are no probabilities of a distribution after its softmax.
     let sane = target
         .log_probs
         .iter()

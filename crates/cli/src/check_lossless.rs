@@ -1,10 +1,10 @@
 //! `duet check-lossless`: holds an acceptance method against plain decoding on real models.
 //!
 //! What is compared depends on what the method promises. Where a seed is to give the same text with any drafter or none, the
-//! two texts are compared byte for byte. Where only the law of the text is to stay, or nothing is promised, the replies to many
-//! seeds are two samples, and a test says whether they come from one law.
+//! two texts are compared byte for byte. Where only the distribution of the text is to stay, or nothing is promised, the replies to many
+//! seeds are two samples, and a test says whether they come from one distribution.
 
-mod law;
+mod distribution;
 mod replies;
 mod report;
 mod same_text;
@@ -26,15 +26,15 @@ use crate::runtime::Exit;
 
 /// Temperature of methods that sample, where none is asked for.
 const TEMPERATURE: f32 = 0.8;
-/// Seeds and tokens where texts are compared, and where laws are.
+/// Seeds and tokens where texts are compared, and where distributions are.
 const TEXT_SEEDS: u64 = 3;
 const TEXT_TOKENS: u32 = 64;
-const LAW_SEEDS: u64 = 200;
-const LAW_TOKENS: u32 = 3;
+const DISTRIBUTION_SEEDS: u64 = 200;
+const DISTRIBUTION_TOKENS: u32 = 3;
 /// Draft tokens of a block, where replies are not shorter.
 const BLOCK_TOKENS: u32 = 8;
-/// Tokens that laws may be compared over: one alone is never drafted, and few seeds ever agree on many.
-const LAW_TOKENS_TAKEN: std::ops::RangeInclusive<u32> = 2..=32;
+/// Tokens that distributions may be compared over: one alone is never drafted, and few seeds ever agree on many.
+const DISTRIBUTION_TOKENS_TAKEN: std::ops::RangeInclusive<u32> = 2..=32;
 
 /// Which models, which prompts, which method.
 #[derive(clap::Args, Clone, Debug)]
@@ -55,11 +55,11 @@ pub(crate) struct Args {
     #[arg(long, env = "DUET_REQUEST_METHOD", value_name = "METHOD", value_parser = Method::from_str)]
     method: Method,
 
-    /// Seeds for each prompt [default: 3 where texts are compared, 200 where laws are]
+    /// Seeds for each prompt [default: 3 where texts are compared, 200 where distributions are]
     #[arg(long, env = "DUET_SEEDS", value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     seeds: Option<u64>,
 
-    /// Tokens of a reply at most [default: 64 where texts are compared, 3 where laws are]
+    /// Tokens of a reply at most [default: 64 where texts are compared, 3 where distributions are]
     #[arg(long, env = "DUET_REQUEST_MAX_TOKENS", value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(1..=4096))]
     max_tokens: Option<u32>,
 
@@ -97,7 +97,7 @@ struct Plan {
 /// What a check found.
 enum Found {
     Texts(same_text::Comparison),
-    Laws(law::Comparison),
+    Distributions(distribution::Comparison),
 }
 
 /// Checks and prints. Exit codes: 0 no difference, 1 a difference, 64 a wrong command line or file, 70 no answer.
@@ -137,9 +137,10 @@ async fn check(args: &Args, plan: &Plan) -> anyhow::Result<(Found, Drafted)> {
             let (comparison, drafted) = same_text::compare(&asker, plan).await?;
             (Found::Texts(comparison), drafted)
         }
-        Losslessness::SameLaw | Losslessness::No => {
-            let (comparison, drafted) = law::compare(&asker, plan, pair.tokenizer()).await?;
-            (Found::Laws(comparison), drafted)
+        Losslessness::SameDistribution | Losslessness::No => {
+            let (comparison, drafted) =
+                distribution::compare(&asker, plan, pair.tokenizer()).await?;
+            (Found::Distributions(comparison), drafted)
         }
     };
     pair.stop().await?;
@@ -154,7 +155,7 @@ impl Found {
     fn differs(&self) -> bool {
         match self {
             Self::Texts(comparison) => !comparison.differences.is_empty(),
-            Self::Laws(comparison) => comparison.differs(),
+            Self::Distributions(comparison) => comparison.differs(),
         }
     }
 }
@@ -165,7 +166,9 @@ impl Args {
         let promise = method.losslessness();
         let (seeds, max_tokens) = match promise {
             Losslessness::SameText => (TEXT_SEEDS, TEXT_TOKENS),
-            Losslessness::SameLaw | Losslessness::No => (LAW_SEEDS, LAW_TOKENS),
+            Losslessness::SameDistribution | Losslessness::No => {
+                (DISTRIBUTION_SEEDS, DISTRIBUTION_TOKENS)
+            }
         };
         let usual = if method.samples() { TEMPERATURE } else { 0.0 };
         let temperature = self.temperature.unwrap_or(usual);
@@ -174,10 +177,13 @@ impl Args {
             return Err(Exit::usage(wrong));
         }
         let max_tokens = self.max_tokens.unwrap_or(max_tokens);
-        if promise != Losslessness::SameText && !LAW_TOKENS_TAKEN.contains(&max_tokens) {
-            let (least, most) = (LAW_TOKENS_TAKEN.start(), LAW_TOKENS_TAKEN.end());
+        if promise != Losslessness::SameText && !DISTRIBUTION_TOKENS_TAKEN.contains(&max_tokens) {
+            let (least, most) = (
+                DISTRIBUTION_TOKENS_TAKEN.start(),
+                DISTRIBUTION_TOKENS_TAKEN.end(),
+            );
             return Err(Exit::usage(format!(
-                "--max-tokens is {max_tokens}: with {method}, whose law is tested, it must be {least} to {most}"
+                "--max-tokens is {max_tokens}: with {method}, whose distribution is tested, it must be {least} to {most}"
             )));
         }
         Ok(Plan {

@@ -61,7 +61,7 @@ pub(crate) struct Args {
     #[arg(long, env = "DUET_REQUEST_METHOD", value_name = "METHOD")]
     method: Option<String>,
 
-    /// Allow a method that is not lossless: the text then follows another law than the target's
+    /// Allow a method that is not lossless: the text then follows another distribution than the target's
     #[arg(long, env = "DUET_REQUEST_ALLOW_LOSSY")]
     allow_lossy: bool,
 

@@ -1,4 +1,4 @@
-//! Models: checkpoints, one decoder for every architecture, sessions with a cache, sampling laws, tokenizers as bytes.
+//! Models: checkpoints, one decoder for every architecture, sessions with a cache, sampling distributions, tokenizers as bytes.
 //!
 //! [`engine::Engine`] is the way in: a model on a thread of its own, with [`engine::Session`]s that append tokens, read logits
 //! and forget suffixes. candle's types do not leave this crate, except where a

@@ -1,9 +1,9 @@
-//! Sampling laws: from the logits of one position to the law that its next token follows.
+//! Sampling distributions: from the logits of one position to the distribution that its next token follows.
 //!
 //! The order of operations is that of vLLM and Hugging Face: logit bias and then the repetition,
 //! frequency and presence penalties on raw logits; then temperature; then top-k, top-p and min-p, each
-//! on what the one before kept. Speculation needs the law itself, once for each proposed position, so
-//! nothing is drawn here, and the same logits give the same law bit for bit.
+//! on what the one before kept. Speculation needs the distribution itself, once for each proposed position, so
+//! nothing is drawn here, and the same logits give the same distribution bit for bit.
 
 mod evaluator;
 mod history;
@@ -13,7 +13,7 @@ mod selection;
 mod tests;
 
 pub use self::{
-    evaluator::{Law, LawError, LawEvaluator, Scores},
+    evaluator::{Distribution, DistributionError, DistributionEvaluator, Scores},
     history::History,
 };
 

@@ -82,8 +82,8 @@ pub struct Outcome {
     pub drafted: usize,
     /// Of those, tokens that stand in full.
     pub stood: usize,
-    /// Proxies that were verified.
-    pub proxies: usize,
+    /// Candidates that were verified.
+    pub candidates: usize,
 }
 
 /// The block length of one session.
@@ -93,8 +93,8 @@ pub struct Length {
     draft: DraftCost,
     longest: usize,
     current: usize,
-    /// Proxies for each draft token.
-    proxies_a_token: f64,
+    /// Candidates for each draft token.
+    candidates_a_token: f64,
     /// Other sessions.
     others: f64,
     /// Smoothed tokens and seconds of a round; zero before the first.
@@ -190,7 +190,7 @@ impl Length {
             draft,
             longest,
             current: longest.min(4),
-            proxies_a_token: 1.0,
+            candidates_a_token: 1.0,
             others: others as f64,
             round: (0.0, 0.0),
             idle: 0.0,
@@ -260,8 +260,8 @@ impl Length {
             }
             return;
         };
-        let ratio = outcome.proxies as f64 / outcome.drafted as f64;
-        self.proxies_a_token += GAIN * (ratio - self.proxies_a_token);
+        let ratio = outcome.candidates as f64 / outcome.drafted as f64;
+        self.candidates_a_token += GAIN * (ratio - self.candidates_a_token);
         let skipped = outcome.skipped;
         self.judge(skipped + outcome.drafted, skipped + outcome.stood, verify);
     }
@@ -338,9 +338,9 @@ impl Length {
     fn count(&mut self, outcome: Option<Outcome>, verify: &VerifyCost) {
         let (mut tokens, mut seconds) = (1.0, verify.predict(self.others + 1.0));
         if let Some(outcome) = outcome {
-            let proxies = outcome.proxies as f64;
-            tokens += proxies * outcome.stood as f64 / outcome.drafted.max(1) as f64;
-            seconds = verify.predict((self.others + 1.0) * (1.0 + proxies));
+            let candidates = outcome.candidates as f64;
+            tokens += candidates * outcome.stood as f64 / outcome.drafted.max(1) as f64;
+            seconds = verify.predict((self.others + 1.0) * (1.0 + candidates));
             // What is not in time is not waited for.
             if longest_wait(self.others, verify).is_none_or(|most| self.draft.latency <= most) {
                 seconds += self.draft.latency;
@@ -396,8 +396,8 @@ impl Length {
     /// Rows of a pass, on average, in which every session has so many draft tokens, less those that plain rounds have said.
     fn rows(&self, tokens: f64, verify: &VerifyCost) -> f64 {
         let ahead = self.ahead(tokens, verify);
-        let proxies = (self.proxies_a_token * tokens - ahead).max(0.0);
-        (self.others + 1.0) * (1.0 + proxies / (1.0 + ahead))
+        let candidates = (self.candidates_a_token * tokens - ahead).max(0.0);
+        (self.others + 1.0) * (1.0 + candidates / (1.0 + ahead))
     }
 
     /// Seconds from asking for a block of so many tokens to its verdict.
@@ -449,11 +449,11 @@ impl Length {
         let goodput = |(index, stand): (usize, &Stand)| {
             let tokens = (index + 1) as f64;
             let ahead = self.ahead(tokens, verify);
-            let said = (ahead / self.proxies_a_token).ceil() as usize;
+            let said = (ahead / self.candidates_a_token).ceil() as usize;
             let before = said
                 .checked_sub(1)
                 .map_or(0.0, |last| stands[last.min(index)].inner);
-            let more = self.proxies_a_token * (stand.all - before).max(0.0);
+            let more = self.candidates_a_token * (stand.all - before).max(0.0);
             (1.0 + ahead + more) / self.seconds(tokens, verify)
         };
         stands.iter().enumerate().map(goodput).collect()

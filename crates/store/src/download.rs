@@ -1,6 +1,6 @@
 //! Downloading one package with a package manager, watched from outside.
 //!
-//! pip and npm know the registries, mirrors, proxies and certificates that their user configured, which is why they are
+//! pip and npm know the registries, mirrors, candidates and certificates that their user configured, which is why they are
 //! asked rather than a registry over HTTP. They download and no more: nothing is built or installed and none of a
 //! package's code runs. Their temporary files are sent into a folder of ours, where their growth is the progress.
 

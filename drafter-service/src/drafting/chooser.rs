@@ -8,32 +8,34 @@ use std::{
 
 use alignment::{
     acceptance::{
-        self, DraftLaw, Method,
+        self, DraftDistribution, Method,
         rivals::{Rival, coupled_rival, likeliest_rival},
         sharpness::{SHARPNESSES, Sharpness, coupled_each},
     },
     noise::SharedNoise,
 };
-use inference::sampling::{History, Law, LawError, LawEvaluator, Sampling};
-use proto::drafter::{Draw, EndRole, SparseLaw};
+use inference::sampling::{
+    Distribution, DistributionError, DistributionEvaluator, History, Sampling,
+};
+use proto::drafter::{Draw, EndRole, SparseDistribution};
 
 use super::vocabulary::DraftVocabulary;
 
 /// Tokens that are so much less likely than the likeliest are not drafted under `coupled`. They have next to no chance, and
-/// noise for a whole vocabulary would cost more than all else that is done for a token; any law is right for a draft.
+/// noise for a whole vocabulary would cost more than all else that is done for a token; any distribution is right for a draft.
 const LEAST_SHARE: f32 = 1e-5;
 
-/// Tokens of the law in which a rival of the likeliest token is looked for: others are hardly ever proposable instead.
+/// Tokens of the distribution in which a rival of the likeliest token is looked for: others are hardly ever proposable instead.
 const RIVALS: u32 = 8;
 
-/// Tokens of a law that is sent. It is the law drawn from, so leaving out the rest of the vocabulary is no error.
-const LAW_TOKENS: usize = 64;
+/// Tokens of a distribution that is sent. It is the distribution drawn from, so leaving out the rest of the vocabulary is no error.
+const DISTRIBUTION_TOKENS: usize = 64;
 
 /// Chooses the tokens of one session.
 pub(super) struct Chooser {
     vocabulary: Arc<DraftVocabulary>,
     policy: Policy,
-    evaluator: LawEvaluator,
+    evaluator: DistributionEvaluator,
     history: History,
     /// Logits without those of tokens that cannot be proposed; empty until one of them is chosen.
     masked: Vec<f32>,
@@ -41,7 +43,7 @@ pub(super) struct Chooser {
     wants_rivals: bool,
 }
 
-/// How a token is chosen from its law.
+/// How a token is chosen from its distribution.
 enum Policy {
     /// By a rule, without telling how.
     Picked(Picking),
@@ -49,10 +51,10 @@ enum Policy {
     Drawn(Drawing),
 }
 
-/// A rule that picks one token of a law.
+/// A rule that picks one token of a distribution.
 enum Picking {
-    /// The likeliest; and the law by which the second likeliest is found, once one was wanted.
-    Greedy(Option<Box<LawEvaluator>>),
+    /// The likeliest; and the distribution by which the second likeliest is found, once one was wanted.
+    Greedy(Option<Box<DistributionEvaluator>>),
     /// With the noise that the verifier has too.
     Coupled(Box<Coupling>),
 }
@@ -75,9 +77,9 @@ struct Drawing {
     draws: u64,
     /// Token n may be drawn if bit n mod 8 of byte n / 8 is set.
     drawable: Vec<u8>,
-    /// Whether the law is told, not only the probability.
-    tells_law: bool,
-    law: DraftLaw,
+    /// Whether the distribution is told, not only the probability.
+    tells_distribution: bool,
+    distribution: DraftDistribution,
 }
 
 /// A choice, and how it was drawn where that is told.
@@ -108,7 +110,7 @@ pub(super) struct Plan {
     pub(super) sampling: Sampling,
     /// Seed of the shared noise.
     pub(super) seed: u64,
-    /// Factor on the law's logarithm.
+    /// Factor on the distribution's logarithm.
     pub(super) sharpness: f32,
     /// Tokens that may be drawn, as bits; empty: all.
     pub(super) drawable: Vec<u8>,
@@ -130,8 +132,8 @@ impl Chooser {
                 noise: SharedNoise::new(RandomState::new().hash_one(())),
                 draws: 0,
                 drawable: both(vocabulary.drawable(), &plan.drawable),
-                tells_law: plan.method.needs_laws(),
-                law: DraftLaw::default(),
+                tells_distribution: plan.method.needs_distributions(),
+                distribution: DraftDistribution::default(),
             })
         } else {
             // The likeliest token whatever the temperature, penalties counted.
@@ -139,7 +141,7 @@ impl Chooser {
             Policy::Picked(Picking::Greedy(None))
         };
         Self {
-            evaluator: LawEvaluator::new(sampling.clone(), vocabulary.size()),
+            evaluator: DistributionEvaluator::new(sampling.clone(), vocabulary.size()),
             sampling,
             vocabulary,
             policy,
@@ -161,7 +163,7 @@ impl Chooser {
                 top_k: RIVALS,
                 ..self.sampling.clone()
             };
-            *rivals = Some(Box::new(LawEvaluator::new(
+            *rivals = Some(Box::new(DistributionEvaluator::new(
                 sampling,
                 self.vocabulary.size(),
             )));
@@ -192,7 +194,11 @@ impl Chooser {
     }
 
     /// Chooses the token that starts `offset` bytes into the reply, and counts it as said.
-    pub(super) fn choose(&mut self, logits: &[f32], offset: u64) -> Result<Chosen, LawError> {
+    pub(super) fn choose(
+        &mut self,
+        logits: &[f32],
+        offset: u64,
+    ) -> Result<Chosen, DistributionError> {
         let chosen = self.pick(logits, offset)?;
         if let Choice::Token(id) = chosen.choice {
             self.history.push(id);
@@ -212,37 +218,39 @@ impl Chooser {
         logits: &[f32],
         offset: u64,
         (kept, branch): (usize, &[u32]),
-    ) -> Result<Chosen, LawError> {
+    ) -> Result<Chosen, DistributionError> {
         let said = self.history.replace(kept, branch);
         let chosen = self.pick(logits, offset);
         self.history.replace(kept, &said);
         chosen
     }
 
-    fn pick(&mut self, logits: &[f32], offset: u64) -> Result<Chosen, LawError> {
+    fn pick(&mut self, logits: &[f32], offset: u64) -> Result<Chosen, DistributionError> {
         let (mut rival, mut guess) = (None, None);
         let (id, draw) = match &mut self.policy {
             Policy::Picked(picking) => {
-                let mut law = self.evaluator.evaluate(logits, &self.history)?;
+                let mut distribution = self.evaluator.evaluate(logits, &self.history)?;
                 let mut id;
-                (id, guess) = picking.pick(law, offset, &self.vocabulary);
+                (id, guess) = picking.pick(distribution, offset, &self.vocabulary);
                 // Only where such a token came first, so that the common case copies nothing.
                 if !self.vocabulary.is_proposable(id) {
                     let may_be = |id| self.vocabulary.is_proposable(id);
                     mask(logits, &mut self.masked, may_be);
-                    law = self.evaluator.evaluate(&self.masked, &self.history)?;
-                    (id, guess) = picking.pick(law, offset, &self.vocabulary);
+                    distribution = self.evaluator.evaluate(&self.masked, &self.history)?;
+                    (id, guess) = picking.pick(distribution, offset, &self.vocabulary);
                 }
                 if self.wants_rivals {
                     let position = (logits, &self.history, offset);
-                    rival = picking.rival((law, id), position, &self.vocabulary)?;
+                    rival = picking.rival((distribution, id), position, &self.vocabulary)?;
                 }
                 (id, None)
             }
             Policy::Drawn(drawing) => {
                 mask(logits, &mut self.masked, |id| drawing.may_draw(id));
-                let law = self.evaluator.evaluate(&self.masked, &self.history)?;
-                let draw = drawing.draw(law).ok_or(LawError::Nothing)?;
+                let distribution = self.evaluator.evaluate(&self.masked, &self.history)?;
+                let draw = drawing
+                    .draw(distribution)
+                    .ok_or(DistributionError::Nothing)?;
                 (draw.id, Some(draw))
             }
         };
@@ -274,29 +282,29 @@ fn mask(logits: &[f32], masked: &mut Vec<f32>, may_be: impl Fn(u32) -> bool) {
 impl Picking {
     fn pick(
         &self,
-        law: Law<'_>,
+        distribution: Distribution<'_>,
         offset: u64,
         vocabulary: &DraftVocabulary,
     ) -> (u32, Option<Guess>) {
-        let law = native(law);
+        let distribution = native(distribution);
         match self {
-            Self::Greedy(_) => (acceptance::greedy(&law), None),
+            Self::Greedy(_) => (acceptance::greedy(&distribution), None),
             // Tokens without bytes are never drafted before another one, so none precedes this at its offset.
             Self::Coupled(coupling) => {
                 let position = coupling.noise.at(offset, 0);
-                let guess = coupled_each(&law, &position, |id| vocabulary.key(id));
+                let guess = coupled_each(&distribution, &position, |id| vocabulary.key(id));
                 (guess[coupling.sharpness.index()], Some(guess))
             }
         }
     }
 
-    /// What else might have been picked from a law than a token.
+    /// What else might have been picked from a distribution than a token.
     fn rival(
         &mut self,
-        (law, first): (Law<'_>, u32),
+        (distribution, first): (Distribution<'_>, u32),
         (logits, history, offset): (&[f32], &History, u64),
         vocabulary: &DraftVocabulary,
-    ) -> Result<Option<Rival>, LawError> {
+    ) -> Result<Option<Rival>, DistributionError> {
         let key = |id| {
             let key = vocabulary.key(id);
             (!key.0.is_empty() && vocabulary.end_role(id).is_none()).then_some(key)
@@ -304,13 +312,13 @@ impl Picking {
         Ok(match self {
             Self::Greedy(None) => None,
             Self::Greedy(Some(rivals)) => {
-                let law = rivals.evaluate(logits, history)?;
-                likeliest_rival(&native(law), first, |id| key(id).is_some())
+                let distribution = rivals.evaluate(logits, history)?;
+                likeliest_rival(&native(distribution), first, |id| key(id).is_some())
             }
             Self::Coupled(coupling) => {
                 let noise = coupling.noise.at(offset, 0);
                 let sharpness = SHARPNESSES[coupling.sharpness.index()];
-                coupled_rival(&native(law), (sharpness, first), &noise, key)
+                coupled_rival(&native(distribution), (sharpness, first), &noise, key)
             }
         })
     }
@@ -354,26 +362,32 @@ impl Drawing {
         byte.is_some_and(|byte| byte >> (id % 8) & 1 == 1)
     }
 
-    /// Draws from a law, as it will be told; `None` where nothing in it can be drawn.
-    fn draw(&mut self, law: Law<'_>) -> Option<Draw> {
-        let law = native(law);
-        let told = self.law.restrict(&law, LAW_TOKENS, |_| true)?;
+    /// Draws from a distribution, as it will be told; `None` where nothing in it can be drawn.
+    fn draw(&mut self, distribution: Distribution<'_>) -> Option<Draw> {
+        let distribution = native(distribution);
+        let told = self
+            .distribution
+            .restrict(&distribution, DISTRIBUTION_TOKENS, |_| true)?;
         let id = told.sample(&self.noise.at(self.draws, 0));
         let log_prob = told.probability(id).ln().min(0.0) as f32;
         self.draws += 1;
-        let law = self.tells_law.then(|| SparseLaw {
-            ids: self.law.ids().to_vec(),
-            log_probs: self.law.log_probs().to_vec(),
+        let distribution = self.tells_distribution.then(|| SparseDistribution {
+            ids: self.distribution.ids().to_vec(),
+            log_probs: self.distribution.log_probs().to_vec(),
         });
-        Some(Draw { id, log_prob, law })
+        Some(Draw {
+            id,
+            log_prob,
+            distribution,
+        })
     }
 }
 
-/// A law as acceptance takes it.
-fn native(law: Law<'_>) -> acceptance::Law<'_> {
-    acceptance::Law {
-        ids: law.ids,
-        log_probs: law.log_probs,
+/// A distribution as acceptance takes it.
+fn native(distribution: Distribution<'_>) -> acceptance::Distribution<'_> {
+    acceptance::Distribution {
+        ids: distribution.ids,
+        log_probs: distribution.log_probs,
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 use alignment::acceptance::rivals::Rival;
 use inference::{
     engine::{self, Passed},
-    sampling::LawError,
+    sampling::DistributionError,
 };
 use proto::{
     drafter::{DraftTimings, Draw, EndRole},
@@ -186,7 +186,7 @@ impl ModelProposer {
     /// Adds what a pass took, and gives what came of it.
     fn account<R>(
         &self,
-        passed: Passed<Result<R, LawError>>,
+        passed: Passed<Result<R, DistributionError>>,
         timings: &mut DraftTimings,
     ) -> Result<R, DraftError> {
         timings.compute += passed.compute;

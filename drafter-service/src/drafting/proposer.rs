@@ -48,7 +48,7 @@ pub(super) enum Behind {
     /// It is sent again if it still stands.
     Doubtful,
     /// It is not sent again. A draw that was refused in favour of a token without bytes would still fit the text, but it has
-    /// been judged: it no longer follows the law that it was drawn from.
+    /// been judged: it no longer follows the distribution that it was drawn from.
     Void,
 }
 

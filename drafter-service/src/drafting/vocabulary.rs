@@ -20,11 +20,11 @@ pub(super) const LONGEST_DRAWN: usize = (MAX_BLOCK_BYTES / MAX_BLOCK_TOKENS) as 
 pub(super) struct DraftVocabulary {
     tokenizer: Arc<Tokenizer>,
     size: usize,
-    /// Rank of each token among those with the same bytes, as a table: a law is keyed token by token.
+    /// Rank of each token among those with the same bytes, as a table: a distribution is keyed token by token.
     ranks: Vec<u32>,
     /// The token that spells each single byte, where there is one.
     single_bytes: Vec<Option<u32>>,
-    /// Tokens that may be drawn where the law of the draw is told: token n is bit n mod 8 of byte n / 8.
+    /// Tokens that may be drawn where the distribution of the draw is told: token n is bit n mod 8 of byte n / 8.
     drawable: Vec<u8>,
 }
 
@@ -74,7 +74,7 @@ impl DraftVocabulary {
         drawable
     }
 
-    /// Tokens that may be drawn where the law of the draw is told, as bits: token n is bit n mod 8 of byte n / 8.
+    /// Tokens that may be drawn where the distribution of the draw is told, as bits: token n is bit n mod 8 of byte n / 8.
     ///
     /// Whole code points of a bounded length only, and no end. A block is cut neither within a code point nor for its bytes
     /// then, and is not sent earlier for what was drawn: whether a token is proposed in time must not depend on which it is,
@@ -125,7 +125,7 @@ impl DraftVocabulary {
             let valid = chunk.valid().as_bytes();
             let tail = tail(before, &spelling.ids);
             // The function's tokens are those of whatever vocabulary it is given: here the draft model's.
-            let tokens = reencode::proxies(self, &tail, valid, usize::MAX);
+            let tokens = reencode::candidates(self, &tail, valid, usize::MAX);
             spelling
                 .ids
                 .extend(tokens.tokens.iter().map(|token| token.0));

@@ -1,8 +1,8 @@
-//! Blocks whose draws are told: the law sent is one, what was drawn is in it, and a draw that was judged is not sent again.
+//! Blocks whose draws are told: the distribution sent is one, what was drawn is in it, and a draw that was judged is not sent again.
 
 use std::collections::BTreeSet;
 
-use alignment::acceptance::SparseLaw;
+use alignment::acceptance::SparseDistribution;
 use proto::drafter::{Block, Open};
 use proto::model::Sampling;
 
@@ -30,17 +30,30 @@ fn check(running: &Running, block: &Block, method: &str) {
     assert_eq!(spelled, block.text, "{method}");
     for draw in &block.draws {
         assert!(std::str::from_utf8(tokenizer.token_bytes(draw.id)).is_ok());
-        assert_eq!(draw.law.is_some(), method != "token_timing", "{method}");
-        let Some(law) = &draw.law else { continue };
-        let law = SparseLaw::new(&law.ids, &law.log_probs, tokenizer.vocab_size());
-        let law = law.expect("a law");
-        let difference = law.probability(draw.id) - f64::from(draw.log_prob).exp();
-        assert!(law.contains(draw.id) && difference.abs() < 1e-6, "{method}");
+        assert_eq!(
+            draw.distribution.is_some(),
+            method != "token_timing",
+            "{method}"
+        );
+        let Some(distribution) = &draw.distribution else {
+            continue;
+        };
+        let distribution = SparseDistribution::new(
+            &distribution.ids,
+            &distribution.log_probs,
+            tokenizer.vocab_size(),
+        );
+        let distribution = distribution.expect("a distribution");
+        let difference = distribution.probability(draw.id) - f64::from(draw.log_prob).exp();
+        assert!(
+            distribution.contains(draw.id) && difference.abs() < 1e-6,
+            "{method}"
+        );
     }
 }
 
 #[tokio::test]
-async fn draws_are_told_with_the_law_that_they_follow() {
+async fn draws_are_told_with_the_distribution_that_they_follow() {
     let running = serve_default().await;
     for method in ["standard", "tli", "path_conditional", "token_timing"] {
         let mut peer = running.open(drawn(method)).await;
@@ -71,8 +84,8 @@ async fn only_what_may_be_drawn_is_drawn_and_has_mass() {
     let block = running.open(open).await.block().await;
     assert!(block.text.iter().all(u8::is_ascii_lowercase), "{block:?}");
     for draw in &block.draws {
-        let law = draw.law.as_ref().unwrap();
-        assert!(law.ids.iter().all(|id| letters.contains(id)));
+        let distribution = draw.distribution.as_ref().unwrap();
+        assert!(distribution.ids.iter().all(|id| letters.contains(id)));
     }
 }
 

@@ -177,7 +177,7 @@ async fn look_up_says_that_it_has_no_model_and_refuses_what_needs_one() {
         let method = method.to_owned();
         let Err(ClientError::Status(status)) = running.try_open(Open { method, ..lookup() }).await
         else {
-            panic!("there is no law")
+            panic!("there is no distribution")
         };
         assert_eq!(status.code(), Code::FailedPrecondition);
         assert!(

@@ -34,7 +34,7 @@ async fn description_says_what_the_drafter_is() {
     let methods: Vec<(&str, bool)> = described
         .methods
         .iter()
-        .map(|method| (method.name.as_str(), method.needs_laws))
+        .map(|method| (method.name.as_str(), method.needs_distributions))
         .collect();
     assert_eq!(
         methods,

@@ -1,13 +1,13 @@
 //! Which tokens are proposed.
 
 use alignment::{
-    acceptance::{self, Law},
+    acceptance::{self, Distribution},
     noise::SharedNoise,
 };
 use inference::{
     engine::Engine,
     prompt::Prompt as NativePrompt,
-    sampling::{History, LawEvaluator, Sampling as NativeSampling},
+    sampling::{DistributionEvaluator, History, Sampling as NativeSampling},
 };
 use proto::{
     drafter::{EndRole, Open},
@@ -40,14 +40,16 @@ async fn emitted(engine: &Engine, open: &Open, tokens: usize) -> Vec<u8> {
             .forward(ids, 1, |logits| logits.row(0).to_vec())
             .await;
         let logits = logits.expect("a pass").value;
-        let mut evaluator = LawEvaluator::new(sampling.clone(), tokenizer.vocab_size());
-        let law = evaluator.evaluate(&logits, &history).expect("a law");
-        let law = Law {
-            ids: law.ids,
-            log_probs: law.log_probs,
+        let mut evaluator = DistributionEvaluator::new(sampling.clone(), tokenizer.vocab_size());
+        let distribution = evaluator
+            .evaluate(&logits, &history)
+            .expect("a distribution");
+        let distribution = Distribution {
+            ids: distribution.ids,
+            log_probs: distribution.log_probs,
         };
         let position = noise.at(text.len() as u64, 0);
-        let id = acceptance::coupled(&law, open.sharpness, &position, key);
+        let id = acceptance::coupled(&distribution, open.sharpness, &position, key);
         text.extend_from_slice(tokenizer.token_bytes(id));
         ids = vec![id];
     }

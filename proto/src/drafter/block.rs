@@ -43,13 +43,13 @@ pub struct Draw {
     pub id: u32,
     /// Natural logarithm of its probability; finite, at most 0.
     pub log_prob: f32,
-    /// What it was drawn from; `None` where the method needs no law.
-    pub law: Option<SparseLaw>,
+    /// What it was drawn from; `None` where the method needs no distribution.
+    pub distribution: Option<SparseDistribution>,
 }
 
-/// A law over the next draft token with few entries; parallel, ids strictly ascending.
+/// A distribution over the next draft token with few entries; parallel, ids strictly ascending.
 #[derive(Clone, Debug, PartialEq)]
-pub struct SparseLaw {
+pub struct SparseDistribution {
     /// Ids in the draft model's vocabulary.
     pub ids: Vec<u32>,
     /// Natural logarithm of each one's probability.
@@ -274,9 +274,16 @@ fn draws(draws: Vec<wire::Draw>, tokens: usize) -> Result<Vec<Draw>, ProtocolErr
         return Ok(Vec::new());
     }
     check::size("draws", draws.len(), tokens..=tokens, "entries")?;
-    let laws = draws.iter().filter_map(|draw| draw.law.as_ref());
-    let entries = laws.map(|law| law.ids.len()).sum();
-    check::size("draws", entries, 0..=limits::MAX_LAW_ENTRIES, "ids")?;
+    let distributions = draws.iter().filter_map(|draw| draw.distribution.as_ref());
+    let entries = distributions
+        .map(|distribution| distribution.ids.len())
+        .sum();
+    check::size(
+        "draws",
+        entries,
+        0..=limits::MAX_DISTRIBUTION_ENTRIES,
+        "ids",
+    )?;
     draws
         .into_iter()
         .enumerate()
@@ -288,11 +295,14 @@ impl TryFrom<wire::Draw> for Draw {
     type Error = ProtocolError;
 
     fn try_from(draw: wire::Draw) -> Result<Self, ProtocolError> {
-        let law = draw.law.map(SparseLaw::try_from).transpose();
+        let distribution = draw
+            .distribution
+            .map(SparseDistribution::try_from)
+            .transpose();
         Ok(Self {
             id: draw.id,
             log_prob: check::within("log_prob", draw.log_prob, f32::MIN..=0.0)?,
-            law: law.map_err(|e| e.within("law"))?,
+            distribution: distribution.map_err(|e| e.within("distribution"))?,
         })
     }
 }
@@ -302,7 +312,7 @@ impl From<Draw> for wire::Draw {
         Self {
             id: draw.id,
             log_prob: draw.log_prob,
-            law: draw.law.map(wire::SparseLaw::from),
+            distribution: draw.distribution.map(wire::SparseDistribution::from),
         }
     }
 }
@@ -329,11 +339,11 @@ impl From<Block> for wire::Block {
     }
 }
 
-impl TryFrom<wire::SparseLaw> for SparseLaw {
+impl TryFrom<wire::SparseDistribution> for SparseDistribution {
     type Error = ProtocolError;
 
-    fn try_from(law: wire::SparseLaw) -> Result<Self, ProtocolError> {
-        let wire::SparseLaw { ids, log_probs } = law;
+    fn try_from(distribution: wire::SparseDistribution) -> Result<Self, ProtocolError> {
+        let wire::SparseDistribution { ids, log_probs } = distribution;
         if ids.is_empty() || !ids.is_sorted_by(|a, b| a < b) {
             let expected = "at least one id, strictly ascending";
             return Err(ProtocolError::invalid(
@@ -355,11 +365,11 @@ impl TryFrom<wire::SparseLaw> for SparseLaw {
     }
 }
 
-impl From<SparseLaw> for wire::SparseLaw {
-    fn from(law: SparseLaw) -> Self {
+impl From<SparseDistribution> for wire::SparseDistribution {
+    fn from(distribution: SparseDistribution) -> Self {
         Self {
-            ids: law.ids,
-            log_probs: law.log_probs,
+            ids: distribution.ids,
+            log_probs: distribution.log_probs,
         }
     }
 }

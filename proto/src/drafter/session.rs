@@ -22,7 +22,7 @@ pub struct Open {
     pub seed: u64,
     /// How the target samples.
     pub sampling: Sampling,
-    /// Factor on the draft law's logarithm under "coupled".
+    /// Factor on the draft distribution's logarithm under "coupled".
     pub sharpness: f32,
     /// The most draft tokens that any block may have.
     pub max_block_tokens: u32,

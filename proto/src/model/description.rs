@@ -67,10 +67,10 @@ pub struct Model {
 pub struct Method {
     /// Its name, such as "coupled".
     pub name: String,
-    /// Whether replies follow the target's law exactly.
+    /// Whether replies follow the target's distribution exactly.
     pub lossless: bool,
-    /// Whether the drafter must send the laws it sampled.
-    pub needs_laws: bool,
+    /// Whether the drafter must send the distributions it sampled.
+    pub needs_distributions: bool,
 }
 
 impl TryFrom<wire::Build> for Build {
@@ -156,12 +156,12 @@ impl TryFrom<wire::Method> for Method {
         let wire::Method {
             name,
             lossless,
-            needs_laws,
+            needs_distributions,
         } = method;
         Ok(Self {
             name: check::method("name", name)?,
             lossless,
-            needs_laws,
+            needs_distributions,
         })
     }
 }
@@ -171,12 +171,12 @@ impl From<Method> for wire::Method {
         let Method {
             name,
             lossless,
-            needs_laws,
+            needs_distributions,
         } = method;
         Self {
             name,
             lossless,
-            needs_laws,
+            needs_distributions,
         }
     }
 }

@@ -6,7 +6,7 @@ const TEMPERATURE: std::ops::RangeInclusive<f32> = 0.0..=2.0;
 const OCCURRENCE_PENALTY: std::ops::RangeInclusive<f32> = -2.0..=2.0;
 const MAX_REPETITION_PENALTY: f32 = 10.0;
 
-/// The steps from logits to a law. The default is the model's own law.
+/// The steps from logits to a distribution. The default is the model's own distribution.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sampling {
     /// Divides the logits; 0 is greedy.

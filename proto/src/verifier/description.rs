@@ -34,7 +34,7 @@ pub struct Limits {
     pub max_tokens: u32,
     /// Bytes of a prompt's content.
     pub max_prompt_bytes: u32,
-    /// Proxy tokens verified in one round.
+    /// Candidate tokens verified in one round.
     pub max_block_tokens: u32,
 }
 

@@ -18,10 +18,10 @@ pub struct RoundDetail {
     /// Bytes at the beginning of the block that the reply had already.
     pub skipped_bytes: u32,
     /// Target tokens that spell the draft's bytes; those accepted first.
-    pub proxies: Vec<TargetToken>,
-    /// Which draft tokens belong to which proxies; empty where there is nothing to align, or no way to.
+    pub candidates: Vec<TargetToken>,
+    /// Which draft tokens belong to which candidates; empty where there is nothing to align, or no way to.
     pub groups: Vec<AlignedGroup>,
-    /// The target's own token behind the proxies accepted; `None`: the last of those ended the reply.
+    /// The target's own token behind the candidates accepted; `None`: the last of those ended the reply.
     pub chosen: Option<TargetToken>,
     /// Blocks that were dropped.
     pub dropped: Vec<DroppedBlock>,
@@ -53,13 +53,13 @@ pub struct TargetToken {
     pub probability: f32,
 }
 
-/// Draft tokens and proxies that spell the same bytes; at least one of either.
+/// Draft tokens and candidates that spell the same bytes; at least one of either.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct AlignedGroup {
     /// Draft tokens of the group.
     pub draft_tokens: u32,
-    /// Proxies of the group.
-    pub proxies: u32,
+    /// Candidates of the group.
+    pub candidates: u32,
 }
 
 /// A block that was drafted in vain.
@@ -74,7 +74,7 @@ pub struct DroppedBlock {
 }
 
 impl RoundDetail {
-    /// Of a round with so many proxies proposed and accepted. Those of ways that were not taken are not told.
+    /// Of a round with so many candidates proposed and accepted. Those of ways that were not taken are not told.
     pub(super) fn from_wire(
         detail: wire::RoundDetail,
         (proposed, accepted): (u32, u32),
@@ -87,23 +87,23 @@ impl RoundDetail {
         let most = limits::MAX_BLOCK_BYTES as usize;
         check::size("draft_tokens", bytes, 0..=most, "bytes")?;
         check::within("skipped_bytes", detail.skipped_bytes, 0..=most as u32)?;
-        let proxies = detail.proxies.len();
+        let candidates = detail.candidates.len();
         let range = accepted as usize..=proposed as usize;
-        check::size("proxies", proxies, range, "tokens")?;
+        check::size("candidates", candidates, range, "tokens")?;
         let most = limits::MAX_DROPPED_BLOCKS;
         check::size("dropped", detail.dropped.len(), 0..=most, "blocks")?;
-        let of_proxies = detail.proxies.into_iter().map(TargetToken::try_from);
+        let of_candidates = detail.candidates.into_iter().map(TargetToken::try_from);
         let chosen = detail.chosen.map(TargetToken::try_from).transpose();
         let dropped = detail.dropped.into_iter().map(DroppedBlock::try_from);
         Ok(Self {
             clock: RoundClock::try_from(clock).map_err(|e| e.within("clock"))?,
-            groups: groups(&detail.groups, drafted, proxies)?,
+            groups: groups(&detail.groups, drafted, candidates)?,
             draft_tokens: detail.draft_tokens,
             draft_ends: detail.draft_ends,
             skipped_bytes: detail.skipped_bytes,
-            proxies: of_proxies
+            candidates: of_candidates
                 .collect::<Result<_, _>>()
-                .map_err(|e| e.within("proxies"))?,
+                .map_err(|e| e.within("candidates"))?,
             chosen: chosen.map_err(|e| e.within("chosen"))?,
             dropped: dropped
                 .collect::<Result<_, _>>()
@@ -112,28 +112,33 @@ impl RoundDetail {
     }
 }
 
-/// Groups that cover all proxies and no more draft tokens than there are, or none.
+/// Groups that cover all candidates and no more draft tokens than there are, or none.
 fn groups(
     groups: &[wire::AlignedGroup],
     drafted: usize,
-    proxies: usize,
+    candidates: usize,
 ) -> Result<Vec<AlignedGroup>, ProtocolError> {
     let mut covered = (0, 0);
-    let mut checked = Vec::with_capacity(groups.len().min(proxies));
+    let mut checked = Vec::with_capacity(groups.len().min(candidates));
     for group in groups {
         check::within("groups.draft_tokens", group.draft_tokens, 1..=u32::MAX)?;
-        check::within("groups.proxies", group.proxies, 1..=u32::MAX)?;
+        check::within("groups.candidates", group.candidates, 1..=u32::MAX)?;
         covered.0 += group.draft_tokens as usize;
-        covered.1 += group.proxies as usize;
+        covered.1 += group.candidates as usize;
         check::size("groups.draft_tokens", covered.0, 0..=drafted, "tokens")?;
-        check::size("groups.proxies", covered.1, 0..=proxies, "tokens")?;
+        check::size("groups.candidates", covered.1, 0..=candidates, "tokens")?;
         checked.push(AlignedGroup {
             draft_tokens: group.draft_tokens,
-            proxies: group.proxies,
+            candidates: group.candidates,
         });
     }
     if !groups.is_empty() {
-        check::size("groups.proxies", covered.1, proxies..=proxies, "tokens")?;
+        check::size(
+            "groups.candidates",
+            covered.1,
+            candidates..=candidates,
+            "tokens",
+        )?;
     }
     Ok(checked)
 }
@@ -142,16 +147,16 @@ impl From<RoundDetail> for wire::RoundDetail {
     fn from(detail: RoundDetail) -> Self {
         let group = |group: AlignedGroup| wire::AlignedGroup {
             draft_tokens: group.draft_tokens,
-            proxies: group.proxies,
+            candidates: group.candidates,
         };
-        let proxies = detail.proxies.into_iter();
+        let candidates = detail.candidates.into_iter();
         let dropped = detail.dropped.into_iter();
         Self {
             clock: Some(detail.clock.into()),
             draft_tokens: detail.draft_tokens,
             draft_ends: detail.draft_ends,
             skipped_bytes: detail.skipped_bytes,
-            proxies: proxies.map(wire::TargetToken::from).collect(),
+            candidates: candidates.map(wire::TargetToken::from).collect(),
             groups: detail.groups.into_iter().map(group).collect(),
             chosen: detail.chosen.map(wire::TargetToken::from),
             dropped: dropped.map(wire::DroppedBlock::from).collect(),

@@ -68,7 +68,7 @@ pub struct RoundTrip {
     pub draft_tokens: u32,
     pub blocks: u32,
     pub whole_blocks: u32,
-    pub proxies: u32,
+    pub candidates: u32,
     pub block_bytes: u32,
     pub dropped_bytes: u32,
     pub lost_bytes: u32,

@@ -59,11 +59,11 @@ pub enum Origin {
 pub struct RoundInfo {
     /// Number of the round, from 1.
     pub round: u64,
-    /// Proxy tokens verified.
+    /// Candidate tokens verified.
     pub proposed_tokens: u32,
     /// Bytes that they spell.
     pub proposed_bytes: u32,
-    /// Proxy tokens accepted.
+    /// Candidate tokens accepted.
     pub accepted_tokens: u32,
     /// Bytes that those spell.
     pub accepted_bytes: u32,
@@ -80,7 +80,7 @@ pub struct RoundInfo {
 pub struct RoundTimings {
     /// Waiting for the block.
     pub draft_wait: Duration,
-    /// Finding the proxies.
+    /// Finding the candidates.
     pub re_encode: Duration,
     /// Aligning.
     pub align: Duration,

@@ -56,7 +56,7 @@ pub enum Speculation {
 }
 
 impl Generate {
-    /// A request with nothing but a prompt: the model's own law, the verifier's limits, speculation on.
+    /// A request with nothing but a prompt: the model's own distribution, the verifier's limits, speculation on.
     pub fn new(prompt: Prompt) -> Self {
         Self {
             prompt,

@@ -19,11 +19,11 @@ pub struct Usage {
     pub target_forwards: u32,
     /// Rounds, plain ones included.
     pub rounds: u32,
-    /// Proxy tokens verified: accepted and rejected ones.
+    /// Candidate tokens verified: accepted and rejected ones.
     pub proposed_tokens: u32,
-    /// Proxy tokens that are part of the reply.
+    /// Candidate tokens that are part of the reply.
     pub accepted_tokens: u32,
-    /// Proxy tokens that are not.
+    /// Candidate tokens that are not.
     pub rejected_tokens: u32,
     /// Blocks dropped because they continued another text.
     pub stale_blocks: u32,
@@ -68,7 +68,7 @@ pub enum FallbackReason {
     Failed,
     /// Drafting would not have paid, or a block is only tried out.
     Paused,
-    /// The block gave no proxy.
+    /// The block gave no candidate.
     NothingUsable,
     /// One token was left to generate.
     LastToken,

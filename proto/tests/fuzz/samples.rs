@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use proto::{
     BaseHash,
-    drafter::{Block, DraftTimings, Draw, Open, SparseLaw, Verdict},
+    drafter::{Block, DraftTimings, Draw, Open, SparseDistribution, Verdict},
     model::{Fingerprint, Message, Prompt, Role, Sampling},
     verifier::{
         AlignedGroup, DroppedBlock, FallbackReason, RoundClock, RoundDetail, TargetToken, Usage,
@@ -58,12 +58,12 @@ pub(crate) fn block() -> Block {
             Draw {
                 id: 3,
                 log_prob: 0.0,
-                law: None,
+                distribution: None,
             },
             Draw {
                 id: 9,
                 log_prob: -1.5,
-                law: Some(SparseLaw {
+                distribution: Some(SparseDistribution {
                     ids: vec![1, 9],
                     log_probs: vec![-0.25, -1.5],
                 }),
@@ -122,7 +122,7 @@ pub(crate) fn usage() -> Usage {
     }
 }
 
-/// Of a round with four proxies, two of which were accepted.
+/// Of a round with four candidates, two of which were accepted.
 pub(crate) fn detail() -> RoundDetail {
     let token = |text: &str, probability| TargetToken {
         id: 7,
@@ -142,7 +142,7 @@ pub(crate) fn detail() -> RoundDetail {
             .to_vec(),
         draft_ends: true,
         skipped_bytes: 3,
-        proxies: vec![
+        candidates: vec![
             token("let", 1.0),
             token(" \u{e9}", 0.5),
             token(" =", 0.25),
@@ -151,11 +151,11 @@ pub(crate) fn detail() -> RoundDetail {
         groups: vec![
             AlignedGroup {
                 draft_tokens: 1,
-                proxies: 1,
+                candidates: 1,
             },
             AlignedGroup {
                 draft_tokens: 3,
-                proxies: 3,
+                candidates: 3,
             },
         ],
         chosen: Some(token(":", 0.75)),

@@ -263,26 +263,32 @@ fn bad_fields_of_a_block_are_refused_by_name() {
     check("draws", |b| b.ends_with = 1);
     check("draws[0].log_prob", |b| b.draws[0].log_prob = f32::NAN);
     check("draws[0].log_prob", |b| b.draws[0].log_prob = 0.1);
-    check("draws[1].law.ids", |b| law(b).ids = vec![9, 1]);
-    check("draws[1].law.ids", |b| {
-        *law(b) = drafter::SparseLaw::default();
+    check("draws[1].distribution.ids", |b| {
+        distribution(b).ids = vec![9, 1]
     });
-    check("draws[1].law.log_probs", |b| law(b).log_probs[0] = 0.1);
-    check("draws[1].law.log_probs", |b| {
-        law(b).log_probs[0] = f32::NEG_INFINITY;
+    check("draws[1].distribution.ids", |b| {
+        *distribution(b) = drafter::SparseDistribution::default();
     });
-    check("draws[1].law.log_probs", |b| law(b).log_probs.clear());
+    check("draws[1].distribution.log_probs", |b| {
+        distribution(b).log_probs[0] = 0.1
+    });
+    check("draws[1].distribution.log_probs", |b| {
+        distribution(b).log_probs[0] = f32::NEG_INFINITY;
+    });
+    check("draws[1].distribution.log_probs", |b| {
+        distribution(b).log_probs.clear()
+    });
     check("draws", |b| {
-        let ids: Vec<u32> = (0..=limits::MAX_LAW_ENTRIES as u32).collect();
-        *law(b) = drafter::SparseLaw {
+        let ids: Vec<u32> = (0..=limits::MAX_DISTRIBUTION_ENTRIES as u32).collect();
+        *distribution(b) = drafter::SparseDistribution {
             log_probs: vec![-9.0; ids.len()],
             ids,
         };
     });
 }
 
-fn law(block: &mut drafter::Block) -> &mut drafter::SparseLaw {
-    block.draws[1].law.get_or_insert_default()
+fn distribution(block: &mut drafter::Block) -> &mut drafter::SparseDistribution {
+    block.draws[1].distribution.get_or_insert_default()
 }
 
 #[test]

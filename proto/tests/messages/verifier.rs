@@ -47,7 +47,7 @@ fn request_for_a_reply_survives_the_wire() {
 }
 
 #[test]
-fn absent_sampling_is_the_models_own_law_and_zero_temperature_is_greedy() {
+fn absent_sampling_is_the_models_own_distribution_and_zero_temperature_is_greedy() {
     assert_eq!(
         Sampling::try_from(model::Sampling::default()),
         Ok(Sampling::default())
@@ -235,20 +235,22 @@ fn bad_fields_of_a_rounds_detail_are_refused_by_name() {
     check("draft_tokens", |d| d.draft_tokens = vec![vec![b'x']; 129]);
     check("draft_tokens", |d| d.draft_tokens[0] = vec![b'x'; 8192]);
     check("skipped_bytes", |d| d.skipped_bytes = 8193);
-    check("proxies", |d| d.proxies.truncate(1));
-    check("proxies", |d| d.proxies.push(d.proxies[0].clone()));
-    check("groups.proxies", |d| d.proxies.truncate(3));
-    check("proxies.probability", |d| d.proxies[1].probability = 1.5);
-    check("proxies.probability", |d| {
-        d.proxies[1].probability = f32::NAN;
+    check("candidates", |d| d.candidates.truncate(1));
+    check("candidates", |d| d.candidates.push(d.candidates[0].clone()));
+    check("groups.candidates", |d| d.candidates.truncate(3));
+    check("candidates.probability", |d| {
+        d.candidates[1].probability = 1.5
+    });
+    check("candidates.probability", |d| {
+        d.candidates[1].probability = f32::NAN;
     });
     check("groups.draft_tokens", |d| d.groups[0].draft_tokens = 0);
     check("groups.draft_tokens", |d| {
         d.groups[0].draft_tokens = u32::MAX;
     });
-    check("groups.proxies", |d| d.groups[1].proxies = 0);
-    check("groups.proxies", |d| d.groups[1].proxies = 1);
-    check("groups.proxies", |d| d.groups[1].proxies = 4);
+    check("groups.candidates", |d| d.groups[1].candidates = 0);
+    check("groups.candidates", |d| d.groups[1].candidates = 1);
+    check("groups.candidates", |d| d.groups[1].candidates = 4);
     check("chosen.probability", |d| {
         d.chosen.as_mut().unwrap().probability = -0.1;
     });

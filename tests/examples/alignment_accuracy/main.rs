@@ -3,10 +3,10 @@
 //! Every text of [`tests::samples`] is encoded as a whole by both tokenizers of each ordered pair and cut into blocks: a
 //! block ends at the first byte where both lists have a boundary and the draft has at least so many tokens in it. Both
 //! lists of a block spell the same bytes, so there is a truth, made of nothing but byte offsets: a draft token and a
-//! proxy touch if a byte belongs to both, and a group is what is connected by touching. Two shares are counted:
+//! candidate touch if a byte belongs to both, and a group is what is connected by touching. Two shares are counted:
 //!
-//! - *terminal*: of all proxies, those whose last touching draft token is another than in truth. It is the token whose
-//!   probability a scalar transfer would take for the proxy.
+//! - *terminal*: of all candidates, those whose last touching draft token is another than in truth. It is the token whose
+//!   probability a scalar transfer would take for the candidate.
 //! - *group*: of all groups in truth, those that the method does not have with exactly the same tokens on both sides.
 //!
 //! `cargo run -p tests --example alignment_accuracy` prints tables for the report in `alignment`; it fetches the
@@ -60,9 +60,9 @@ fn main() -> io::Result<()> {
 }
 
 fn row(drafter: &RealVocabulary, target: &RealVocabulary, sample: &Sample, length: usize) -> Row {
-    let (draft, proxies) = (tokens(drafter, sample.text), tokens(target, sample.text));
+    let (draft, candidates) = (tokens(drafter, sample.text), tokens(target, sample.text));
     let mut scores = vec![Score::default(); METHODS.len()];
-    for block in Block::cut(&draft, &proxies, length) {
+    for block in Block::cut(&draft, &candidates, length) {
         let truth = block.truth();
         for (method, score) in METHODS.iter().zip(&mut scores) {
             score.add(&(method.align)(&block), &truth);
@@ -108,7 +108,7 @@ fn summary(out: &mut impl Write, rows: &[Row]) -> io::Result<()> {
             rows.map(|row| row.scores[at]).sum::<Score>()
         };
         let counted = kinds().map(|kind| of_kind(0, kind).counted());
-        line(out, "proxies / groups", counted)?;
+        line(out, "candidates / groups", counted)?;
         for (at, method) in METHODS.iter().enumerate() {
             let cells = kinds().map(|kind| of_kind(at, kind).shares());
             line(out, method.name, cells)?;

@@ -17,7 +17,7 @@ pub(crate) const METHODS: [Method; 7] = [
         name: "byte spans",
         align: |block| {
             Answer::of(
-                spans::align(&ends(&block.draft), &ends(&block.proxies)),
+                spans::align(&ends(&block.draft), &ends(&block.candidates)),
                 block,
             )
         },
@@ -51,15 +51,15 @@ pub(crate) const METHODS: [Method; 7] = [
 /// Two token lists that spell the same bytes.
 pub(crate) struct Block<'a> {
     draft: Vec<&'a [u8]>,
-    proxies: Vec<&'a [u8]>,
+    candidates: Vec<&'a [u8]>,
 }
 
-/// Draft tokens, and the proxies that they belong to.
+/// Draft tokens, and the candidates that they belong to.
 pub(crate) type Group = (Range<usize>, Range<usize>);
 
 /// What a method says.
 pub(crate) struct Answer {
-    /// The last draft token that touches each proxy.
+    /// The last draft token that touches each candidate.
     pub(crate) terminals: Vec<usize>,
     /// In order.
     pub(crate) groups: Vec<Group>,
@@ -67,19 +67,19 @@ pub(crate) struct Answer {
 
 impl<'a> Block<'a> {
     /// Cuts two encodings of one text at common boundaries, as soon as there are `length` draft tokens.
-    pub(crate) fn cut(draft: &[&'a [u8]], proxies: &[&'a [u8]], length: usize) -> Vec<Self> {
-        let (draft_ends, proxy_ends) = (ends(draft), ends(proxies));
+    pub(crate) fn cut(draft: &[&'a [u8]], candidates: &[&'a [u8]], length: usize) -> Vec<Self> {
+        let (draft_ends, candidate_ends) = (ends(draft), ends(candidates));
         let mut blocks = Vec::new();
         let (mut i, mut j) = (0, 0);
         for (at, end) in draft_ends.iter().enumerate() {
-            let common = proxy_ends.binary_search(end);
+            let common = candidate_ends.binary_search(end);
             let long_enough = at + 1 - i >= length || at + 1 == draft.len();
             if let Ok(common) = common
                 && long_enough
             {
                 blocks.push(Self {
                     draft: draft[i..=at].to_vec(),
-                    proxies: proxies[j..=common].to_vec(),
+                    candidates: candidates[j..=common].to_vec(),
                 });
                 (i, j) = (at + 1, common + 1);
             }
@@ -89,12 +89,13 @@ impl<'a> Block<'a> {
 
     /// The answer by its definition: who shares a byte with whom, each pair compared.
     pub(crate) fn truth(&self) -> Answer {
-        let (draft, proxies) = (ranges(&self.draft), ranges(&self.proxies));
-        let touches =
-            |i: usize, j: usize| draft[i].start < proxies[j].end && proxies[j].start < draft[i].end;
+        let (draft, candidates) = (ranges(&self.draft), ranges(&self.candidates));
+        let touches = |i: usize, j: usize| {
+            draft[i].start < candidates[j].end && candidates[j].start < draft[i].end
+        };
         let mut terminals = Vec::new();
         let mut groups: Vec<Group> = Vec::new();
-        for j in 0..proxies.len() {
+        for j in 0..candidates.len() {
             let touching: Vec<usize> = (0..draft.len()).filter(|i| touches(*i, j)).collect();
             let (Some(first), Some(last)) = (touching.first(), touching.last()) else {
                 continue;
@@ -116,12 +117,16 @@ impl Answer {
     /// What the library says; nothing where it refuses, which no block here should make it do.
     fn of<E>(alignment: Result<Alignment, E>, block: &Block) -> Self {
         let alignment = alignment.unwrap_or_default();
-        let terminal = |proxy: usize| alignment.touching(proxy).map(|touching| touching.end - 1);
+        let terminal = |candidate: usize| {
+            alignment
+                .touching(candidate)
+                .map(|touching| touching.end - 1)
+        };
         let groups = alignment.groups().iter();
         Self {
-            terminals: (0..block.proxies.len()).filter_map(terminal).collect(),
+            terminals: (0..block.candidates.len()).filter_map(terminal).collect(),
             groups: groups
-                .map(|g| (g.draft.clone(), g.proxies.clone()))
+                .map(|g| (g.draft.clone(), g.candidates.clone()))
                 .collect(),
         }
     }
@@ -132,16 +137,16 @@ fn warped(block: &Block, band: usize) -> Answer {
         band: dtw::Band::Width(band),
         ..dtw::Options::default()
     };
-    Answer::of(dtw::align(&block.draft, &block.proxies, &options), block)
+    Answer::of(dtw::align(&block.draft, &block.candidates, &options), block)
 }
 
-/// The i-th of k draft tokens covers from i/k to (i+1)/k of the text, the j-th of m proxies likewise: spans of equal
+/// The i-th of k draft tokens covers from i/k to (i+1)/k of the text, the j-th of m candidates likewise: spans of equal
 /// length, aligned exactly.
 fn proportional(block: &Block) -> Answer {
-    let (k, m) = (block.draft.len() as u32, block.proxies.len() as u32);
+    let (k, m) = (block.draft.len() as u32, block.candidates.len() as u32);
     let draft: Vec<u32> = (1..=k).map(|i| i * m).collect();
-    let proxies: Vec<u32> = (1..=m).map(|j| j * k).collect();
-    Answer::of(spans::align(&draft, &proxies), block)
+    let candidates: Vec<u32> = (1..=m).map(|j| j * k).collect();
+    Answer::of(spans::align(&draft, &candidates), block)
 }
 
 /// A longest common subsequence of the tokens' texts, without space markers, makes groups of one and one; what lies
@@ -149,14 +154,14 @@ fn proportional(block: &Block) -> Answer {
 fn common_subsequence(block: &Block) -> Answer {
     let strip = |text: &&[u8]| dtw::strip_markers(text).to_vec();
     let draft: Vec<Vec<u8>> = block.draft.iter().map(strip).collect();
-    let proxies: Vec<Vec<u8>> = block.proxies.iter().map(strip).collect();
-    let common = matches(&draft, &proxies);
+    let candidates: Vec<Vec<u8>> = block.candidates.iter().map(strip).collect();
+    let common = matches(&draft, &candidates);
     let around = common
         .into_iter()
         .flat_map(|(i, j)| [(i, j), (i + 1, j + 1)]);
     let mut groups: Vec<Group> = Vec::new();
     let mut from = (0, 0);
-    for to in around.chain([(draft.len(), proxies.len())]) {
+    for to in around.chain([(draft.len(), candidates.len())]) {
         if from.0 < to.0 && from.1 < to.1 {
             groups.push((from.0..to.0, from.1..to.1));
         } else if let Some(last) = groups.last_mut() {
@@ -168,7 +173,7 @@ fn common_subsequence(block: &Block) -> Answer {
     }
     let terminals = groups
         .iter()
-        .flat_map(|(draft, proxies)| proxies.clone().map(|_| draft.end - 1));
+        .flat_map(|(draft, candidates)| candidates.clone().map(|_| draft.end - 1));
     Answer {
         terminals: terminals.collect(),
         groups,
@@ -176,13 +181,13 @@ fn common_subsequence(block: &Block) -> Answer {
 }
 
 /// Places of a longest common subsequence, the earliest match first.
-fn matches(draft: &[Vec<u8>], proxies: &[Vec<u8>]) -> Vec<(usize, usize)> {
-    let width = proxies.len() + 1;
+fn matches(draft: &[Vec<u8>], candidates: &[Vec<u8>]) -> Vec<(usize, usize)> {
+    let width = candidates.len() + 1;
     // Length of the longest one of what begins at (i, j).
     let mut lengths = vec![0_u32; (draft.len() + 1) * width];
     for i in (0..draft.len()).rev() {
-        for j in (0..proxies.len()).rev() {
-            lengths[i * width + j] = if draft[i] == proxies[j] {
+        for j in (0..candidates.len()).rev() {
+            lengths[i * width + j] = if draft[i] == candidates[j] {
                 lengths[(i + 1) * width + j + 1] + 1
             } else {
                 lengths[(i + 1) * width + j].max(lengths[i * width + j + 1])
@@ -191,8 +196,8 @@ fn matches(draft: &[Vec<u8>], proxies: &[Vec<u8>]) -> Vec<(usize, usize)> {
     }
     let mut matches = Vec::new();
     let (mut i, mut j) = (0, 0);
-    while i < draft.len() && j < proxies.len() {
-        if draft[i] == proxies[j] {
+    while i < draft.len() && j < candidates.len() {
+        if draft[i] == candidates[j] {
             matches.push((i, j));
             (i, j) = (i + 1, j + 1);
         } else if lengths[(i + 1) * width + j] >= lengths[i * width + j + 1] {

@@ -4,7 +4,7 @@ use std::iter::Sum;
 
 use crate::methods::{Answer, Group};
 
-/// What a group may be like: tokens of the draft, then of the proxies.
+/// What a group may be like: tokens of the draft, then of the candidates.
 pub(crate) const SHAPES: [&str; 4] = ["1:1", "1:n", "n:1", "n:m"];
 
 /// Wrong terminals and groups, and all of either.
@@ -45,7 +45,7 @@ impl Score {
         }
     }
 
-    /// How many proxies and groups there were.
+    /// How many candidates and groups there were.
     pub(crate) fn counted(&self) -> String {
         format!("{} / {}", self.terminals.all, self.all_groups().all)
     }

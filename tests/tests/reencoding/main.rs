@@ -35,7 +35,7 @@ static SIDES: LazyLock<Vec<Side>> = LazyLock::new(|| {
 });
 
 #[test]
-fn proxies_spell_the_draft_or_are_cut_where_they_stop_doing_so() {
+fn candidates_spell_the_draft_or_are_cut_where_they_stop_doing_so() {
     for (drafter, target, number) in FOUND {
         let side = |family: &str| SIDES.iter().find(|side| side.family() == family).unwrap();
         run(side(drafter), side(target), number, &mut Tally::default());
@@ -52,7 +52,7 @@ fn proxies_spell_the_draft_or_are_cut_where_they_stop_doing_so() {
     println!("{tally}");
     tally.check(pairs.len() as u64 * CASES);
     // A tail of four tokens may be one rare character, and what stands before it can decide how words are cut: 2 of
-    // 577,057 such cases of a longer run were so. Their proxies spell the draft all the same.
+    // 577,057 such cases of a longer run were so. Their candidates spell the draft all the same.
     let (same, all) = (tally.of(Seen::AsWholeText), tally.of(Seen::Canonical));
     assert!(same * 1000 >= all * 999, "{same} of {all}");
 }

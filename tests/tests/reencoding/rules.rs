@@ -1,6 +1,6 @@
 //! What holds for every answer of re-encoding, said without looking at how it is done.
 
-use alignment::reencode::{Proxies, TAIL_TOKENS, proxies};
+use alignment::reencode::{Candidates, TAIL_TOKENS, candidates};
 use alignment::{TargetToken, Vocabulary};
 
 use crate::case::Case;
@@ -21,10 +21,10 @@ pub(crate) fn check(
     keeps_text: bool,
     case: &Case,
 ) -> Result<Vec<Seen>, String> {
-    let found = proxies(target, &case.committed, &case.draft, case.max_tokens);
+    let found = candidates(target, &case.committed, &case.draft, case.max_tokens);
     spells_the_draft(target, case, &found)?;
     let recent = case.committed.len().saturating_sub(TAIL_TOKENS);
-    let again = proxies(
+    let again = candidates(
         target,
         &case.committed[recent..],
         &case.draft,
@@ -72,13 +72,17 @@ pub(crate) fn check(
         .collect())
 }
 
-/// The proxies are the draft's first bytes, exactly, and what is not covered is its end.
-fn spells_the_draft(target: &impl Vocabulary, case: &Case, found: &Proxies) -> Result<(), String> {
+/// The candidates are the draft's first bytes, exactly, and what is not covered is its end.
+fn spells_the_draft(
+    target: &impl Vocabulary,
+    case: &Case,
+    found: &Candidates,
+) -> Result<(), String> {
     rule(found.tokens.len() <= case.max_tokens, || {
-        "too many proxies".to_owned()
+        "too many candidates".to_owned()
     })?;
     rule(found.tokens.len() == found.ends.len(), || {
-        "not one end a proxy".to_owned()
+        "not one end a candidate".to_owned()
     })?;
     let mut spelled = Vec::new();
     for (token, end) in found.tokens.iter().zip(&found.ends) {
@@ -103,7 +107,7 @@ fn covers_what_it_can(
     target: &impl Vocabulary,
     case: &Case,
     tail: &Tail,
-    found: &Proxies,
+    found: &Candidates,
 ) -> Result<(), String> {
     let begun = &tail.bytes[tail.bytes.len() - tail.begun..];
     let from_begun = [begun, &case.draft].concat();
@@ -120,11 +124,11 @@ fn covers_what_it_can(
     })
 }
 
-/// Joined proxies are what the tokenizer says, up to the first token that would spell something else.
+/// Joined candidates are what the tokenizer says, up to the first token that would spell something else.
 fn follows_the_tokenizer(
     target: &impl Vocabulary,
     case: &Case,
-    found: &Proxies,
+    found: &Candidates,
     expected: &[u32],
 ) -> Result<(), String> {
     let ids = ids(found);
@@ -156,8 +160,8 @@ fn together(target: &impl Vocabulary, tail: &Tail, case: &Case) -> Option<Vec<u3
     ids.strip_prefix(&tail.ids[..]).map(<[u32]>::to_vec)
 }
 
-/// Whether committed tokens and proxies begin what the tokenizer makes of all of the text, back to its beginning.
-fn as_whole_text(target: &impl Vocabulary, case: &Case, found: &Proxies) -> bool {
+/// Whether committed tokens and candidates begin what the tokenizer makes of all of the text, back to its beginning.
+fn as_whole_text(target: &impl Vocabulary, case: &Case, found: &Candidates) -> bool {
     let committed = case.committed.iter().map(|token| token.0);
     let mut bytes: Vec<u8> = committed
         .clone()
@@ -204,7 +208,7 @@ fn has_every_byte(target: &impl Vocabulary, text: &str) -> bool {
     text.bytes().all(|byte| target.single_byte(byte).is_some())
 }
 
-fn ids(found: &Proxies) -> Vec<u32> {
+fn ids(found: &Candidates) -> Vec<u32> {
     found.tokens.iter().map(|token| token.0).collect()
 }
 

@@ -1,17 +1,17 @@
-//! How many committed tokens have to be encoded again: at every boundary of tokens in every sample, the first proxies
+//! How many committed tokens have to be encoded again: at every boundary of tokens in every sample, the first candidates
 //! are what the encoding of the whole text goes on with.
 
-use alignment::reencode::{TAIL_TOKENS, proxies};
+use alignment::reencode::{TAIL_TOKENS, candidates};
 use alignment::{TargetToken, Vocabulary as _};
 use tests::samples::{ALL, HARD};
 use tests::vocabularies::RealVocabulary;
 
 use crate::SIDES;
 
-/// Proxies that are compared; the draft goes on behind them, so that its end changes none of them.
+/// Candidates that are compared; the draft goes on behind them, so that its end changes none of them.
 const BLOCK: usize = 8;
 
-/// Cuts whose proxies are those of the whole text, and all cuts.
+/// Cuts whose candidates are those of the whole text, and all cuts.
 #[derive(Clone, Copy, Default)]
 struct Agreement {
     /// Where a character begins.
@@ -54,7 +54,7 @@ fn compare(vocabulary: &RealVocabulary, text: &str, tail: usize, agreement: &mut
             .collect();
         let draft = &ids[cut..(cut + 3 * BLOCK).min(ids.len())];
         let draft = vocabulary.tokenizer().decode_bytes(draft);
-        let found = proxies(vocabulary, &tail, &draft, BLOCK);
+        let found = candidates(vocabulary, &tail, &draft, BLOCK);
         let expected = ids[cut..cut + BLOCK].iter();
         let agrees = found.tokens.iter().map(|token| &token.0).eq(expected);
         let begins = whole[start] & 0xc0 != 0x80;

@@ -6,11 +6,11 @@ use std::fmt;
 /// What happened in a case; several may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Seen {
-    /// The committed tail came back, and the proxies follow it.
+    /// The committed tail came back, and the candidates follow it.
     Joined,
     /// The committed tail did not come back, as merges reached over the cut.
     Merged,
-    /// The committed text ended inside a character, which the proxies finish.
+    /// The committed text ended inside a character, which the candidates finish.
     CharacterFinished,
     /// Every byte of the draft is covered.
     Whole,

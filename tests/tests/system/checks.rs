@@ -142,7 +142,7 @@ fn seeded_methods_give_the_text_of_plain_decoding() {
 }
 
 #[test]
-fn method_that_keeps_the_law_passes_a_test_that_says_what_it_can_find() {
+fn method_that_keeps_the_distribution_passes_a_test_that_says_what_it_can_find() {
     pair::model_path(pair::TARGET);
     let folder = tempfile::tempdir().unwrap();
     let prompts = prompts_in(folder.path());
@@ -157,10 +157,10 @@ fn method_that_keeps_the_law_passes_a_test_that_says_what_it_can_find() {
     ];
     let report = json(&check_lossless(&prompts, &args));
     assert_eq!(report["differs"], false, "{report:#}");
-    assert_eq!(report["promise"], "same law");
-    let laws = &report["laws"];
-    assert_eq!(laws["replies_a_side"], 40);
-    for test in laws["tests"].as_array().unwrap() {
+    assert_eq!(report["promise"], "same distribution");
+    let distributions = &report["distributions"];
+    assert_eq!(distributions["replies_a_side"], 40);
+    for test in distributions["tests"].as_array().unwrap() {
         let number = |field: &str| test[field].as_f64().unwrap();
         assert!(number("p_adjusted") >= number("p"), "{test}");
         let (tv, found) = (
@@ -174,7 +174,7 @@ fn method_that_keeps_the_law_passes_a_test_that_says_what_it_can_find() {
 /// The pair turned around: the drafter has single tokens for Korean, the target spells it by bytes, so many drafts begin with one
 /// target token, and the published rule accepts each of them as if it were the only one.
 #[test]
-fn published_rule_is_caught_as_lossy_and_the_rule_that_keeps_the_law_is_not() {
+fn published_rule_is_caught_as_lossy_and_the_rule_that_keeps_the_distribution_is_not() {
     pair::model_path(pair::TARGET);
     pair::model_path(pair::DRAFTER);
     let folder = tempfile::tempdir().unwrap();

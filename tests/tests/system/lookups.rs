@@ -85,7 +85,7 @@ async fn cascade_changes_no_text_and_proposes_where_nothing_repeats() {
 }
 
 #[tokio::test]
-async fn method_that_needs_a_law_decodes_plainly_with_a_look_up() {
+async fn method_that_needs_a_distribution_decodes_plainly_with_a_look_up() {
     let (_drafter, verifier) = start("ngram");
     let request = proto::verifier::Generate {
         speculation: proto::verifier::Speculation::Auto {

@@ -2,8 +2,8 @@
 
 use std::sync::LazyLock;
 
-use store::{ModelReference, Progress, Store};
 use proto::verifier::{Client, Finish, Generate, Origin, Part, Piece, Reply};
+use store::{ModelReference, Progress, Store};
 use tokio::sync::RwLock;
 use tonic::Request;
 

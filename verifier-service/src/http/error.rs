@@ -190,9 +190,9 @@ impl From<GenerateError> for ApiError {
             GenerateError::NoDrafter { .. } => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, FAULT, message).coded("no_drafter")
             }
-            GenerateError::Unread(_) | GenerateError::Engine(_) | GenerateError::Law(_) => {
-                Self::fault(message)
-            }
+            GenerateError::Unread(_)
+            | GenerateError::Engine(_)
+            | GenerateError::Distribution(_) => Self::fault(message),
         }
     }
 }

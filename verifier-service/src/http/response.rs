@@ -118,7 +118,7 @@ struct PromptDetails {
     cached_tokens: u32,
 }
 
-/// What speculation had to do with it: proxies of the target's vocabulary, verified and accepted, or not.
+/// What speculation had to do with it: candidates of the target's vocabulary, verified and accepted, or not.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
 struct Details {
     accepted_prediction_tokens: u32,

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use alignment::{
     TargetToken,
     aligned::Shape,
-    reencode::{self, Proxies},
+    reencode::{self, Candidates},
     spans,
 };
 use proto::{
@@ -87,17 +87,17 @@ fn send(target: &TargetVocabulary, draft: &DraftText, trip: &mut RoundTrip) {
     let mut at = 0;
     while at < draft.bytes.len() {
         let block = &draft.bytes[at..draft.block_end(at)];
-        let proxies = reencode::proxies(target, &committed, block, usize::MAX);
+        let candidates = reencode::candidates(target, &committed, block, usize::MAX);
         trip.blocks += 1;
         trip.block_bytes += block.len() as u32;
-        trip.whole_blocks += u32::from(proxies.dropped_bytes == 0);
-        trip.dropped_bytes += proxies.dropped_bytes as u32;
-        trip.proxies += proxies.tokens.len() as u32;
-        at += commit(&mut committed, &proxies);
-        if proxies.dropped_bytes == 0 {
+        trip.whole_blocks += u32::from(candidates.dropped_bytes == 0);
+        trip.dropped_bytes += candidates.dropped_bytes as u32;
+        trip.candidates += candidates.tokens.len() as u32;
+        at += commit(&mut committed, &candidates);
+        if candidates.dropped_bytes == 0 {
             continue;
         }
-        let next = reencode::proxies(target, &committed, &draft.bytes[at..], 1);
+        let next = reencode::candidates(target, &committed, &draft.bytes[at..], 1);
         if next.tokens.is_empty() {
             let character = character(&draft.bytes[at..]);
             trip.lost_bytes += character as u32;
@@ -110,9 +110,9 @@ fn send(target: &TargetVocabulary, draft: &DraftText, trip: &mut RoundTrip) {
     }
 }
 
-fn commit(committed: &mut Vec<TargetToken>, proxies: &Proxies) -> usize {
-    committed.extend(&proxies.tokens);
-    proxies.covered_bytes()
+fn commit(committed: &mut Vec<TargetToken>, candidates: &Candidates) -> usize {
+    committed.extend(&candidates.tokens);
+    candidates.covered_bytes()
 }
 
 /// Bytes of the first character, or of what stands in its place.
@@ -125,14 +125,14 @@ fn character(bytes: &[u8]) -> usize {
 
 /// Draft tokens by the group they fall in when the whole text is aligned, up to the last place where both have a boundary.
 fn mapping(target: &TargetVocabulary, draft: &DraftText) -> Mapping {
-    let whole = reencode::proxies(target, &[], &draft.bytes, usize::MAX);
+    let whole = reencode::candidates(target, &[], &draft.bytes, usize::MAX);
     let both = |end: &&u32| whole.ends.binary_search(end).is_ok();
     let Some(last) = draft.ends.iter().rev().find(both) else {
         return Mapping::default();
     };
     let until = |ends: &[u32]| ends.partition_point(|end| end <= last);
-    let (draft, proxies) = (&draft.ends[..until(&draft.ends)], &whole.ends);
-    let Ok(aligned) = spans::align(draft, &proxies[..until(proxies)]) else {
+    let (draft, candidates) = (&draft.ends[..until(&draft.ends)], &whole.ends);
+    let Ok(aligned) = spans::align(draft, &candidates[..until(candidates)]) else {
         return Mapping::default();
     };
     let mut mapping = Mapping::default();

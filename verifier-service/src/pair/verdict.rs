@@ -28,7 +28,7 @@ struct Numbers {
     /// Bytes of all texts, and those that one of the two vocabularies cannot spell.
     bytes: u32,
     lost_bytes: u32,
-    /// Bytes of blocks that proxies spell, as a share.
+    /// Bytes of blocks that candidates spell, as a share.
     spelled: f64,
     /// Draft tokens that become one target token, as a share.
     one_to_one: f64,

@@ -1,4 +1,4 @@
-//! A round's block: the proposal, the proxies that it becomes, and which of its tokens belong to which of them.
+//! A round's block: the proposal, the candidates that it becomes, and which of its tokens belong to which of them.
 
 use std::{
     sync::Arc,
@@ -6,14 +6,8 @@ use std::{
 };
 
 use alignment::{
-    TargetToken, Vocabulary as _,
-    acceptance::Method,
-    aligned::Alignment,
-    candidates::Candidates,
-    dtw,
-    reencode,
-    reencode::Proxies,
-    spans,
+    TargetToken, Vocabulary as _, acceptance::Method, aligned::Alignment,
+    candidate_tree::CandidateTree, dtw, reencode, reencode::Candidates, spans,
 };
 use pacing::goodput::{Outcome, alternatives::Tried};
 use proto::{limits::MAX_ALTERNATIVES, verifier::FallbackReason};
@@ -24,43 +18,43 @@ use super::{
 };
 use crate::target::Target;
 
-/// Proxies of all alternatives together: a draft token is seldom more than two of the target's.
-const PROXIES_BESIDE: usize = 2 * MAX_ALTERNATIVES as usize;
+/// Candidates of all alternatives together: a draft token is seldom more than two of the target's.
+const CANDIDATES_BESIDE: usize = 2 * MAX_ALTERNATIVES as usize;
 
 /// What one round verifies; empty in a plain one.
 #[derive(Debug)]
 pub(crate) struct Block {
     pub(crate) proposal: Proposal,
-    pub(crate) candidates: Arc<Candidates>,
-    /// The first proxy that each alternative has for itself, in the order of the proposal's.
+    pub(crate) tree: Arc<CandidateTree>,
+    /// The first candidate that each alternative has for itself, in the order of the proposal's.
     alternatives: Vec<Option<usize>>,
-    /// What each proxy was drawn from; empty where the method need not know.
+    /// What each candidate was drawn from; empty where the method need not know.
     pub(crate) evidence: Arc<[Evidence]>,
-    /// Why there are no proxies.
+    /// Why there are no candidates.
     pub(crate) fallback: Option<FallbackReason>,
     /// Time that re-encoding took.
     pub(crate) took: Duration,
 }
 
-/// How many proxies a round may have.
+/// How many candidates a round may have.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Room {
     /// On each way.
-    pub(crate) proxies: usize,
+    pub(crate) candidates: usize,
     /// Rows of the pass, the pending token's included.
     pub(crate) rows: usize,
 }
 
-/// Draft tokens and proxies of one way.
+/// Draft tokens and candidates of one way.
 #[derive(Debug)]
 pub(crate) struct Taken<'a> {
     pub(crate) text: &'a [u8],
     pub(crate) token_ends: &'a [u32],
-    pub(crate) proxies: Proxies,
+    pub(crate) candidates: Candidates,
 }
 
 impl Block {
-    /// Makes at most `room` proxies of a proposal: the tokens that were drawn where the method judges by their law, else what
+    /// Makes at most `room` candidates of a proposal: the tokens that were drawn where the method judges by their distribution, else what
     /// re-encoding makes of the bytes behind the `committed` tokens. The end of a reply crosses by its role. Alternatives have
     /// ways of the same length. An error says what the drafter did wrong.
     pub(crate) fn new(
@@ -74,29 +68,29 @@ impl Block {
             Ok(proposal) => proposal,
             Err(why) => return Ok(Self::plain(why)),
         };
-        let (proxies, evidence) = if method.needs_laws() {
-            evidence::drawn_proxies(target, &proposal, method, room.proxies)?
+        let (candidates, evidence) = if method.needs_distributions() {
+            evidence::drawn_candidates(target, &proposal, method, room.candidates)?
         } else {
-            let proxies = reencoded(target, committed, &proposal, room.proxies);
-            let scalars = method.needs_scalars() && !proxies.tokens.is_empty();
+            let candidates = reencoded(target, committed, &proposal, room.candidates);
+            let scalars = method.needs_scalars() && !candidates.tokens.is_empty();
             let evidence = if scalars {
-                evidence::transferred(target, &proposal, &proxies)?
+                evidence::transferred(target, &proposal, &candidates)?
             } else {
                 Vec::new()
             };
-            (proxies, evidence)
+            (candidates, evidence)
         };
-        let most = PROXIES_BESIDE.min(room.rows.saturating_sub(1 + proxies.tokens.len()));
-        let mut candidates = Candidates::new(proxies);
+        let most = CANDIDATES_BESIDE.min(room.rows.saturating_sub(1 + candidates.tokens.len()));
+        let mut tree = CandidateTree::new(candidates);
         let alternatives = proposal.alternatives.iter().map(|way| {
-            let proxies = reencode::proxies(target, committed, &way.text, room.proxies);
-            candidates.add(&proxies, most)
+            let candidates = reencode::candidates(target, committed, &way.text, room.candidates);
+            tree.add(&candidates, most)
         });
         let alternatives = alternatives.collect();
-        let nothing = candidates.is_empty();
+        let nothing = tree.is_empty();
         Ok(Self {
             proposal,
-            candidates: Arc::new(candidates),
+            tree: Arc::new(tree),
             alternatives,
             evidence: evidence.into(),
             fallback: nothing.then_some(FallbackReason::NothingUsable),
@@ -106,29 +100,29 @@ impl Block {
 
     /// How much of what was drafted stands, if anything was, where the target took this path.
     pub(crate) fn outcome(&self, path: &[usize]) -> Option<Outcome> {
-        let proxies = self.candidates.main();
+        let candidates = self.tree.main();
         let kept_bytes = self
             .on_main(path)
             .checked_sub(1)
-            .map_or(0, |last| proxies.ends[last]);
+            .map_or(0, |last| candidates.ends[last]);
         let until = |bytes| {
             self.proposal
                 .token_ends
                 .partition_point(|end| *end <= bytes)
         };
-        let drafted = until(proxies.covered_bytes() as u32);
+        let drafted = until(candidates.covered_bytes() as u32);
         let skipped = self.proposal.drafted - self.proposal.token_ends.len();
         (drafted > 0).then(|| Outcome {
             skipped,
             drafted,
             stood: until(kept_bytes),
-            proxies: proxies.tokens.len(),
+            candidates: candidates.tokens.len(),
         })
     }
 
     /// How many nodes of a path are on the main way.
     pub(crate) fn on_main(&self, path: &[usize]) -> usize {
-        let main = self.candidates.main().tokens.len();
+        let main = self.tree.main().tokens.len();
         path.partition_point(|node| *node < main)
     }
 
@@ -140,14 +134,14 @@ impl Block {
         };
         Tried {
             brought: self.alternatives.iter().map(brought).collect(),
-            proxies: self.candidates.beside(),
+            candidates: self.tree.beside(),
         }
     }
 
-    /// What was drafted on the way that the target took, or on the main one, and its proxies.
+    /// What was drafted on the way that the target took, or on the main one, and its candidates.
     pub(crate) fn taken(&self, target: &Target, path: &[usize]) -> Taken<'_> {
-        let (proxies, _) = self.candidates.way(path);
-        let tokens = proxies.tokens.iter().filter(|id| !target.is_end(id.0));
+        let (candidates, _) = self.tree.way(path);
+        let tokens = candidates.tokens.iter().filter(|id| !target.is_end(id.0));
         let spelled = tokens.flat_map(|id| target.token_bytes(id.0));
         let spelled: Vec<u8> = spelled.copied().collect();
         let mut ways = self.proposal.alternatives.iter();
@@ -163,7 +157,7 @@ impl Block {
         Taken {
             text,
             token_ends,
-            proxies,
+            candidates,
         }
     }
 
@@ -171,7 +165,7 @@ impl Block {
     pub(crate) fn plain(why: FallbackReason) -> Self {
         Self {
             proposal: Proposal::default(),
-            candidates: Arc::default(),
+            tree: Arc::default(),
             alternatives: Vec::new(),
             evidence: Arc::default(),
             fallback: Some(why),
@@ -179,12 +173,12 @@ impl Block {
         }
     }
 
-    /// Aligns draft tokens and proxies, by their bytes where both lists end at the same one, else by the likeness of their
+    /// Aligns draft tokens and candidates, by their bytes where both lists end at the same one, else by the likeness of their
     /// texts. For metrics only: no method of this release decides by it. Done while the pass is under way.
     pub(crate) fn align(&self, target: &Target) -> (Option<Alignment>, Duration) {
         let began = Instant::now();
-        let proxies = self.candidates.main();
-        let covered = proxies.covered_bytes() as u32;
+        let candidates = self.tree.main();
+        let covered = candidates.covered_bytes() as u32;
         if covered == 0 {
             return (None, began.elapsed());
         }
@@ -192,7 +186,7 @@ impl Block {
         let within = ends.partition_point(|end| *end <= covered);
         let has_boundary = within > 0 && ends[within - 1] == covered;
         let aligned = if has_boundary {
-            spans::align(&ends[..within], &proxies.ends).ok()
+            spans::align(&ends[..within], &candidates.ends).ok()
         } else {
             self.align_by_texts(target, &ends[..ends.len().min(within + 1)])
         };
@@ -203,9 +197,11 @@ impl Block {
         let starts = std::iter::once(0).chain(draft_ends.iter().copied());
         let text = |(start, end): (u32, &u32)| &self.proposal.text[start as usize..*end as usize];
         let draft: Vec<&[u8]> = starts.zip(draft_ends).map(text).collect();
-        let proxies = self.candidates.main().tokens.iter();
-        let proxies: Vec<&[u8]> = proxies.map(|token| target.token_bytes(token.0)).collect();
-        dtw::align(&draft, &proxies, &dtw::Options::default()).ok()
+        let candidates = self.tree.main().tokens.iter();
+        let candidates: Vec<&[u8]> = candidates
+            .map(|token| target.token_bytes(token.0))
+            .collect();
+        dtw::align(&draft, &candidates, &dtw::Options::default()).ok()
     }
 }
 
@@ -214,11 +210,11 @@ fn reencoded(
     committed: &[TargetToken],
     proposal: &Proposal,
     room: usize,
-) -> Proxies {
-    let mut proxies = reencode::proxies(target, committed, &proposal.text, room);
+) -> Candidates {
+    let mut candidates = reencode::candidates(target, committed, &proposal.text, room);
     let end = proposal.ends_with.and_then(|role| target.end_token(role));
     if let Some(end) = end {
-        proxies.push_end(end, room);
+        candidates.push_end(end, room);
     }
-    proxies
+    candidates
 }

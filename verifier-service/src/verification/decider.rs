@@ -9,13 +9,13 @@ use std::{
 use alignment::{
     TargetToken,
     acceptance::{self, Choice, Drawn, Method, Proposal},
-    candidates::Candidates,
+    candidate_tree::CandidateTree,
     noise::{Place, SharedNoise},
     round::{Round, Verdict},
 };
 use inference::{
     engine::Logits,
-    sampling::{History, LawError, LawEvaluator, Scores},
+    sampling::{DistributionError, DistributionEvaluator, History, Scores},
 };
 
 use super::{
@@ -31,7 +31,7 @@ pub(crate) struct Decider {
     target: Arc<Target>,
     method: Method,
     noise: SharedNoise,
-    evaluator: LawEvaluator,
+    evaluator: DistributionEvaluator,
     history: History,
     stops: StopScanner,
     place: Place,
@@ -47,7 +47,7 @@ pub(crate) struct Decider {
 pub(crate) struct Decision {
     /// How much of the block stands, and what follows.
     pub(crate) verdict: Verdict,
-    /// The proxies that stand, each the parent of the next.
+    /// The candidates that stand, each the parent of the next.
     pub(crate) path: Vec<usize>,
     /// Every token emitted, in order.
     pub(crate) choices: Vec<Choice>,
@@ -57,7 +57,7 @@ pub(crate) struct Decision {
     pub(crate) end: Option<End>,
     /// Bytes at the end of the text that may yet become a stop string.
     pub(crate) withheld: usize,
-    /// What the model gives each proxy of the way taken, then the token behind those accepted; empty unless the request wants to know.
+    /// What the model gives each candidate of the way taken, then the token behind those accepted; empty unless the request wants to know.
     pub(crate) probabilities: Vec<f32>,
     /// Time that deciding took.
     pub(crate) took: Duration,
@@ -75,9 +75,9 @@ pub(crate) enum End {
 }
 
 impl Decision {
-    /// Rows of the pass that the reply goes on from: the pending token's, then those of the proxies that stand.
+    /// Rows of the pass that the reply goes on from: the pending token's, then those of the candidates that stand.
     pub(crate) fn rows(&self) -> Vec<usize> {
-        let stand = self.path.iter().map(|proxy| proxy + 1);
+        let stand = self.path.iter().map(|candidate| candidate + 1);
         std::iter::once(0).chain(stand).collect()
     }
 }
@@ -88,7 +88,7 @@ impl Decider {
         Self {
             method: plan.method,
             noise: SharedNoise::new(plan.seed),
-            evaluator: LawEvaluator::new(plan.sampling.clone(), target.vocab_size()),
+            evaluator: DistributionEvaluator::new(plan.sampling.clone(), target.vocab_size()),
             history: History::new(prompt),
             stops: StopScanner::new(&plan.stops),
             place: Place::default(),
@@ -99,22 +99,22 @@ impl Decider {
         }
     }
 
-    /// How many proxies a round can use: one token is always the target's own.
+    /// How many candidates a round can use: one token is always the target's own.
     pub(crate) fn room(&self) -> usize {
         self.left.saturating_sub(1)
     }
 
-    /// Decides position by position until the block is contradicted, used up, or the reply is over. A law is evaluated only
+    /// Decides position by position until the block is contradicted, used up, or the reply is over. A distribution is evaluated only
     /// where it is needed, with the penalties of what has been emitted before it.
     pub(crate) fn decide(
         &mut self,
         logits: &Logits<'_>,
-        candidates: &Candidates,
+        tree: &CandidateTree,
         evidence: &[Evidence],
-    ) -> Result<Decision, LawError> {
+    ) -> Result<Decision, DistributionError> {
         let began = Instant::now();
-        let mut round = Round::new(candidates, self.place);
-        let mut choices = Vec::with_capacity(candidates.main().tokens.len() + 1);
+        let mut round = Round::new(tree, self.place);
+        let mut choices = Vec::with_capacity(tree.main().tokens.len() + 1);
         let (mut scores, mut end) = (Vec::new(), None);
         while let Some(position) = round.open() {
             let row = logits.row(position.row());
@@ -135,7 +135,7 @@ impl Decider {
         let verdict = round.verdict();
         self.place = verdict.place;
         let probabilities = if self.tells_probabilities {
-            detail::probabilities(logits, candidates, (round.path(), verdict.appended))
+            detail::probabilities(logits, tree, (round.path(), verdict.appended))
         } else {
             Vec::new()
         };
@@ -156,16 +156,18 @@ impl Decider {
         row: &[f32],
         proposal: Option<Proposal<'_>>,
         place: Place,
-    ) -> Result<TargetToken, LawError> {
-        let law = self.evaluator.evaluate(row, &self.history)?;
-        let law = acceptance::Law {
-            ids: law.ids,
-            log_probs: law.log_probs,
+    ) -> Result<TargetToken, DistributionError> {
+        let distribution = self.evaluator.evaluate(row, &self.history)?;
+        let distribution = acceptance::Distribution {
+            ids: distribution.ids,
+            log_probs: distribution.log_probs,
         };
         let tokenizer = self.target.tokenizer();
         let key = |id| (tokenizer.token_bytes(id), tokenizer.rank(id));
         let noise = self.noise.at_place(place);
-        Ok(self.method.choose_against(&law, proposal, &noise, key))
+        Ok(self
+            .method
+            .choose_against(&distribution, proposal, &noise, key))
     }
 
     /// Counts an emitted token and says whether the reply is over with it.

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use alignment::{TargetToken, candidates::Candidates, spans};
+use alignment::{TargetToken, candidate_tree::CandidateTree, spans};
 use inference::engine::{Logits, Passed};
 use proto::verifier::{self, AlignedGroup, DroppedBlock, RoundClock, RoundDetail};
 
@@ -41,9 +41,9 @@ impl Session {
     ) -> RoundDetail {
         let probabilities = &decision.probabilities;
         let taken = block.taken(&self.target, &decision.path);
-        let count = taken.proxies.tokens.len();
-        let (of_proxies, of_chosen) = probabilities.split_at(count.min(probabilities.len()));
-        let proxies = taken.proxies.tokens.iter().zip(of_proxies);
+        let count = taken.candidates.tokens.len();
+        let (of_candidates, of_chosen) = probabilities.split_at(count.min(probabilities.len()));
+        let candidates = taken.candidates.tokens.iter().zip(of_candidates);
         let chosen = decision.verdict.appended.zip(of_chosen.first());
         let dropped = self.peer.take_dropped();
         let dropped = dropped.into_iter().map(|dropped| DroppedBlock {
@@ -56,7 +56,7 @@ impl Session {
             draft_tokens: draft_tokens(&taken),
             draft_ends: block.proposal.ends_with.is_some(),
             skipped_bytes: block.proposal.skipped_bytes,
-            proxies: proxies
+            candidates: candidates
                 .map(|(token, probability)| self.token(*token, *probability))
                 .collect(),
             groups: groups(&taken),
@@ -99,33 +99,33 @@ fn draft_tokens(taken: &Taken<'_>) -> Vec<Vec<u8>> {
     starts.zip(ends).map(bytes).collect()
 }
 
-/// Draft tokens and proxies by the bytes that they share. A draft token that the proxies cover in part belongs to the last.
+/// Draft tokens and candidates by the bytes that they share. A draft token that the candidates cover in part belongs to the last.
 fn groups(taken: &Taken<'_>) -> Vec<AlignedGroup> {
-    let covered = taken.proxies.covered_bytes() as u32;
+    let covered = taken.candidates.covered_bytes() as u32;
     let ends = taken.token_ends;
     let reached = 1 + ends.partition_point(|end| *end < covered);
     let mut ends = ends[..reached.min(ends.len())].to_vec();
     if let Some(last) = ends.last_mut() {
         *last = covered;
     }
-    let aligned = spans::align(&ends, &taken.proxies.ends).unwrap_or_default();
+    let aligned = spans::align(&ends, &taken.candidates.ends).unwrap_or_default();
     let group = |group: &alignment::aligned::Group| AlignedGroup {
         draft_tokens: group.draft.len() as u32,
-        proxies: group.proxies.len() as u32,
+        candidates: group.candidates.len() as u32,
     };
     aligned.groups().iter().map(group).collect()
 }
 
-/// What the model gives each proxy of the way that begins with `path` behind those before it, then the token `appended` to the
-/// path, if there is one. A row of the pass for each proxy, and one more: O(rows x vocabulary).
+/// What the model gives each candidate of the way that begins with `path` behind those before it, then the token `appended` to the
+/// path, if there is one. A row of the pass for each candidate, and one more: O(rows x vocabulary).
 pub(super) fn probabilities(
     logits: &Logits<'_>,
-    candidates: &Candidates,
+    tree: &CandidateTree,
     (path, appended): (&[usize], Option<TargetToken>),
 ) -> Vec<f32> {
-    let (proxies, nodes) = candidates.way(path);
+    let (candidates, nodes) = tree.way(path);
     let rows = std::iter::once(0).chain(nodes.iter().map(|node| node + 1));
-    let proposed = rows.zip(proxies.tokens);
+    let proposed = rows.zip(candidates.tokens);
     let behind = path.last().map_or(0, |node| node + 1);
     let asked = proposed.chain(appended.map(|token| (behind, token)));
     asked

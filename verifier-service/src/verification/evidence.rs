@@ -1,23 +1,25 @@
-//! What a round's proxies were drawn from, for methods that judge by it.
+//! What a round's candidates were drawn from, for methods that judge by it.
 
 use alignment::{
     TargetToken,
-    acceptance::{self, Drawn, MappedBlock, Method, PathLaw, TokenMap, conditional, intersection},
+    acceptance::{
+        self, Drawn, MappedBlock, Method, PathDistribution, TokenMap, conditional, intersection,
+    },
     dtw,
-    reencode::Proxies,
+    reencode::Candidates,
 };
-use proto::drafter::{Draw, SparseLaw};
+use proto::drafter::{Draw, SparseDistribution};
 
 use super::drafting_peer::Proposal;
 use crate::{lexicon::Lexicon, target::Target};
 
-/// What one proxy was drawn from.
+/// What one candidate was drawn from.
 #[derive(Debug)]
 pub(crate) enum Evidence {
-    /// A law over the target's tokens, computed from the draft's.
-    Computed(PathLaw),
-    /// The draft's law, whose vocabulary is the target's.
-    Sent(SparseLaw),
+    /// A distribution over the target's tokens, computed from the draft's.
+    Computed(PathDistribution),
+    /// The draft's distribution, whose vocabulary is the target's.
+    Sent(SparseDistribution),
     /// The probability carried over to it.
     Scalar(f64),
 }
@@ -26,24 +28,30 @@ impl Evidence {
     /// As acceptance takes it. `vocabulary` is the number of target tokens.
     pub(crate) fn drawn(&self, vocabulary: usize) -> Drawn<'_> {
         match self {
-            Self::Computed(law) => law.law().map_or(Drawn::Somehow, Drawn::From),
-            Self::Sent(law) => {
-                let law = acceptance::SparseLaw::new(&law.ids, &law.log_probs, vocabulary);
-                law.map_or(Drawn::Somehow, Drawn::From)
+            Self::Computed(distribution) => distribution
+                .distribution()
+                .map_or(Drawn::Somehow, Drawn::From),
+            Self::Sent(distribution) => {
+                let distribution = acceptance::SparseDistribution::new(
+                    &distribution.ids,
+                    &distribution.log_probs,
+                    vocabulary,
+                );
+                distribution.map_or(Drawn::Somehow, Drawn::From)
             }
             Self::Scalar(scalar) => Drawn::Scalar(*scalar),
         }
     }
 }
 
-/// The proxies that the drawn tokens stand for, at most `room`, and the law of each. An error is the drafter's fault and says
+/// The candidates that the drawn tokens stand for, at most `room`, and the distribution of each. An error is the drafter's fault and says
 /// which.
-pub(crate) fn drawn_proxies(
+pub(crate) fn drawn_candidates(
     target: &Target,
     proposal: &Proposal,
     method: Method,
     room: usize,
-) -> Result<(Proxies, Vec<Evidence>), String> {
+) -> Result<(Candidates, Vec<Evidence>), String> {
     let draws = &proposal.draws;
     let expected = proposal.token_ends.len() + usize::from(proposal.ends_with.is_some());
     if draws.len() != expected {
@@ -65,24 +73,25 @@ fn mapped(
     proposal: &Proposal,
     map: &TokenMap,
     (method, room): (Method, usize),
-) -> Result<(Proxies, Vec<Evidence>), String> {
-    let laws = laws(&proposal.draws, map.len())?;
+) -> Result<(Candidates, Vec<Evidence>), String> {
+    let distributions = distributions(&proposal.draws, map.len())?;
     let ids: Vec<u32> = proposal.draws.iter().map(|draw| draw.id).collect();
     let spelling = ids.iter().flat_map(|id| map.targets(*id));
     check_spelling(target, spelling, &proposal.text)?;
     let block = MappedBlock::new(map, &ids, target, room).map_err(|error| error.to_string())?;
     let evidence = block.origins.iter().map(|origin| {
-        let (law, mut computed) = (&laws[origin.index], PathLaw::default());
+        let (distribution, mut computed) =
+            (&distributions[origin.index], PathDistribution::default());
         let known = if method == Method::Tli {
-            intersection(law, map, &mut computed)
+            intersection(distribution, map, &mut computed)
         } else {
-            conditional(law, map, origin.prefix(map), &mut computed)
+            conditional(distribution, map, origin.prefix(map), &mut computed)
         };
-        known.map_err(|error| format!("block.draws[{}].law: {error}", origin.index))?;
+        known.map_err(|error| format!("block.draws[{}].distribution: {error}", origin.index))?;
         Ok(Evidence::Computed(computed))
     });
     let evidence = evidence.collect::<Result<_, String>>()?;
-    Ok((block.proxies, evidence))
+    Ok((block.candidates, evidence))
 }
 
 /// Tokens of the target's own vocabulary.
@@ -90,38 +99,52 @@ fn same(
     target: &Target,
     proposal: &Proposal,
     room: usize,
-) -> Result<(Proxies, Vec<Evidence>), String> {
-    laws(&proposal.draws, target.vocab_size())?;
+) -> Result<(Candidates, Vec<Evidence>), String> {
+    distributions(&proposal.draws, target.vocab_size())?;
     let ids = proposal.draws.iter().map(|draw| &draw.id);
     check_spelling(target, ids.clone(), &proposal.text)?;
-    let mut proxies = Proxies::default();
+    let mut candidates = Candidates::default();
     let mut end = 0;
     for id in ids.take(room) {
         end += target.tokenizer().token_bytes(*id).len() as u32;
-        proxies.tokens.push(TargetToken(*id));
-        proxies.ends.push(end);
+        candidates.tokens.push(TargetToken(*id));
+        candidates.ends.push(end);
     }
-    proxies.dropped_bytes = proposal.text.len() - proxies.covered_bytes();
-    let laws = proposal.draws.iter().filter_map(|draw| draw.law.clone());
-    Ok((proxies, laws.take(room).map(Evidence::Sent).collect()))
+    candidates.dropped_bytes = proposal.text.len() - candidates.covered_bytes();
+    let distributions = proposal
+        .draws
+        .iter()
+        .filter_map(|draw| draw.distribution.clone());
+    Ok((
+        candidates,
+        distributions.take(room).map(Evidence::Sent).collect(),
+    ))
 }
 
-/// The law of each draw.
-fn laws(draws: &[Draw], vocabulary: usize) -> Result<Vec<acceptance::SparseLaw<'_>>, String> {
-    let laws = draws.iter().enumerate().map(|(i, draw)| {
-        law(draw, vocabulary).map_err(|error| format!("block.draws[{i}].law: {error}"))
+/// The distribution of each draw.
+fn distributions(
+    draws: &[Draw],
+    vocabulary: usize,
+) -> Result<Vec<acceptance::SparseDistribution<'_>>, String> {
+    let distributions = draws.iter().enumerate().map(|(i, draw)| {
+        distribution(draw, vocabulary)
+            .map_err(|error| format!("block.draws[{i}].distribution: {error}"))
     });
-    laws.collect()
+    distributions.collect()
 }
 
-/// The law of a draw, which must have mass for what was drawn.
-fn law(draw: &Draw, vocabulary: usize) -> Result<acceptance::SparseLaw<'_>, String> {
-    let Some(law) = &draw.law else {
+/// The distribution of a draw, which must have mass for what was drawn.
+fn distribution(
+    draw: &Draw,
+    vocabulary: usize,
+) -> Result<acceptance::SparseDistribution<'_>, String> {
+    let Some(distribution) = &draw.distribution else {
         return Err("is absent".to_owned());
     };
-    let law = acceptance::SparseLaw::new(&law.ids, &law.log_probs, vocabulary);
-    let law = law.map_err(|error| error.to_string())?;
-    let drawn = law.contains(draw.id).then_some(law);
+    let distribution =
+        acceptance::SparseDistribution::new(&distribution.ids, &distribution.log_probs, vocabulary);
+    let distribution = distribution.map_err(|error| error.to_string())?;
+    let drawn = distribution.contains(draw.id).then_some(distribution);
     drawn.ok_or_else(|| format!("has no mass for token {}, which was drawn", draw.id))
 }
 
@@ -140,15 +163,15 @@ fn check_spelling<'a>(
     Err("block.draws: the tokens do not spell block.text".to_owned())
 }
 
-/// The scalar of each proxy under `token_timing`: the drafter's probabilities, carried over by the warping.
+/// The scalar of each candidate under `token_timing`: the drafter's probabilities, carried over by the warping.
 pub(crate) fn transferred(
     target: &Target,
     proposal: &Proposal,
-    proxies: &Proxies,
+    candidates: &Candidates,
 ) -> Result<Vec<Evidence>, String> {
-    let covered = proxies.covered_bytes() as u32;
+    let covered = candidates.covered_bytes() as u32;
     let within = proposal.token_ends.partition_point(|end| *end <= covered);
-    // A token that is covered in part belongs to the last proxy.
+    // A token that is covered in part belongs to the last candidate.
     let is_partial = within == 0 || proposal.token_ends[within - 1] < covered;
     let count = (within + usize::from(is_partial)).min(proposal.token_ends.len());
     let mut start = 0;
@@ -158,12 +181,12 @@ pub(crate) fn transferred(
         start = *end;
     }
     let ends = usize::from(
-        proxies
+        candidates
             .tokens
             .last()
             .is_some_and(|last| target.is_end(last.0)),
     );
-    let spelling = &proxies.tokens[..proxies.tokens.len() - ends];
+    let spelling = &candidates.tokens[..candidates.tokens.len() - ends];
     let texts: Vec<&[u8]> = spelling
         .iter()
         .map(|token| target.tokenizer().token_bytes(token.0))

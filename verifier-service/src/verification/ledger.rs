@@ -31,7 +31,7 @@ pub(crate) struct Entry {
     pub(crate) sent_bytes: u64,
     /// Rows and sessions of the pass.
     pub(crate) batch: (usize, usize),
-    /// Proxies that the draft itself goes on with, proposed and accepted; the others are alternatives.
+    /// Candidates that the draft itself goes on with, proposed and accepted; the others are alternatives.
     pub(crate) on_main: (u32, u32),
     pub(crate) alignment: Option<Alignment>,
     /// From the beginning of the round to its end.

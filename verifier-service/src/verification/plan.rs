@@ -37,7 +37,7 @@ pub(crate) struct Plan {
     /// Whether drafters are wanted, and what to ask them for.
     pub(crate) speculates: bool,
     pub(crate) open: Open,
-    /// Proxies of a round at most.
+    /// Candidates of a round at most.
     pub(crate) block_length: usize,
     /// Whether blocks are as long as pays, rather than always as long as they may be.
     pub(crate) adapts_length: bool,
@@ -97,8 +97,8 @@ impl Plan {
                 sampling: request.sampling,
                 sharpness: SHARPNESS,
                 max_block_tokens: block_length,
-                // Where laws are told, no token may be cut off for its length.
-                max_block_bytes: if method.needs_laws() {
+                // Where distributions are told, no token may be cut off for its length.
+                max_block_bytes: if method.needs_distributions() {
                     MAX_BLOCK_BYTES
                 } else {
                     (block_length * BYTES_PER_TOKEN).min(MAX_BLOCK_BYTES)
@@ -178,7 +178,7 @@ fn sampling_error(error: SamplingError) -> GenerateError {
     GenerateError::field(&field, error.value, error.range)
 }
 
-/// Draft tokens of a block, and proxies of a round at most.
+/// Draft tokens of a block, and candidates of a round at most.
 fn block_length(request: &Generate, limit: u32) -> Result<u32, GenerateError> {
     match request.speculation {
         Speculation::Auto {
@@ -250,7 +250,8 @@ fn method(request: &Generate, default: Option<Method>) -> Result<(Method, String
             })?;
             if !method.is_lossless() && !allow_lossy {
                 let found = format!("false, and {method} is not lossless");
-                let expected = "true for text of another law than the target's, or another method";
+                let expected =
+                    "true for text of another distribution than the target's, or another method";
                 return Err(GenerateError::field(
                     "speculation.allow_lossy",
                     found,
@@ -268,9 +269,10 @@ fn method(request: &Generate, default: Option<Method>) -> Result<(Method, String
             method,
             "the verifier's configuration asks for it".to_owned(),
         )),
-        (None, _) if temperature == 0.0 => {
-            Ok((lossless, "at temperature 0 the law is one token".to_owned()))
-        }
+        (None, _) if temperature == 0.0 => Ok((
+            lossless,
+            "at temperature 0 the distribution is one token".to_owned(),
+        )),
         (None, _) => {
             let reason = "above temperature 0 it gives the text that plain decoding gives";
             Ok((lossless, reason.to_owned()))

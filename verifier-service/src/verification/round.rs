@@ -87,7 +87,7 @@ impl Session {
             sent_bytes: pieces.iter().map(|piece| piece.text.len() as u64).sum(),
             batch: (passed.batch_rows, passed.batch_sessions),
             on_main: (
-                block.candidates.main().tokens.len() as u32,
+                block.tree.main().tokens.len() as u32,
                 block.on_main(&decision.path) as u32,
             ),
             alignment,
@@ -103,10 +103,10 @@ impl Session {
         Ok((chunk, decision.end))
     }
 
-    /// What a round verifies: ways of at most `room` proxies.
+    /// What a round verifies: ways of at most `room` candidates.
     fn block(&mut self, proposal: Result<Proposal, FallbackReason>, room: usize) -> Block {
         let limits = Room {
-            proxies: room,
+            candidates: room,
             rows: self.model.room(),
         };
         let limits = (self.plan.method, limits);
@@ -132,20 +132,20 @@ impl Session {
         (self.plan.telling != Telling::Nothing).then_some(info)
     }
 
-    /// One pass over the pending token and the proxies, decided on the model's thread. What does not need its result is done
+    /// One pass over the pending token and the candidates, decided on the model's thread. What does not need its result is done
     /// meanwhile: aligning, and taking in what the drafter sends.
     async fn verify(&mut self, block: &Block) -> Result<Verified, GenerateError> {
-        let proxies = block.candidates.tokens().map(|token| token.0);
-        let tokens: Vec<u32> = std::iter::once(self.pending).chain(proxies).collect();
+        let candidates = block.tree.tokens().map(|token| token.0);
+        let tokens: Vec<u32> = std::iter::once(self.pending).chain(candidates).collect();
         let parents = parents(block);
         let began = Instant::now();
         loop {
-            let (decider, candidates) = (self.decider.clone(), block.candidates.clone());
+            let (decider, tree) = (self.decider.clone(), block.tree.clone());
             let evidence = block.evidence.clone();
             let (round, verify) = (Span::current(), info_span!("verify", rows = tokens.len()));
             let read = move |logits: inference::engine::Logits<'_>| {
                 let _accept = info_span!(parent: &round, "accept").entered();
-                let decision = lock(&decider).decide(&logits, &candidates, &evidence);
+                let decision = lock(&decider).decide(&logits, &tree, &evidence);
                 let kept = decision
                     .as_ref()
                     .map_or_else(|_| Vec::new(), Decision::rows);
@@ -213,26 +213,26 @@ fn origin(choice: Choice, block: &Block) -> Origin {
     match choice {
         Choice::Accepted(_) => Origin::Accepted,
         Choice::Corrected(_) => Origin::Correction,
-        Choice::Bonus(_) if block.candidates.is_empty() => Origin::Plain,
+        Choice::Bonus(_) if block.tree.is_empty() => Origin::Plain,
         Choice::Bonus(_) => Origin::Bonus,
     }
 }
 
 /// What each row of the pass follows; empty where it is the row before.
 fn parents(block: &Block) -> Vec<u32> {
-    if block.candidates.beside() == 0 {
+    if block.tree.beside() == 0 {
         return Vec::new();
     }
-    let of_proxies = block.candidates.parents();
-    let of_proxies = of_proxies.map(|parent| parent.map_or(1, |parent| parent as u32 + 2));
-    std::iter::once(0).chain(of_proxies).collect()
+    let of_candidates = block.tree.parents();
+    let of_candidates = of_candidates.map(|parent| parent.map_or(1, |parent| parent as u32 + 2));
+    std::iter::once(0).chain(of_candidates).collect()
 }
 
 fn round_info(round: u64, block: &Block, decision: &Decision) -> RoundInfo {
     RoundInfo {
         round,
-        proposed_tokens: block.candidates.len() as u32,
-        proposed_bytes: block.candidates.bytes() as u32,
+        proposed_tokens: block.tree.len() as u32,
+        proposed_bytes: block.tree.bytes() as u32,
         accepted_tokens: decision.verdict.accepted as u32,
         accepted_bytes: decision.verdict.kept_bytes,
         fallback: block.fallback,

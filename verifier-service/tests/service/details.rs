@@ -22,7 +22,7 @@ fn detail(round: &RoundInfo) -> &RoundDetail {
 fn emitted(rounds: &[RoundInfo]) -> Vec<(u32, Vec<u8>, u32)> {
     let tokens = rounds.iter().flat_map(|round| {
         let detail = detail(round);
-        let accepted = &detail.proxies[..round.accepted_tokens as usize];
+        let accepted = &detail.candidates[..round.accepted_tokens as usize];
         accepted.iter().chain(&detail.chosen)
     });
     let bits = |p: f32| p.to_bits();
@@ -54,7 +54,7 @@ async fn tokens_and_their_probabilities_are_those_of_plain_decoding_with_any_dra
 }
 
 #[tokio::test]
-async fn groups_part_draft_and_proxies_at_the_same_bytes() {
+async fn groups_part_draft_and_candidates_at_the_same_bytes() {
     let drafter = Running::start(Kind::Ahead).await;
     let process = Process::endless(&[&drafter.address]).await;
     let request = Generate {
@@ -67,7 +67,7 @@ async fn groups_part_draft_and_proxies_at_the_same_bytes() {
     for round in rounds.iter().filter(|round| round.proposed_tokens > 0) {
         let detail = detail(round);
         let mut draft = detail.draft_tokens.iter();
-        let mut proxies = detail.proxies.iter();
+        let mut candidates = detail.candidates.iter();
         for group in &detail.groups {
             let bytes: Vec<u8> = draft
                 .by_ref()
@@ -75,11 +75,11 @@ async fn groups_part_draft_and_proxies_at_the_same_bytes() {
                 .flatten()
                 .copied()
                 .collect();
-            let spelled = proxies.by_ref().take(group.proxies as usize);
+            let spelled = candidates.by_ref().take(group.candidates as usize);
             let spelled: Vec<u8> = spelled.flat_map(|token| token.text.clone()).collect();
             assert!(bytes.starts_with(&spelled), "{round:?}");
         }
-        assert!(proxies.next().is_none(), "{round:?}");
+        assert!(candidates.next().is_none(), "{round:?}");
         assert!(detail.clock.block_arrived.is_some());
         proposed += 1;
     }

@@ -1,7 +1,7 @@
 //! Drafters that know the answer, and drafters that no verifier should trust.
 
 mod conversation;
-mod law;
+mod distribution;
 
 use std::{pin::Pin, sync::Arc};
 
@@ -20,13 +20,13 @@ use tonic::{
 
 use self::{
     conversation::Conversation,
-    law::{ASCII, END_OF_TURN, WORDS},
+    distribution::{ASCII, END_OF_TURN, WORDS},
 };
 use crate::{
     harness::{Shared, listen},
     trees::Shape,
 };
-pub(crate) use law::Law;
+pub(crate) use distribution::Distribution;
 
 /// What a drafter does.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -81,8 +81,8 @@ pub(crate) enum Kind {
     EndsAfterText,
     /// Half of a code point in every block.
     SplitsCodePoints,
-    /// The answer a byte a token, each said to be drawn from a law.
-    Draws(Law),
+    /// The answer a byte a token, each said to be drawn from a distribution.
+    Draws(Distribution),
     /// The answer as a tree.
     Tree(Shape),
 }
@@ -215,7 +215,7 @@ impl Drafter for Script {
         let method = |name: &str| proto::model::Method {
             name: name.to_owned(),
             lossless: true,
-            needs_laws: false,
+            needs_distributions: false,
         };
         let description = drafter::Description {
             build,

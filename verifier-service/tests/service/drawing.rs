@@ -1,4 +1,4 @@
-//! Methods that judge by the law that a token was drawn from, and drafters that lie about it.
+//! Methods that judge by the distribution that a token was drawn from, and drafters that lie about it.
 
 use proto::{
     model::Sampling,
@@ -6,16 +6,16 @@ use proto::{
 };
 
 use crate::{
-    drafters::{Kind, Law, Running},
+    drafters::{Distribution, Kind, Running},
     harness::{Process, Whole, request},
 };
 
 const METHODS: [&str; 2] = ["tli", "path_conditional"];
 
-/// A reply by `method` with a drafter whose tokens have this law, which must equal the plain one: only one token is ever left to
-/// choose, so the same law is the same text.
-async fn check(method: &str, law: Law) -> (Whole, Option<String>) {
-    let drafter = Running::start(Kind::Draws(law)).await;
+/// A reply by `method` with a drafter whose tokens have this distribution, which must equal the plain one: only one token is ever left to
+/// choose, so the same distribution is the same text.
+async fn check(method: &str, distribution: Distribution) -> (Whole, Option<String>) {
+    let drafter = Running::start(Kind::Draws(distribution)).await;
     let process = Process::endless(&[&drafter.address]).await;
     let request = Generate {
         speculation: Speculation::Auto {
@@ -34,8 +34,14 @@ async fn check(method: &str, law: Law) -> (Whole, Option<String>) {
     let plain = process.plain(&request).await;
     drafter.learn(&plain.text);
     let reply = process.generate(&request).await;
-    assert_eq!(reply.text, plain.text, "{method} {law:?}");
-    drafter.seen(|seen| assert_eq!(seen.faults, Vec::<String>::new(), "{method} {law:?}"));
+    assert_eq!(reply.text, plain.text, "{method} {distribution:?}");
+    drafter.seen(|seen| {
+        assert_eq!(
+            seen.faults,
+            Vec::<String>::new(),
+            "{method} {distribution:?}"
+        )
+    });
     let described = process
         .client
         .clone()
@@ -48,9 +54,9 @@ async fn check(method: &str, law: Law) -> (Whole, Option<String>) {
 }
 
 #[tokio::test]
-async fn tokens_drawn_from_the_law_that_is_told_are_accepted() {
+async fn tokens_drawn_from_the_distribution_that_is_told_are_accepted() {
     for method in METHODS {
-        let (reply, error) = check(method, Law::Certain).await;
+        let (reply, error) = check(method, Distribution::Certain).await;
         let usage = &reply.finish.usage;
         assert!(usage.accepted_tokens > 30, "{method}: {usage:?}");
         assert!(usage.target_forwards < 30, "{method}: {usage:?}");
@@ -59,23 +65,26 @@ async fn tokens_drawn_from_the_law_that_is_told_are_accepted() {
 }
 
 #[tokio::test]
-async fn law_that_is_not_the_one_drawn_from_is_never_judged_by() {
+async fn distribution_that_is_not_the_one_drawn_from_is_never_judged_by() {
     for method in METHODS {
-        for law in Law::LIES {
-            let (reply, error) = check(method, law).await;
+        for distribution in Distribution::LIES {
+            let (reply, error) = check(method, distribution).await;
             let usage = &reply.finish.usage;
-            assert_eq!(usage.accepted_tokens, 0, "{method} {law:?}: {usage:?}");
+            assert_eq!(
+                usage.accepted_tokens, 0,
+                "{method} {distribution:?}: {usage:?}"
+            );
             let fallbacks = &usage.fallbacks;
             assert!(
                 fallbacks.contains_key(&FallbackReason::Protocol),
-                "{method} {law:?}: {fallbacks:?}"
+                "{method} {distribution:?}: {fallbacks:?}"
             );
-            let named = match law {
-                Law::OfAnotherVocabulary => "opened.tokenizer_fingerprint",
+            let named = match distribution {
+                Distribution::OfAnotherVocabulary => "opened.tokenizer_fingerprint",
                 _ => "draws",
             };
             let error = error.unwrap();
-            assert!(error.contains(named), "{method} {law:?}: {error}");
+            assert!(error.contains(named), "{method} {distribution:?}: {error}");
         }
     }
 }

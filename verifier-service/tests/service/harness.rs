@@ -5,9 +5,9 @@ use std::{
     time::Duration,
 };
 
-use pacing::deadline;
 use chassis::lifecycle::Drained;
 use inference::engine::{Engine, EngineOptions};
+use pacing::deadline;
 use proto::{
     ClientError,
     model::{Prompt, Sampling},

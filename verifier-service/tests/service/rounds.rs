@@ -76,21 +76,24 @@ async fn events_put_together_are_the_reply_that_grpc_gives() {
 fn spells(round: &Value) -> String {
     let detail = &round["detail"];
     let accepted = round["accepted_tokens"].as_u64().expect("a count") as usize;
-    let proxies = detail["proxies"].as_array().expect("proxies");
-    let emitted = proxies[..accepted].iter().chain([&detail["chosen"]]);
+    let candidates = detail["candidates"].as_array().expect("candidates");
+    let emitted = candidates[..accepted].iter().chain([&detail["chosen"]]);
     emitted.filter_map(|token| token["text"].as_str()).collect()
 }
 
-/// Ranges follow each other from 0 and end with the last proxy.
+/// Ranges follow each other from 0 and end with the last candidate.
 fn check_groups(detail: &Value) {
-    let proxies = detail["proxies"].as_array().expect("proxies").len();
+    let candidates = detail["candidates"].as_array().expect("candidates").len();
     let groups = detail["groups"].as_array().expect("groups");
     let mut end = (json!(0), json!(0));
     for group in groups {
-        assert_eq!((&group["draft"][0], &group["proxies"][0]), (&end.0, &end.1));
-        end = (group["draft"][1].clone(), group["proxies"][1].clone());
+        assert_eq!(
+            (&group["draft"][0], &group["candidates"][0]),
+            (&end.0, &end.1)
+        );
+        end = (group["draft"][1].clone(), group["candidates"][1].clone());
     }
-    assert_eq!(end.1, proxies, "{detail}");
+    assert_eq!(end.1, candidates, "{detail}");
 }
 
 #[tokio::test]

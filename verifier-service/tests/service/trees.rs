@@ -205,18 +205,18 @@ async fn rounds_tell_of_the_way_that_was_taken() {
         for round in reply.chunks.iter().filter_map(|chunk| chunk.round.as_ref()) {
             let detail = round.detail.as_deref().expect("a detail");
             let spelled = |count: usize| -> Vec<u8> {
-                let proxies = detail.proxies[..count].iter();
-                proxies.flat_map(|token| token.text.clone()).collect()
+                let candidates = detail.candidates[..count].iter();
+                candidates.flat_map(|token| token.text.clone()).collect()
             };
             let accepted = spelled(round.accepted_tokens as usize);
             assert_eq!(accepted.len() as u32, round.accepted_bytes, "{round:?}");
             let said = detail.draft_tokens.concat();
             assert!(
-                said.starts_with(&spelled(detail.proxies.len())),
+                said.starts_with(&spelled(detail.candidates.len())),
                 "{round:?}"
             );
-            let grouped: u32 = detail.groups.iter().map(|group| group.proxies).sum();
-            assert_eq!(grouped as usize, detail.proxies.len(), "{round:?}");
+            let grouped: u32 = detail.groups.iter().map(|group| group.candidates).sum();
+            assert_eq!(grouped as usize, detail.candidates.len(), "{round:?}");
             beside += usize::from(!accepted.is_empty() && !said.contains(&b'~'));
         }
         let usage = usage(&reply);

@@ -9,9 +9,9 @@ use std::path::Path;
 use anyhow::Context as _;
 use clap::ValueEnum;
 use flate2::read::GzDecoder;
-use store::{ModelReference, Store};
 use proto::model::{Message, Prompt, Role};
 use serde_json::Value;
+use store::{ModelReference, Store};
 
 use super::args::Plan;
 use super::made;

@@ -5,7 +5,7 @@ use std::fmt;
 use alignment::acceptance::Losslessness;
 use serde_json::{Value, json};
 
-use super::law::{self, LEVEL, POWER, Test};
+use super::distribution::{self, LEVEL, POWER, Test};
 use super::replies::Drafted;
 use super::{Args, Found, Plan, same_text};
 
@@ -39,7 +39,7 @@ pub(super) fn json(args: &Args, plan: &Plan, found: &Found, drafted: &Drafted) -
     });
     let (name, value) = match found {
         Found::Texts(comparison) => ("texts", texts(comparison)),
-        Found::Laws(comparison) => ("laws", laws(comparison)),
+        Found::Distributions(comparison) => ("distributions", distributions(comparison)),
     };
     report[name] = value;
     report
@@ -59,7 +59,7 @@ fn texts(comparison: &same_text::Comparison) -> Value {
     })
 }
 
-fn laws(comparison: &law::Comparison) -> Value {
+fn distributions(comparison: &distribution::Comparison) -> Value {
     let test = |test: &Test| {
         let samples = &test.samples;
         json!({
@@ -95,7 +95,7 @@ fn verdict(plan: &Plan, found: &Found) -> String {
     let (method, promise) = (plan.method, plan.promise);
     let promised = match promise {
         Losslessness::SameText => "promises the same text",
-        Losslessness::SameLaw => "promises the same law",
+        Losslessness::SameDistribution => "promises the same distribution",
         Losslessness::No => "promises nothing",
     };
     let seen = match (found, found.differs()) {
@@ -106,11 +106,11 @@ fn verdict(plan: &Plan, found: &Found) -> String {
             let (differ, all) = (comparison.differences.len(), comparison.compared);
             format!("{differ} of {all} pairs of replies differ")
         }
-        (Found::Laws(comparison), false) => {
+        (Found::Distributions(comparison), false) => {
             let tests = comparison.tests.len();
             format!("none of {tests} tests tells its replies from plain decoding")
         }
-        (Found::Laws(comparison), true) => {
+        (Found::Distributions(comparison), true) => {
             let rejecting = comparison.tests.iter().filter(|test| test.rejects());
             let (rejecting, tests) = (rejecting.count(), comparison.tests.len());
             format!("{rejecting} of {tests} tests tell its replies from plain decoding")
@@ -148,16 +148,16 @@ impl fmt::Display for Text<'_> {
                     writeln!(f, "{id}, seed {seed}: {what}")?;
                 }
             }
-            Found::Laws(comparison) => write_laws(f, plan, comparison)?,
+            Found::Distributions(comparison) => write_distributions(f, plan, comparison)?,
         }
         write!(f, "{}", verdict(plan, found))
     }
 }
 
-fn write_laws(
+fn write_distributions(
     f: &mut fmt::Formatter<'_>,
     plan: &Plan,
-    comparison: &law::Comparison,
+    comparison: &distribution::Comparison,
 ) -> fmt::Result {
     writeln!(f, "{TEST}.")?;
     let (size, percent) = (comparison.size, 100.0 * POWER);

@@ -1,4 +1,4 @@
-//! Whether two samples come from one law: Pearson's test of homogeneity, its power, and total variation.
+//! Whether two samples come from one distribution: Pearson's test of homogeneity, its power, and total variation.
 //!
 //! Written here because it is little and because all of it has to hold for pooled, sparse counts. Rare outcomes are pooled by
 //! the counts of both samples together, which says nothing about which sample an outcome came from, so the test stays valid.
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use crate::dice::Dice;
 
 /// Times that an outcome has to occur, both samples together, to stand alone: five expected in each of two equal samples, the
-/// usual bound below which the chi-square law is no good approximation.
+/// usual bound below which the chi-square distribution is no good approximation.
 const COMMON: u64 = 10;
 /// Samples drawn for the interval of total variation, and for what chance alone would give.
 const RESAMPLES: usize = 400;
@@ -22,13 +22,13 @@ pub(super) struct Comparison {
     pub(super) outcomes: usize,
     /// Pearson's statistic.
     pub(super) statistic: f64,
-    /// Probability of a statistic as large under one law; 1 where there is but one outcome.
+    /// Probability of a statistic as large under one distribution; 1 where there is but one outcome.
     pub(super) p: f64,
     /// Total variation between the two samples.
     pub(super) total_variation: f64,
     /// The middle 95 % of bootstrap samples of it. Drawing anew adds a distance, so it may lie above what was found.
     pub(super) interval: (f64, f64),
-    /// Total variation that samples of these sizes from one law have on average.
+    /// Total variation that samples of these sizes from one distribution have on average.
     pub(super) by_chance: f64,
 }
 
@@ -115,11 +115,11 @@ pub(super) fn holm(p: &[f64]) -> Vec<f64> {
     adjusted
 }
 
-/// Probability that a test at `level` tells two laws apart that are `total_variation` apart, at least, from samples of `size`
+/// Probability that a test at `level` tells two distributions apart that are `total_variation` apart, at least, from samples of `size`
 /// each.
 ///
 /// The statistic's noncentrality is size · Σ (a−b)² / (a+b), which by Cauchy and Schwarz is no less than
-/// size · (Σ|a−b|)² / Σ(a+b) = 2 · size · `total_variation`², whatever the laws.
+/// size · (Σ|a−b|)² / Σ(a+b) = 2 · size · `total_variation`², whatever the distributions.
 pub(super) fn power(freedom: usize, size: usize, total_variation: f64, level: f64) -> f64 {
     if freedom == 0 {
         return 0.0;
@@ -298,13 +298,13 @@ fn bisect(mut least: f64, mut most: f64, holds: impl Fn(f64) -> bool) -> f64 {
     most
 }
 
-/// As many draws as `sized` counts, each outcome as likely as it is often in `law`.
-fn resample(dice: &mut Dice, law: &[u64], sized: &[u64]) -> Vec<u64> {
-    let mut counts = vec![0; law.len()];
-    let total: u64 = law.iter().sum();
+/// As many draws as `sized` counts, each outcome as likely as it is often in `distribution`.
+fn resample(dice: &mut Dice, distribution: &[u64], sized: &[u64]) -> Vec<u64> {
+    let mut counts = vec![0; distribution.len()];
+    let total: u64 = distribution.iter().sum();
     for _ in 0..sized.iter().sum::<u64>() {
         let mut at = dice.roll() % total.max(1);
-        for (count, weight) in counts.iter_mut().zip(law) {
+        for (count, weight) in counts.iter_mut().zip(distribution) {
             if at < *weight {
                 *count += 1;
                 break;
@@ -326,11 +326,11 @@ mod tests {
         );
     }
 
-    /// Draws from a law over 0, 1, 2.
-    fn sample(dice: &mut Dice, law: [f64; 3], size: usize) -> Vec<usize> {
+    /// Draws from a distribution over 0, 1, 2.
+    fn sample(dice: &mut Dice, distribution: [f64; 3], size: usize) -> Vec<usize> {
         let mut draw = || {
             let u = (dice.roll() >> 11) as f64 / (1_u64 << 53) as f64;
-            usize::from(u >= law[0]) + usize::from(u >= law[0] + law[1])
+            usize::from(u >= distribution[0]) + usize::from(u >= distribution[0] + distribution[1])
         };
         (0..size).map(|_| draw()).collect()
     }

@@ -59,7 +59,7 @@ fn round_trip(trip: &RoundTrip) -> Value {
         "draft_tokens": trip.draft_tokens,
         "blocks": trip.blocks,
         "whole_blocks": trip.whole_blocks,
-        "proxies": trip.proxies,
+        "candidates": trip.candidates,
         "block_bytes": trip.block_bytes,
         "dropped_bytes": trip.dropped_bytes,
         "lost_bytes": trip.lost_bytes,
@@ -175,7 +175,7 @@ fn round_trips(f: &mut fmt::Formatter<'_>, report: &PairReport) -> fmt::Result {
     writeln!(
         f,
         "\n{:<24}{:>6}{:>8}{:>8}{:>8}{:>9}{:>9}{:>7}",
-        "text", "bytes", "drafts", "blocks", "whole", "proxies", "dropped", "lost"
+        "text", "bytes", "drafts", "blocks", "whole", "candidates", "dropped", "lost"
     )?;
     for trip in &report.round_trips {
         writeln!(
@@ -186,7 +186,7 @@ fn round_trips(f: &mut fmt::Formatter<'_>, report: &PairReport) -> fmt::Result {
             trip.draft_tokens,
             trip.blocks,
             trip.whole_blocks,
-            trip.proxies,
+            trip.candidates,
             trip.dropped_bytes,
             trip.lost_bytes + trip.unspelled_bytes,
         )?;

@@ -1,4 +1,4 @@
-//! Evaluates laws.
+//! Evaluates distributions.
 
 mod scores;
 
@@ -9,22 +9,22 @@ use super::{
     selection::{self, Candidate, Limits, Scaled},
 };
 
-/// Lower temperatures that are not 0 count as this one: any law there is a step already.
+/// Lower temperatures that are not 0 count as this one: any distribution there is a step already.
 const COLDEST: f32 = 1e-6;
 
-/// The law of a next token: ids in ascending order and natural-log probabilities, which add up to 1.
+/// The distribution of a next token: ids in ascending order and natural-log probabilities, which add up to 1.
 /// Tokens that are not in it have no probability.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Law<'a> {
+pub struct Distribution<'a> {
     /// Tokens that can come next.
     pub ids: &'a [u32],
     /// Their log probabilities, in the same order.
     pub log_probs: &'a [f32],
 }
 
-/// Logits that no law follows from: the forward pass went wrong.
+/// Logits that no distribution follows from: the forward pass went wrong.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum LawError {
+pub enum DistributionError {
     /// A logit is not a number, or infinite upwards.
     #[error("the logit of token {id} is {logit}")]
     NotFinite {
@@ -46,10 +46,10 @@ pub enum LawError {
     },
 }
 
-/// Evaluates laws one position after another. Holds scratch space, so that a position allocates
+/// Evaluates distributions one position after another. Holds scratch space, so that a position allocates
 /// nothing that grows with the vocabulary.
 #[derive(Debug)]
-pub struct LawEvaluator {
+pub struct DistributionEvaluator {
     sampling: Sampling,
     vocab_size: usize,
     adjusted: Vec<f32>,
@@ -59,7 +59,7 @@ pub struct LawEvaluator {
     log_probs: Vec<f32>,
 }
 
-impl LawEvaluator {
+impl DistributionEvaluator {
     /// An evaluator of valid `sampling` over a vocabulary. Ids of a bias that are not in it are ignored.
     pub fn new(sampling: Sampling, vocab_size: usize) -> Self {
         Self {
@@ -73,29 +73,35 @@ impl LawEvaluator {
         }
     }
 
-    /// The law of the token that follows `history`, from the logits of its position.
+    /// The distribution of the token that follows `history`, from the logits of its position.
     ///
-    /// Logits past the vocabulary are padding of the model's matrix and never in the law. A logit of
+    /// Logits past the vocabulary are padding of the model's matrix and never in the distribution. A logit of
     /// minus infinity means that its token is impossible.
-    pub fn evaluate(&mut self, logits: &[f32], history: &History) -> Result<Law<'_>, LawError> {
+    pub fn evaluate(
+        &mut self,
+        logits: &[f32],
+        history: &History,
+    ) -> Result<Distribution<'_>, DistributionError> {
         let logits = self.within_vocabulary(logits)?;
         let mut adjusted = std::mem::take(&mut self.adjusted);
         let changed = self.adjust(logits, history, &mut adjusted);
         let outcome = self.fill(if changed { &adjusted } else { logits });
         self.adjusted = adjusted;
         outcome?;
-        Ok(Law {
+        Ok(Distribution {
             ids: &self.ids,
             log_probs: &self.log_probs,
         })
     }
 
     /// The logits without the padding behind them.
-    fn within_vocabulary<'a>(&self, logits: &'a [f32]) -> Result<&'a [f32], LawError> {
-        logits.get(..self.vocab_size).ok_or(LawError::Length {
-            found: logits.len(),
-            expected: self.vocab_size,
-        })
+    fn within_vocabulary<'a>(&self, logits: &'a [f32]) -> Result<&'a [f32], DistributionError> {
+        logits
+            .get(..self.vocab_size)
+            .ok_or(DistributionError::Length {
+                found: logits.len(),
+                expected: self.vocab_size,
+            })
     }
 
     /// Applies bias and penalties to a copy in `to`, if there are any.
@@ -132,8 +138,8 @@ impl LawEvaluator {
         true
     }
 
-    /// Leaves the law of adjusted logits in `ids` and `log_probs`.
-    fn fill(&mut self, logits: &[f32]) -> Result<(), LawError> {
+    /// Leaves the distribution of adjusted logits in `ids` and `log_probs`.
+    fn fill(&mut self, logits: &[f32]) -> Result<(), DistributionError> {
         let highest = highest(logits, &mut self.tops)?;
         let Self { ids, log_probs, .. } = self;
         ids.clear();
@@ -192,18 +198,18 @@ fn all_possible(logits: &[f32]) -> bool {
 }
 
 /// The highest logit, of logits that make sense; leaves the highest of each block in `tops`.
-fn highest(logits: &[f32], tops: &mut Vec<f32>) -> Result<f32, LawError> {
+fn highest(logits: &[f32], tops: &mut Vec<f32>) -> Result<f32, DistributionError> {
     if !selection::find_tops(logits, tops) {
         let wrong = |logit: &f32| logit.is_nan() || *logit == f32::INFINITY;
         let id = logits.iter().position(wrong).unwrap_or(0);
-        return Err(LawError::NotFinite {
+        return Err(DistributionError::NotFinite {
             id: id as u32,
             logit: logits[id],
         });
     }
     let highest = tops.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     if highest == f32::NEG_INFINITY {
-        Err(LawError::Nothing)
+        Err(DistributionError::Nothing)
     } else {
         Ok(highest)
     }

@@ -1,4 +1,4 @@
-//! The probability mass of many logits at once: most of what a law costs.
+//! The probability mass of many logits at once: most of what a distribution costs.
 
 use pulp::Arch;
 

@@ -1,4 +1,4 @@
-//! Which tokens a law keeps.
+//! Which tokens a distribution keeps.
 //!
 //! Top-k, top-p and min-p all keep a beginning of one order, that of falling logits and, among equals,
 //! rising ids. So what is looked for is the last token kept, and finding it needs no sorted vocabulary:
@@ -43,7 +43,7 @@ impl Candidate {
 /// Logits that share an entry in `Scaled::tops`.
 const BLOCK: usize = 128;
 
-/// Logits as the law scales them.
+/// Logits as the distribution scales them.
 #[derive(Clone, Copy)]
 pub(super) struct Scaled<'a> {
     pub(super) logits: &'a [f32],

@@ -1,8 +1,8 @@
-//! Laws of small vocabularies against the definitions, written naively in double precision.
+//! Distributions of small vocabularies against the definitions, written naively in double precision.
 
 use super::*;
 
-/// The law by its definition: sort, cut, normalise.
+/// The distribution by its definition: sort, cut, normalise.
 fn reference(sampling: &Sampling, logits: &[f32], history: &History) -> Vec<(u32, f64)> {
     let mut logits: Vec<f64> = logits.iter().map(|&logit| f64::from(logit)).collect();
     for &(id, bias) in &sampling.logit_bias {
@@ -26,21 +26,23 @@ fn reference(sampling: &Sampling, logits: &[f32], history: &History) -> Vec<(u32
     let temperature = f64::from(sampling.temperature);
     let highest = order[0].1;
     let weigh = |(id, logit): (u32, f64)| (id, ((logit - highest) / temperature).exp());
-    let mut law: Vec<(u32, f64)> = order.into_iter().map(weigh).collect();
+    let mut distribution: Vec<(u32, f64)> = order.into_iter().map(weigh).collect();
     if sampling.top_k > 0 {
-        law.truncate(sampling.top_k as usize);
+        distribution.truncate(sampling.top_k as usize);
     }
-    let total: f64 = law.iter().map(|token| token.1).sum();
+    let total: f64 = distribution.iter().map(|token| token.1).sum();
     let mut before = 0.0;
-    law.retain(|token| {
+    distribution.retain(|token| {
         let kept = sampling.top_p >= 1.0 || before < f64::from(sampling.top_p) * total;
         before += token.1;
         kept
     });
-    law.retain(|token| token.1 > 0.0 && token.1 >= f64::from(sampling.min_p) * (1.0 - 1e-9));
-    let total: f64 = law.iter().map(|token| token.1).sum();
-    law.sort_by_key(|token| token.0);
-    law.into_iter()
+    distribution
+        .retain(|token| token.1 > 0.0 && token.1 >= f64::from(sampling.min_p) * (1.0 - 1e-9));
+    let total: f64 = distribution.iter().map(|token| token.1).sum();
+    distribution.sort_by_key(|token| token.0);
+    distribution
+        .into_iter()
         .map(|(id, weight)| (id, (weight / total).ln()))
         .collect()
 }
@@ -71,35 +73,40 @@ fn at(temperature: f32) -> Sampling {
 }
 
 fn evaluate(sampling: &Sampling, logits: &[f32], history: &History) -> Vec<(u32, f32)> {
-    let mut evaluator = LawEvaluator::new(sampling.clone(), logits.len());
-    let law = evaluator.evaluate(logits, history).unwrap();
-    law.ids
+    let mut evaluator = DistributionEvaluator::new(sampling.clone(), logits.len());
+    let distribution = evaluator.evaluate(logits, history).unwrap();
+    distribution
+        .ids
         .iter()
         .copied()
-        .zip(law.log_probs.iter().copied())
+        .zip(distribution.log_probs.iter().copied())
         .collect()
 }
 
 #[track_caller]
 fn check(sampling: &Sampling, logits: &[f32], history: &History) {
-    let law = evaluate(sampling, logits, history);
+    let distribution = evaluate(sampling, logits, history);
     let expected = reference(sampling, logits, history);
-    let ids = |law: &[(u32, f32)]| law.iter().map(|token| token.0).collect::<Vec<_>>();
+    let ids =
+        |distribution: &[(u32, f32)]| distribution.iter().map(|token| token.0).collect::<Vec<_>>();
     let expected_ids: Vec<u32> = expected.iter().map(|token| token.0).collect();
-    assert_eq!(ids(&law), expected_ids, "{sampling:?}");
-    for (got, want) in law.iter().zip(&expected) {
+    assert_eq!(ids(&distribution), expected_ids, "{sampling:?}");
+    for (got, want) in distribution.iter().zip(&expected) {
         let tolerance = 2e-5 + 1e-6 * want.1.abs();
         assert!(
             (f64::from(got.1) - want.1).abs() < tolerance,
             "{got:?} {want:?} {sampling:?}"
         );
     }
-    let total: f64 = law.iter().map(|token| f64::from(token.1).exp()).sum();
+    let total: f64 = distribution
+        .iter()
+        .map(|token| f64::from(token.1).exp())
+        .sum();
     assert!((total - 1.0).abs() < 1e-5, "{total} {sampling:?}");
 }
 
 #[test]
-fn laws_follow_their_definition_whatever_is_combined() {
+fn distributions_follow_their_definition_whatever_is_combined() {
     let mut history = History::new(&[3, 5, 8]);
     for id in [5, 9, 9, 40] {
         history.push(id);
@@ -128,22 +135,26 @@ fn laws_follow_their_definition_whatever_is_combined() {
 }
 
 #[test]
-fn without_any_limit_every_possible_token_is_in_the_law() {
+fn without_any_limit_every_possible_token_is_in_the_distribution() {
     let mut logits = logits(1000, 10.0, 1);
     logits[17] = f32::NEG_INFINITY;
-    let law = evaluate(&at(1.0), &logits, &History::default());
-    assert_eq!(law.len(), 999);
-    assert!(law.iter().all(|token| token.0 != 17 && token.1.is_finite()));
+    let distribution = evaluate(&at(1.0), &logits, &History::default());
+    assert_eq!(distribution.len(), 999);
+    assert!(
+        distribution
+            .iter()
+            .all(|token| token.0 != 17 && token.1.is_finite())
+    );
 }
 
 #[test]
 fn temperature_zero_takes_the_lowest_id_of_the_highest_logits() {
-    let law = evaluate(
+    let distribution = evaluate(
         &Sampling::greedy(),
         &[1.0, 4.0, 4.0, -1.0],
         &History::default(),
     );
-    assert_eq!(law, [(1, 0.0)]);
+    assert_eq!(distribution, [(1, 0.0)]);
 }
 
 #[test]
@@ -174,16 +185,19 @@ fn ties_at_a_limit_go_to_the_lowest_ids() {
         ..at(1.0)
     };
     let half = 0.5_f32.ln();
-    let law = evaluate(&top_k, &equal, &History::default());
-    assert_eq!(law.iter().map(|token| token.0).collect::<Vec<_>>(), [0, 1]);
-    assert!((law[0].1 - half).abs() < 1e-6);
+    let distribution = evaluate(&top_k, &equal, &History::default());
+    assert_eq!(
+        distribution.iter().map(|token| token.0).collect::<Vec<_>>(),
+        [0, 1]
+    );
+    assert!((distribution[0].1 - half).abs() < 1e-6);
     let top_p = Sampling {
         top_p: 0.4,
         ..at(1.0)
     };
-    let law = evaluate(&top_p, &equal, &History::default());
+    let distribution = evaluate(&top_p, &equal, &History::default());
     assert_eq!(
-        law.iter().map(|token| token.0).collect::<Vec<_>>(),
+        distribution.iter().map(|token| token.0).collect::<Vec<_>>(),
         [0, 1, 2]
     );
 }
@@ -200,20 +214,20 @@ fn frequency_counts_the_reply_only_and_repetition_the_prompt_too() {
         presence_penalty: 0.5,
         ..at(1.0)
     };
-    let law = evaluate(&sampling, &logits, &history);
-    assert!((law[0].1 - law[2].1).abs() < 1e-6);
-    assert!((law[2].1 - law[1].1 - 2.5).abs() < 1e-6);
+    let distribution = evaluate(&sampling, &logits, &history);
+    assert!((distribution[0].1 - distribution[2].1).abs() < 1e-6);
+    assert!((distribution[2].1 - distribution[1].1 - 2.5).abs() < 1e-6);
     let sampling = Sampling {
         repetition_penalty: 2.0,
         ..at(1.0)
     };
-    let law = evaluate(&sampling, &[-1.0, 1.0, 1.0], &history);
-    assert!((law[2].1 - law[0].1 - 3.0).abs() < 1e-6);
-    assert!((law[2].1 - law[1].1 - 0.5).abs() < 1e-6);
+    let distribution = evaluate(&sampling, &[-1.0, 1.0, 1.0], &history);
+    assert!((distribution[2].1 - distribution[0].1 - 3.0).abs() < 1e-6);
+    assert!((distribution[2].1 - distribution[1].1 - 0.5).abs() < 1e-6);
 }
 
 #[test]
-fn rolled_back_tokens_leave_no_trace_in_a_law() {
+fn rolled_back_tokens_leave_no_trace_in_a_distribution() {
     let sampling = Sampling {
         repetition_penalty: 1.2,
         frequency_penalty: 0.5,
@@ -236,18 +250,26 @@ fn rolled_back_tokens_leave_no_trace_in_a_law() {
 }
 
 #[test]
-fn the_same_logits_give_the_same_law_bit_for_bit() {
+fn the_same_logits_give_the_same_distribution_bit_for_bit() {
     let sampling = Sampling {
         top_p: 0.9,
         min_p: 0.001,
         ..at(0.8)
     };
     let (one, other) = (logits(5000, 9.0, 1), logits(5000, 9.0, 2));
-    let mut evaluator = LawEvaluator::new(sampling.clone(), 5000);
+    let mut evaluator = DistributionEvaluator::new(sampling.clone(), 5000);
     let mut bits = |logits: &[f32]| {
-        let law = evaluator.evaluate(logits, &History::default()).unwrap();
-        let bits = law.log_probs.iter().map(|log_prob| log_prob.to_bits());
-        law.ids.iter().copied().zip(bits).collect::<Vec<_>>()
+        let distribution = evaluator.evaluate(logits, &History::default()).unwrap();
+        let bits = distribution
+            .log_probs
+            .iter()
+            .map(|log_prob| log_prob.to_bits());
+        distribution
+            .ids
+            .iter()
+            .copied()
+            .zip(bits)
+            .collect::<Vec<_>>()
     };
     let first = bits(&one);
     bits(&other);
@@ -255,16 +277,16 @@ fn the_same_logits_give_the_same_law_bit_for_bit() {
 }
 
 #[test]
-fn padding_past_the_vocabulary_is_never_in_a_law() {
-    let mut evaluator = LawEvaluator::new(at(1.0), 2);
-    let law = evaluator
+fn padding_past_the_vocabulary_is_never_in_a_distribution() {
+    let mut evaluator = DistributionEvaluator::new(at(1.0), 2);
+    let distribution = evaluator
         .evaluate(&[0.0, 0.0, 50.0, f32::NAN], &History::default())
         .unwrap();
-    assert_eq!(law.ids, [0, 1]);
+    assert_eq!(distribution.ids, [0, 1]);
     let error = evaluator.evaluate(&[0.0], &History::default()).unwrap_err();
     assert_eq!(
         error,
-        LawError::Length {
+        DistributionError::Length {
             found: 1,
             expected: 2
         }
@@ -283,31 +305,34 @@ fn logits_that_make_no_sense_are_an_error() {
             ..at(1.0)
         },
     ] {
-        let mut evaluator = LawEvaluator::new(sampling, 3);
+        let mut evaluator = DistributionEvaluator::new(sampling, 3);
         let mut error = |logits: [f32; 3]| evaluator.evaluate(&logits, &none).unwrap_err();
         let nan = error([0.0, f32::NAN, 0.0]);
-        assert!(matches!(nan, LawError::NotFinite { id: 1, .. }));
+        assert!(matches!(nan, DistributionError::NotFinite { id: 1, .. }));
         let infinite = error([0.0, 0.0, f32::INFINITY]);
         assert_eq!(
             infinite,
-            LawError::NotFinite {
+            DistributionError::NotFinite {
                 id: 2,
                 logit: f32::INFINITY
             }
         );
-        assert_eq!(error([f32::NEG_INFINITY; 3]), LawError::Nothing);
+        assert_eq!(error([f32::NEG_INFINITY; 3]), DistributionError::Nothing);
         let one = [f32::NEG_INFINITY, 0.0, f32::NEG_INFINITY];
-        let law = evaluator.evaluate(&one, &none).unwrap();
-        assert_eq!((law.ids, law.log_probs), (&[1_u32][..], &[0.0_f32][..]));
+        let distribution = evaluator.evaluate(&one, &none).unwrap();
+        assert_eq!(
+            (distribution.ids, distribution.log_probs),
+            (&[1_u32][..], &[0.0_f32][..])
+        );
     }
 }
 
 #[test]
-fn extreme_but_valid_settings_give_a_law() {
+fn extreme_but_valid_settings_give_a_distribution() {
     let logits = logits(300, 30.0, 5);
     for temperature in [f32::MIN_POSITIVE, 1e-40, 1e-3, 10.0] {
         for (top_k, top_p, min_p) in [(0, 1.0, 0.0), (1, 1e-9, 0.999), (7, 0.999_999, 1e-30)] {
-            let law = evaluate(
+            let distribution = evaluate(
                 &Sampling {
                     top_k,
                     top_p,
@@ -317,7 +342,10 @@ fn extreme_but_valid_settings_give_a_law() {
                 &logits,
                 &History::default(),
             );
-            let total: f64 = law.iter().map(|token| f64::from(token.1).exp()).sum();
+            let total: f64 = distribution
+                .iter()
+                .map(|token| f64::from(token.1).exp())
+                .sum();
             assert!((total - 1.0).abs() < 1e-5);
         }
     }
@@ -354,7 +382,7 @@ fn every_field_out_of_range_is_refused_by_name() {
 }
 
 #[test]
-fn scores_are_the_untruncated_law_at_temperature_one_whatever_is_drawn_by() {
+fn scores_are_the_untruncated_distribution_at_temperature_one_whatever_is_drawn_by() {
     let mut history = History::new(&[3, 5]);
     for id in [5, 7, 7] {
         history.push(id);
@@ -380,7 +408,7 @@ fn scores_are_the_untruncated_law_at_temperature_one_whatever_is_drawn_by() {
     let mut expected = reference(&open, &logits, &history);
     expected.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     for temperature in [0.0, 0.3, 1.0] {
-        let mut evaluator = LawEvaluator::new(asked(temperature), logits.len());
+        let mut evaluator = DistributionEvaluator::new(asked(temperature), logits.len());
         for (top, token) in [(0, 7), (1, 9), (20, 3), (500, 0), (600, 499)] {
             let scores = evaluator.score(&logits, &history, (token, top)).unwrap();
             let want = expected.iter().find(|(id, _)| *id == token).unwrap().1;
@@ -397,7 +425,7 @@ fn scores_are_the_untruncated_law_at_temperature_one_whatever_is_drawn_by() {
 #[test]
 fn impossible_tokens_score_minus_infinity_and_are_no_alternatives() {
     let logits = [1.0, f32::NEG_INFINITY, 1.0];
-    let mut evaluator = LawEvaluator::new(at(1.0), logits.len());
+    let mut evaluator = DistributionEvaluator::new(at(1.0), logits.len());
     let scores = evaluator
         .score(&logits, &History::default(), (1, 3))
         .unwrap();

@@ -30,7 +30,7 @@ const TRIAL_SHARE: f64 = 0.02;
 const TRIAL_ROUNDS: (f64, f64) = (4.0, 512.0);
 /// Rounds that a trial is waited for before it is put off.
 const PATIENCE: f64 = 8.0;
-/// Weight of new proxies in the mean.
+/// Weight of new candidates in the mean.
 const GAIN: f64 = 0.125;
 
 /// What alternatives have brought, by rank.
@@ -45,8 +45,8 @@ pub struct Hits {
 pub struct Tried {
     /// Tokens that each brought, the first rank's first.
     pub brought: Vec<usize>,
-    /// Proxies that all of them had for themselves.
-    pub proxies: usize,
+    /// Candidates that all of them had for themselves.
+    pub candidates: usize,
 }
 
 /// What a row costs as things are.
@@ -64,8 +64,8 @@ pub struct Alternatives {
     hits: Hits,
     /// Ranks in use.
     used: usize,
-    /// Proxies of an alternative.
-    proxies: f64,
+    /// Candidates of an alternative.
+    candidates: f64,
     /// Rounds until the next trial; below 0: it is under way.
     left: f64,
 }
@@ -110,7 +110,7 @@ impl Alternatives {
         Self {
             hits,
             used: 0,
-            proxies: 1.0,
+            candidates: 1.0,
             left: TRIAL_ROUNDS.0,
         }
     }
@@ -124,20 +124,20 @@ impl Alternatives {
     pub fn observe(&mut self, tried: &Tried, row: RowCost) {
         self.hits.observe(tried);
         if !tried.brought.is_empty() {
-            let each = tried.proxies as f64 / tried.brought.len() as f64;
-            self.proxies += GAIN * (each - self.proxies);
+            let each = tried.candidates as f64 / tried.brought.len() as f64;
+            self.candidates += GAIN * (each - self.candidates);
         }
         self.left -= 1.0;
         let beyond = tried.brought.len().saturating_sub(self.used) as f64;
         let interval =
-            (self.proxies * row.share / TRIAL_SHARE).clamp(TRIAL_ROUNDS.0, TRIAL_ROUNDS.1);
+            (self.candidates * row.share / TRIAL_SHARE).clamp(TRIAL_ROUNDS.0, TRIAL_ROUNDS.1);
         if beyond > 0.0 {
             // Blocks that were asked for before one came are trials too, and are paid for.
             self.left = self.left.max(0.0) + beyond * interval;
         } else if self.left < -PATIENCE {
             self.left = TRIAL_ROUNDS.1;
         }
-        self.settle(self.proxies * row.tokens);
+        self.settle(self.candidates * row.tokens);
     }
 
     /// Takes the ranks into use that bring more than `needed` tokens.
@@ -160,7 +160,7 @@ mod tests {
     fn tried(brought: &[usize]) -> Tried {
         Tried {
             brought: brought.to_vec(),
-            proxies: brought.len(),
+            candidates: brought.len(),
         }
     }
 

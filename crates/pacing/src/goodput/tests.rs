@@ -52,7 +52,7 @@ fn run(
                 skipped: 0,
                 drafted,
                 stood,
-                proxies: drafted,
+                candidates: drafted,
             }
         });
         length.observe(outcome, 0, &verify);
@@ -323,7 +323,7 @@ fn rows_must_bring_what_rounds_do() {
             skipped: 0,
             drafted: 6,
             stood: 6,
-            proxies: 6,
+            candidates: 6,
         };
         length.observe(Some(outcome), 0, &verify);
     }
@@ -343,7 +343,7 @@ fn row_costs_the_tokens_that_are_committed_in_its_time() {
             skipped: 0,
             drafted,
             stood: drafted.min(3),
-            proxies: drafted,
+            candidates: drafted,
         };
         length.observe(Some(outcome), 0, &verify);
     }
@@ -387,7 +387,7 @@ fn what_pays_alone_need_not_pay_where_all_sessions_share_a_pass() {
                     skipped: 0,
                     drafted,
                     stood: if round % 5 < 2 { drafted } else { 0 },
-                    proxies: drafted,
+                    candidates: drafted,
                 };
                 length.observe(Some(outcome), others, &verify);
             } else {

@@ -54,7 +54,7 @@ struct DetailJson {
     draft_tokens: Vec<BytesJson>,
     draft_ends: bool,
     skipped_bytes: u32,
-    proxies: Vec<TokenJson>,
+    candidates: Vec<TokenJson>,
     groups: Vec<GroupJson>,
     chosen: Option<TokenJson>,
     dropped: Vec<DroppedJson>,
@@ -89,11 +89,11 @@ struct TokenJson {
     probability: f32,
 }
 
-/// Half-open ranges of indices into `draft_tokens` and `proxies`.
+/// Half-open ranges of indices into `draft_tokens` and `candidates`.
 #[derive(Serialize)]
 struct GroupJson {
     draft: [u32; 2],
-    proxies: [u32; 2],
+    candidates: [u32; 2],
 }
 
 #[derive(Serialize)]
@@ -194,10 +194,10 @@ impl From<RoundDetail> for DetailJson {
         let mut end = [0, 0];
         let groups = detail.groups.into_iter().map(|group| {
             let start = end;
-            end = [start[0] + group.draft_tokens, start[1] + group.proxies];
+            end = [start[0] + group.draft_tokens, start[1] + group.candidates];
             GroupJson {
                 draft: [start[0], end[0]],
-                proxies: [start[1], end[1]],
+                candidates: [start[1], end[1]],
             }
         });
         Self {
@@ -210,7 +210,7 @@ impl From<RoundDetail> for DetailJson {
                 .collect(),
             draft_ends: detail.draft_ends,
             skipped_bytes: detail.skipped_bytes,
-            proxies: detail.proxies.into_iter().map(TokenJson::from).collect(),
+            candidates: detail.candidates.into_iter().map(TokenJson::from).collect(),
             chosen: detail.chosen.map(TokenJson::from),
             dropped: detail.dropped.into_iter().map(DroppedJson::from).collect(),
         }

@@ -10,7 +10,7 @@ const LEAST = 58;
 const GAP = 8;
 const LEFT = 76;
 const TOKEN = 32;
-const ROWS = { draft: 18, proxies: 122, chosen: 212 };
+const ROWS = { draft: 18, candidates: 122, chosen: 212 };
 
 export function show(round) {
   const { detail } = round;
@@ -37,17 +37,17 @@ function summary(round) {
     return `Plain: ${reason(round.fallback)}. The target chose ${quoted(detail.chosen)} itself.`;
   }
   const drafted = plural(detail.draft_tokens.length, "draft token");
-  const became = `${drafted} became ${plural(detail.proxies.length, "target token")}, ${round.accepted_tokens} accepted.`;
+  const became = `${drafted} became ${plural(detail.candidates.length, "target token")}, ${round.accepted_tokens} accepted.`;
   if (!detail.chosen) return `${became} The reply ended there.`;
   if (isBonus(round)) return `${became} All stood, so the pass gave ${quoted(detail.chosen)} as a bonus.`;
-  const rejected = detail.proxies[round.accepted_tokens];
+  const rejected = detail.candidates[round.accepted_tokens];
   return `${became} In place of ${quoted(rejected)} (${chance(rejected.probability)}) the target chose ${quoted(detail.chosen)} ` +
     `(${chance(detail.chosen.probability)}).`;
 }
 
 const quoted = (token) => (token ? `“${visible(token)}”` : "nothing");
 // Of several ways to go on the one that was taken is told.
-const isBonus = (round) => round.accepted_tokens === round.detail.proxies.length;
+const isBonus = (round) => round.accepted_tokens === round.detail.candidates.length;
 const originOf = (round) => (round.proposed_tokens === 0 ? "plain" : isBonus(round) ? "bonus" : "correction");
 
 function state(round, index) {
@@ -63,7 +63,7 @@ function widthOf(token) {
 function layout(detail) {
   const drafts = detail.draft_ends ? [...detail.draft_tokens, { text: "" }] : detail.draft_tokens;
   const draft = drafts.map((token) => ({ token, width: widthOf(token) }));
-  const proxies = detail.proxies.map((token) => ({ token, width: widthOf(token) }));
+  const candidates = detail.candidates.map((token) => ({ token, width: widthOf(token) }));
   const links = [];
   let x = LEFT;
   const place = (boxes, width) => {
@@ -79,54 +79,54 @@ function layout(detail) {
   let [drafted, spelled] = [0, 0];
   for (const group of detail.groups) {
     const above = draft.slice(...group.draft);
-    const below = proxies.slice(...group.proxies);
+    const below = candidates.slice(...group.candidates);
     const width = Math.max(natural(above), natural(below));
     place(above, width);
     place(below, width);
     links.push({ x, width, group });
     x += width + 2 * GAP;
-    [drafted, spelled] = [group.draft[1], group.proxies[1]];
+    [drafted, spelled] = [group.draft[1], group.candidates[1]];
   }
-  const rest = [draft.slice(drafted), proxies.slice(spelled)].filter((boxes) => boxes.length);
+  const rest = [draft.slice(drafted), candidates.slice(spelled)].filter((boxes) => boxes.length);
   for (const boxes of rest) place(boxes, natural(boxes));
   x += Math.max(0, ...rest.map((boxes) => natural(boxes) + 2 * GAP));
-  return { draft, proxies, links, end: x };
+  return { draft, candidates, links, end: x };
 }
 
 function picture(round) {
   const { detail } = round;
-  const { draft, proxies, links, end } = layout(detail);
+  const { draft, candidates, links, end } = layout(detail);
   const parts = [];
   for (const { x, width, group } of links) {
-    const stands = group.proxies[1] <= round.accepted_tokens;
+    const stands = group.candidates[1] <= round.accepted_tokens;
     parts.push(band(x, width, stands));
   }
   for (const box of draft) parts.push(token(box, ROWS.draft, "draft", ""));
-  proxies.forEach((box, index) => {
+  candidates.forEach((box, index) => {
     const kind = state(round, index);
-    parts.push(token(box, ROWS.proxies, kind, { accepted: "✓", rejected: "✗", behind: "" }[kind]));
+    parts.push(token(box, ROWS.candidates, kind, { accepted: "✓", rejected: "✗", behind: "" }[kind]));
   });
   let width = end;
   if (detail.chosen) {
-    const under = proxies[round.accepted_tokens];
+    const under = candidates[round.accepted_tokens];
     const box = { token: detail.chosen, width: widthOf(detail.chosen), x: under?.x ?? end };
     if (under) box.x += (under.width - box.width) / 2;
     box.x = Math.max(box.x, LEFT);
     const kind = originOf(round);
     if (under) parts.push(instead(under.x + under.width / 2));
-    const row = under || proxies.length === 0 ? ROWS.chosen : ROWS.proxies;
+    const row = under || candidates.length === 0 ? ROWS.chosen : ROWS.candidates;
     parts.push(token(box, row, kind, { correction: "→", bonus: "+", plain: "" }[kind]));
     width = Math.max(width, box.x + box.width + GAP);
   }
-  const names = [["draft", "drafter"], ["proxies", "as target"], ["chosen", "target"]];
-  const bonusOnly = proxies.length > 0 && isBonus(round);
+  const names = [["draft", "drafter"], ["candidates", "as target"], ["chosen", "target"]];
+  const bonusOnly = candidates.length > 0 && isBonus(round);
   for (const [row, name] of names) {
-    const isEmpty = { draft: draft.length === 0, proxies: proxies.length === 0, chosen: !detail.chosen || bonusOnly };
+    const isEmpty = { draft: draft.length === 0, candidates: candidates.length === 0, chosen: !detail.chosen || bonusOnly };
     if (isEmpty[row]) continue;
     parts.push(svg("text", { class: "row-name", x: 12, y: ROWS[row] + TOKEN / 2 + 4 }, name));
   }
-  const top = draft.length + proxies.length === 0 ? ROWS.chosen - 18 : 0;
-  const bottom = bonusOnly || !detail.chosen ? ROWS.proxies + TOKEN + 30 : ROWS.chosen + TOKEN + 28;
+  const top = draft.length + candidates.length === 0 ? ROWS.chosen - 18 : 0;
+  const bottom = bonusOnly || !detail.chosen ? ROWS.candidates + TOKEN + 30 : ROWS.chosen + TOKEN + 28;
   return svg("svg", {
     width: width + 12, height: bottom - top, viewBox: `0 ${top} ${width + 12} ${bottom - top}`, role: "img", "aria-label": summary(round),
   }, ...parts);
@@ -146,7 +146,7 @@ function token(box, y, kind, mark) {
 }
 
 function band(x, width, stands) {
-  const [top, bottom, middle] = [ROWS.draft + TOKEN + 3, ROWS.proxies - 3, x + width / 2];
+  const [top, bottom, middle] = [ROWS.draft + TOKEN + 3, ROWS.candidates - 3, x + width / 2];
   const [waist, half] = [(top + bottom) / 2, width * 0.36];
   const d = `M${x} ${top}Q${middle - half} ${top + 16} ${middle - half} ${waist}Q${middle - half} ${bottom - 16} ${x} ${bottom}` +
     `H${x + width}Q${middle + half} ${bottom - 16} ${middle + half} ${waist}Q${middle + half} ${top + 16} ${x + width} ${top}Z`;
@@ -154,7 +154,7 @@ function band(x, width, stands) {
 }
 
 function instead(x) {
-  const [top, bottom] = [ROWS.proxies + TOKEN + 22, ROWS.chosen - 4];
+  const [top, bottom] = [ROWS.candidates + TOKEN + 22, ROWS.chosen - 4];
   return svg("path", { class: "instead", d: `M${x} ${top}V${bottom}M${x - 4} ${bottom - 5}L${x} ${bottom}L${x + 4} ${bottom - 5}` });
 }
 
@@ -162,10 +162,10 @@ function table(round) {
   const { detail } = round;
   const row = (...cells) => html("tr", {}, ...cells.map((cell) => html("td", {}, cell)));
   const words = { accepted: "accepted", rejected: "rejected", behind: "not reached" };
-  const rows = detail.proxies.map((proxy, index) => {
-    const group = detail.groups.find(({ proxies }) => proxies[0] <= index && index < proxies[1]);
+  const rows = detail.candidates.map((candidate, index) => {
+    const group = detail.groups.find(({ candidates }) => candidates[0] <= index && index < candidates[1]);
     const drafted = group ? detail.draft_tokens.slice(...group.draft).map(visible).join(" | ") : "";
-    return row(`${index + 1}`, drafted, visible(proxy), chance(proxy.probability), words[state(round, index)]);
+    return row(`${index + 1}`, drafted, visible(candidate), chance(candidate.probability), words[state(round, index)]);
   });
   if (detail.chosen) rows.push(row("", "", visible(detail.chosen), chance(detail.chosen.probability), originOf(round)));
   const heads = ["", "draft tokens of the group", "target token", "probability", "what became of it"];

@@ -68,6 +68,6 @@ function verdict(off, on) {
   const method = on.finish.method;
   const advice = ["greedy", "coupled"].includes(method)
     ? "Please report this: the method promises the same text."
-    : `${method} keeps the law of the text, not the text itself.`;
+    : `${method} keeps the distribution of the text, not the text itself.`;
   return [html("span", { class: "bad" }, "✗ Different text"), `, ${speed}. ${advice}`];
 }

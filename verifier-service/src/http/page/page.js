@@ -98,7 +98,7 @@ async function one(signal) {
 
 // What there is to see in a round: tokens that part differently, and some of them accepted, some not.
 function interest({ proposed_tokens, accepted_tokens, detail }) {
-  const parts = detail.groups.filter(({ draft, proxies }) => draft[1] - draft[0] > 1 || proxies[1] - proxies[0] > 1).length;
+  const parts = detail.groups.filter(({ draft, candidates }) => draft[1] - draft[0] > 1 || candidates[1] - candidates[0] > 1).length;
   return Math.min(proposed_tokens, 1) + (0 < accepted_tokens && accepted_tokens < proposed_tokens ? 2 : 0) + Math.min(parts, 3);
 }
 

@@ -210,10 +210,10 @@ export function reason(fallback) {
   return reasons[fallback] ?? fallback;
 }
 
-// The share of the drafted tokens that stands, by the groups whose proxies all stand.
+// The share of the drafted tokens that stands, by the groups whose candidates all stand.
 function stood(round) {
   const { groups, draft_tokens } = round.detail;
-  const whole = groups.filter((group) => group.proxies[1] <= round.accepted_tokens);
+  const whole = groups.filter((group) => group.candidates[1] <= round.accepted_tokens);
   return draft_tokens.length ? (whole.at(-1)?.draft[1] ?? 0) / draft_tokens.length : 0;
 }
 

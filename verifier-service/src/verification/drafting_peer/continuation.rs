@@ -34,7 +34,7 @@ pub(super) fn remainder(
     let ends = &chain.token_ends;
     let first = ends.partition_point(|end| *end as usize <= skipped);
     let is_torn = first.checked_sub(1).map_or(0, |last| ends[last] as usize) != skipped;
-    // What is left of a token was not drawn from any law.
+    // What is left of a token was not drawn from any distribution.
     if is_torn && !block.draws.is_empty() {
         return Err(FallbackReason::NothingUsable);
     }

@@ -62,7 +62,7 @@ impl Pace {
         let mut pace = Self {
             costs,
             longest: plan.block_length,
-            judges_beside: !plan.method.needs_laws() && !plan.method.needs_scalars(),
+            judges_beside: !plan.method.needs_distributions() && !plan.method.needs_scalars(),
             by: By::Request,
             beside: plan.alternatives.map_or_else(
                 || Beside::Paying(Alternatives::new(Hits::default())),

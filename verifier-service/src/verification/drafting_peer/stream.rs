@@ -5,8 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use pacing::goodput::{Outcome, alternatives::Tried};
 use chassis::lifecycle::Lifecycle;
+use pacing::goodput::{Outcome, alternatives::Tried};
 use proto::{
     CommittedText,
     drafter::{

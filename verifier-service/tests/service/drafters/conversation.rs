@@ -12,7 +12,7 @@ use proto::{
 use tokio_stream::StreamExt as _;
 use tonic::{Status, Streaming};
 
-use super::{Kind, Law, Script, Sender};
+use super::{Distribution, Kind, Script, Sender};
 
 /// One session.
 pub(super) struct Conversation {
@@ -107,7 +107,7 @@ impl Conversation {
 
     async fn open(&mut self, open: &Open) -> Result<(), Over> {
         let boast = u32::from(self.script.kind == Kind::Boasts);
-        let is_another = self.script.kind == Kind::Draws(Law::OfAnotherVocabulary);
+        let is_another = self.script.kind == Kind::Draws(Distribution::OfAnotherVocabulary);
         let opened = Opened {
             model: "oracle".to_owned(),
             tokenizer_fingerprint: Fingerprint([7 + u8::from(is_another); 32]),
@@ -138,9 +138,9 @@ impl Conversation {
             Kind::WrongHash => block.base_hash = BaseHash(block.base_hash.0 ^ 1),
             Kind::Declines | Kind::DeclinesForGood => block.ends_with = None,
             Kind::AlwaysEnds | Kind::EndsAfterText => block.ends_with = Some(EndRole::EndOfTurn),
-            Kind::Draws(law) => {
+            Kind::Draws(distribution) => {
                 block.token_ends = (1..=block.text.len() as u32).collect();
-                block.draws = law.draws(&block.text);
+                block.draws = distribution.draws(&block.text);
             }
             _ => {}
         }

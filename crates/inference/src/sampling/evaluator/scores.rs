@@ -2,7 +2,7 @@
 
 use super::{
     super::{History, mass, selection::Scaled},
-    LawError, LawEvaluator, highest,
+    DistributionError, DistributionEvaluator, highest,
 };
 
 /// Log probabilities at one place.
@@ -14,15 +14,15 @@ pub struct Scores {
     pub top: Vec<(u32, f32)>,
 }
 
-impl LawEvaluator {
+impl DistributionEvaluator {
     /// Natural-log softmax of the logits after bias and penalties, at temperature 1 and with nothing left out: of `token` and
-    /// of so many of the likeliest. O(vocabulary), as a law is.
+    /// of so many of the likeliest. O(vocabulary), as a distribution is.
     pub fn score(
         &mut self,
         logits: &[f32],
         history: &History,
         (token, top): (u32, usize),
-    ) -> Result<Scores, LawError> {
+    ) -> Result<Scores, DistributionError> {
         let logits = self.within_vocabulary(logits)?;
         let mut adjusted = std::mem::take(&mut self.adjusted);
         let changed = self.adjust(logits, history, &mut adjusted);
@@ -31,7 +31,12 @@ impl LawEvaluator {
         scores
     }
 
-    fn scores(&mut self, logits: &[f32], token: u32, top: usize) -> Result<Scores, LawError> {
+    fn scores(
+        &mut self,
+        logits: &[f32],
+        token: u32,
+        top: usize,
+    ) -> Result<Scores, DistributionError> {
         let highest = highest(logits, &mut self.tops)?;
         let normaliser = mass::sum(logits, highest, 1.0).ln() as f32;
         let log_prob = |logit: f32| (logit - highest) - normaliser;

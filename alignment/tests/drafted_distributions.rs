@@ -1,13 +1,13 @@
-//! Whole generations with the methods that use the draft's law, from the drafter's cut to the verdict:
-//! texts follow the target's law, by a seeded chi-square test.
+//! Whole generations with the methods that use the draft's distribution, from the drafter's cut to the verdict:
+//! texts follow the target's distribution, by a seeded chi-square test.
 
 use std::collections::BTreeMap;
 
 use alignment::acceptance::{
-    DraftLaw, Drawn, Law, MappedBlock, Method, PathLaw, Proposal, SparseLaw, TokenMap,
-    UnmappedToken, conditional, intersection,
+    Distribution, DraftDistribution, Drawn, MappedBlock, Method, PathDistribution, Proposal,
+    SparseDistribution, TokenMap, UnmappedToken, conditional, intersection,
 };
-use alignment::candidates::Candidates;
+use alignment::candidate_tree::CandidateTree;
 use alignment::noise::{Place, SharedNoise};
 use alignment::round::Round;
 use alignment::{DraftToken, TargetToken, Vocabulary};
@@ -46,7 +46,7 @@ fn map() -> TokenMap {
     TokenMap::new(DRAFT, &Toy, &[(DraftToken(5), END)]).expect("a map")
 }
 
-/// A law that depends on what stands before it, unlike for either model.
+/// A distribution that depends on what stands before it, unlike for either model.
 fn log_probs(before: &[u32], tokens: u32, salt: u32) -> Vec<f32> {
     let sum = before.iter().fold(salt, |sum, id| sum * 5 + id + 1);
     let weights = (0..tokens).map(|id| f64::from((id * 7 + sum * 3) % 11) + 0.2);
@@ -60,47 +60,50 @@ fn generate(method: Method, map: &TokenMap, seed: u64) -> Vec<u32> {
     let draft_ids: Vec<u32> = (0..6).collect();
     let (mut text, mut place) = (Vec::new(), Place::default());
     loop {
-        // The drafter: cuts its law, draws from what is left, sends both.
+        // The drafter: cuts its distribution, draws from what is left, sends both.
         let allowed = |id: u32| match method {
             Method::Tli => map.is_shared(id),
             _ => !map.targets(id).is_empty(),
         };
-        let (mut drawn, mut laws) = (Vec::new(), Vec::new());
+        let (mut drawn, mut distributions) = (Vec::new(), Vec::new());
         for i in 0..2 {
             let log_probs = log_probs(&drawn, 6, 9);
-            let law = Law {
+            let distribution = Distribution {
                 ids: &draft_ids,
                 log_probs: &log_probs,
             };
-            let mut cut = DraftLaw::default();
-            let sparse = cut.restrict(&law, WIRE, allowed).expect("a law");
+            let mut cut = DraftDistribution::default();
+            let sparse = cut
+                .restrict(&distribution, WIRE, allowed)
+                .expect("a distribution");
             drawn.push(sparse.sample(&noise.at(place.offset, place.zero_width + 100 + i)));
-            laws.push((cut.ids().to_vec(), cut.log_probs().to_vec()));
+            distributions.push((cut.ids().to_vec(), cut.log_probs().to_vec()));
         }
         // The verifier.
         let block = MappedBlock::new(map, &drawn, &Toy, 8).expect("a block");
-        let candidates = Candidates::from(block.proxies);
-        let mut round = Round::new(&candidates, place);
+        let tree = CandidateTree::from(block.candidates);
+        let mut round = Round::new(&tree, place);
         while let Some(position) = round.open() {
             let log_probs = log_probs(&text, 5, 2);
-            let law = Law {
+            let distribution = Distribution {
                 ids: &[0, 1, 2, 3, 4],
                 log_probs: &log_probs,
             };
-            let mut out = PathLaw::default();
+            let mut out = PathDistribution::default();
             let origin = block.origins.get(position.row());
             let proposal = origin.zip(position.proposed()).map(|(origin, token)| {
-                let (ids, log_probs) = &laws[origin.index];
-                let sent = SparseLaw::new(ids, log_probs, DRAFT.len()).expect("a law");
+                let (ids, log_probs) = &distributions[origin.index];
+                let sent =
+                    SparseDistribution::new(ids, log_probs, DRAFT.len()).expect("a distribution");
                 let r = match method {
                     Method::Tli => intersection(&sent, map, &mut out),
                     _ => conditional(&sent, map, origin.prefix(map), &mut out),
                 };
-                let drawn = Drawn::From(r.expect("a law"));
+                let drawn = Drawn::From(r.expect("a distribution"));
                 Proposal { token, drawn }
             });
             let here = noise.at_place(position.place());
-            let emitted = method.choose_against(&law, proposal, &here, |id| (b"", id));
+            let emitted = method.choose_against(&distribution, proposal, &here, |id| (b"", id));
             text.push(emitted.0);
             let finishes = emitted == END || text.len() == LENGTH;
             position.decide(emitted, Toy.token_bytes(emitted.0).len(), finishes);
@@ -133,7 +136,7 @@ fn expected() -> BTreeMap<Vec<u32>, f64> {
 }
 
 #[test]
-fn replies_follow_the_target_law() {
+fn replies_follow_the_target_distribution() {
     const DRAWS: u64 = 60_000;
     let map = map();
     let expected = expected();
@@ -160,7 +163,7 @@ fn replies_follow_the_target_law() {
 }
 
 #[test]
-fn block_says_where_each_proxy_comes_from() {
+fn block_says_where_each_candidate_comes_from() {
     let map = map();
     let block = MappedBlock::new(&map, &[0, 3, 5], &Toy, 8).expect("a block");
     let shown: Vec<(usize, u32, &[u32])> = block
@@ -172,15 +175,20 @@ fn block_says_where_each_proxy_comes_from() {
         shown,
         [(0, 0, &[][..]), (1, 3, &[]), (1, 3, &[2]), (2, 5, &[])]
     );
-    let tokens: Vec<u32> = block.proxies.tokens.iter().map(|token| token.0).collect();
+    let tokens: Vec<u32> = block
+        .candidates
+        .tokens
+        .iter()
+        .map(|token| token.0)
+        .collect();
     assert_eq!(
-        (tokens, block.proxies.ends),
+        (tokens, block.candidates.ends),
         (vec![3, 2, 3, 4], vec![2, 3, 5, 5])
     );
 
     let cut = MappedBlock::new(&map, &[0, 3], &Toy, 2).expect("a block");
     assert_eq!(
-        (cut.proxies.covered_bytes(), cut.proxies.dropped_bytes),
+        (cut.candidates.covered_bytes(), cut.candidates.dropped_bytes),
         (3, 2)
     );
     for id in [4, 6, u32::MAX] {

@@ -1,6 +1,6 @@
-//! What a scripted drafter says of its tokens: its vocabulary, and the laws that it claims to have drawn from.
+//! What a scripted drafter says of its tokens: its vocabulary, and the distributions that it claims to have drawn from.
 
-use proto::drafter::{Draw, SparseLaw};
+use proto::drafter::{Draw, SparseDistribution};
 
 /// The first tokens of a scripted drafter; the last of them ends the turn.
 pub(super) const WORDS: [&[u8]; 4] = [b"let", b" the", b" ", b""];
@@ -19,7 +19,7 @@ pub(super) const ASCII: &[u8; 128] = &{
 
 /// What a drafter says its tokens were drawn from.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Law {
+pub(crate) enum Distribution {
     /// One that has nothing but the token.
     Certain,
     /// None.
@@ -38,7 +38,7 @@ pub(crate) enum Law {
     OfAnotherVocabulary,
 }
 
-impl Law {
+impl Distribution {
     /// Every one that is not what it says.
     pub(crate) const LIES: [Self; 7] = [
         Self::Absent,
@@ -71,7 +71,7 @@ impl Law {
             Self::BeyondTheVocabulary => id + 1000,
             _ => id,
         };
-        let law = match self {
+        let distribution = match self {
             Self::Absent => None,
             Self::WithoutTheToken => Some((id - 1, 0.0)),
             Self::TooSmall => Some((id, -1.0)),
@@ -80,7 +80,7 @@ impl Law {
         Draw {
             id,
             log_prob: 0.0,
-            law: law.map(|(id, log_prob)| SparseLaw {
+            distribution: distribution.map(|(id, log_prob)| SparseDistribution {
                 ids: vec![id],
                 log_probs: vec![log_prob],
             }),

@@ -1,4 +1,4 @@
-//! One law or two: for methods that promise the law of the text, or nothing.
+//! One distribution or two: for methods that promise the distribution of the text, or nothing.
 //!
 //! For each prompt, replies to as many seeds without speculation and to as many other seeds with it are two samples. Their
 //! beginnings of 1, 2, 3, .. tokens are compared by Pearson's test of homogeneity: the first token can be a drafted one already,
@@ -59,7 +59,7 @@ impl Comparison {
 }
 
 impl Test {
-    /// Whether there are two laws.
+    /// Whether there are two distributions.
     pub(super) fn rejects(&self) -> bool {
         self.adjusted < LEVEL
     }

@@ -1,4 +1,4 @@
-//! Several ways in which a text may go on, as one tree of proxies that a target verifies in one pass.
+//! Several ways in which a text may go on, as one tree of candidates that a target verifies in one pass.
 //!
 //! The *main* way is a block as it always was: what a drafter would say, one token after another. Others leave it somewhere.
 //! Each way is re-encoded by itself, from the same committed tokens, so that each is spelled as it would be if it were the only
@@ -8,12 +8,12 @@
 //! same tokens anyway. A child that it chose is gone on from, else the round ends ([`crate::round`]).
 
 use crate::TargetToken;
-use crate::reencode::Proxies;
+use crate::reencode::Candidates;
 
-/// A tree of proxies. Its nodes have numbers: first those of the main way, in order, then the others, each behind its parent.
+/// A tree of candidates. Its nodes have numbers: first those of the main way, in order, then the others, each behind its parent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Candidates {
-    main: Proxies,
+pub struct CandidateTree {
+    main: Candidates,
     beside: Vec<Node>,
 }
 
@@ -27,9 +27,9 @@ struct Node {
     end: u32,
 }
 
-impl Candidates {
+impl CandidateTree {
     /// Only the main way.
-    pub fn new(main: Proxies) -> Self {
+    pub fn new(main: Candidates) -> Self {
         Self {
             main,
             beside: Vec::new(),
@@ -38,7 +38,7 @@ impl Candidates {
 
     /// Adds another way, as far as fewer than `most` nodes are beside the main one. Gives the first node that is new, if any
     /// is. O(tokens · nodes).
-    pub fn add(&mut self, way: &Proxies, most: usize) -> Option<usize> {
+    pub fn add(&mut self, way: &Candidates, most: usize) -> Option<usize> {
         let (mut at, mut first) = (None, None);
         for (token, end) in way.tokens.iter().zip(&way.ends) {
             if let Some(child) = self.child(at, *token) {
@@ -60,7 +60,7 @@ impl Candidates {
     }
 
     /// The main way.
-    pub fn main(&self) -> &Proxies {
+    pub fn main(&self) -> &Candidates {
         &self.main
     }
 
@@ -101,17 +101,17 @@ impl Candidates {
 
     /// The way that begins with `path`, nodes that follow each other from the committed text on, and goes on behind it by first
     /// children: the main one if the path does not leave it.
-    pub fn way(&self, path: &[usize]) -> (Proxies, Vec<usize>) {
+    pub fn way(&self, path: &[usize]) -> (Candidates, Vec<usize>) {
         let mut nodes = path.to_vec();
         while let Some(next) = self.first_child(nodes.last().copied()) {
             nodes.push(next);
         }
-        let proxies = Proxies {
+        let candidates = Candidates {
             tokens: nodes.iter().map(|node| self.token(*node)).collect(),
             ends: nodes.iter().map(|node| self.end(*node)).collect(),
-            ..Proxies::default()
+            ..Candidates::default()
         };
-        (proxies, nodes)
+        (candidates, nodes)
     }
 
     /// The child of a node, or of the committed text, that is this token.
@@ -158,8 +158,8 @@ impl Candidates {
     }
 }
 
-impl From<Proxies> for Candidates {
-    fn from(main: Proxies) -> Self {
+impl From<Candidates> for CandidateTree {
+    fn from(main: Candidates) -> Self {
         Self::new(main)
     }
 }
@@ -169,70 +169,70 @@ mod tests {
     use super::*;
 
     /// A way of two-byte tokens.
-    fn way(ids: &[u32]) -> Proxies {
-        Proxies {
+    fn way(ids: &[u32]) -> Candidates {
+        Candidates {
             tokens: ids.iter().copied().map(TargetToken).collect(),
             ends: (1..=ids.len() as u32).map(|token| 2 * token).collect(),
-            ..Proxies::default()
+            ..Candidates::default()
         }
     }
 
-    fn tree(ways: &[&[u32]], most: usize) -> (Candidates, Vec<Option<usize>>) {
-        let mut candidates = Candidates::new(way(ways[0]));
+    fn tree_of(ways: &[&[u32]], most: usize) -> (CandidateTree, Vec<Option<usize>>) {
+        let mut tree = CandidateTree::new(way(ways[0]));
         let added = ways[1..].iter();
-        let added = added.map(|ids| candidates.add(&way(ids), most)).collect();
-        (candidates, added)
+        let added = added.map(|ids| tree.add(&way(ids), most)).collect();
+        (tree, added)
     }
 
-    fn parents(candidates: &Candidates) -> Vec<Option<usize>> {
-        candidates.parents().collect()
+    fn parents(tree: &CandidateTree) -> Vec<Option<usize>> {
+        tree.parents().collect()
     }
 
     #[test]
     fn ways_share_what_they_begin_with() {
-        let (candidates, added) = tree(&[&[1, 2, 3], &[1, 4], &[5], &[1, 4, 6], &[1, 2, 3, 7]], 9);
+        let (tree, added) = tree_of(&[&[1, 2, 3], &[1, 4], &[5], &[1, 4, 6], &[1, 2, 3, 7]], 9);
         assert_eq!(added, [Some(3), Some(4), Some(5), Some(6)]);
-        let tokens: Vec<u32> = candidates.tokens().map(|token| token.0).collect();
+        let tokens: Vec<u32> = tree.tokens().map(|token| token.0).collect();
         assert_eq!(tokens, [1, 2, 3, 4, 5, 6, 7]);
         let expected = [None, Some(0), Some(1), Some(0), None, Some(3), Some(2)];
-        assert_eq!(parents(&candidates), expected);
-        assert_eq!((candidates.len(), candidates.beside()), (7, 4));
-        assert_eq!(candidates.bytes(), 14);
+        assert_eq!(parents(&tree), expected);
+        assert_eq!((tree.len(), tree.beside()), (7, 4));
+        assert_eq!(tree.bytes(), 14);
     }
 
     #[test]
     fn way_that_is_there_adds_nothing() {
-        let (candidates, added) = tree(&[&[1, 2], &[1], &[1, 2], &[]], 9);
+        let (tree, added) = tree_of(&[&[1, 2], &[1], &[1, 2], &[]], 9);
         assert_eq!(added, [None, None, None]);
-        assert_eq!(candidates, Candidates::from(way(&[1, 2])));
+        assert_eq!(tree, CandidateTree::from(way(&[1, 2])));
     }
 
     #[test]
     fn tree_has_no_more_nodes_than_it_may() {
-        let (candidates, added) = tree(&[&[1], &[2, 3, 4], &[5]], 2);
+        let (tree, added) = tree_of(&[&[1], &[2, 3, 4], &[5]], 2);
         assert_eq!(added, [Some(1), None]);
-        assert_eq!(parents(&candidates), [None, None, Some(1)]);
-        assert_eq!(tree(&[&[1], &[2]], 0).0.len(), 1);
+        assert_eq!(parents(&tree), [None, None, Some(1)]);
+        assert_eq!(tree_of(&[&[1], &[2]], 0).0.len(), 1);
     }
 
     #[test]
     fn way_goes_on_where_a_path_ends() {
-        let (candidates, _) = tree(&[&[1, 2, 3], &[1, 4, 5], &[1, 4, 6]], 9);
+        let (tree, _) = tree_of(&[&[1, 2, 3], &[1, 4, 5], &[1, 4, 6]], 9);
         let tokens = |path: &[usize]| -> (Vec<u32>, Vec<u32>) {
-            let (proxies, _) = candidates.way(path);
-            let tokens = proxies.tokens.iter().map(|token| token.0);
-            (tokens.collect(), proxies.ends)
+            let (candidates, _) = tree.way(path);
+            let tokens = candidates.tokens.iter().map(|token| token.0);
+            (tokens.collect(), candidates.ends)
         };
         assert_eq!(tokens(&[]).0, [1, 2, 3]);
         assert_eq!(tokens(&[0, 1]).0, [1, 2, 3]);
         assert_eq!(tokens(&[0, 3]), (vec![1, 4, 5], vec![2, 4, 6]));
         assert_eq!(tokens(&[0, 3, 5]).0, [1, 4, 6]);
-        assert_eq!(candidates.way(&[0, 3, 5]).1, [0, 3, 5]);
+        assert_eq!(tree.way(&[0, 3, 5]).1, [0, 3, 5]);
     }
 
     #[test]
     fn nothing_has_no_nodes() {
-        let nothing = Candidates::default();
+        let nothing = CandidateTree::default();
         assert!(nothing.is_empty() && nothing.bytes() == 0);
         assert_eq!(nothing.way(&[]).1, [0; 0]);
     }
