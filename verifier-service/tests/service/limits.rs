@@ -1,4 +1,4 @@
-//! Who is let in, who is let go, and how it ends.
+//! Admission, abandoned requests, and the end of the process.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::{
     harness::{Process, endless, eventually, load, read, request, serving},
 };
 
-/// Waits for blocks much longer than any test takes: with a drafter that never answers, requests stay in progress.
+/// Limits with deadlines longer than any test: with a drafter that never answers, requests stay in progress.
 fn patient(drafter: &Running) -> Serving {
     let mut serving = serving(&[&drafter.address]);
     serving.deadline.initial = Duration::from_mins(1);
@@ -33,7 +33,7 @@ async fn stuck(process: &Process, drafter: &Running) -> Reply {
 }
 
 #[tokio::test]
-async fn request_over_the_limit_is_refused_at_once_with_the_state_of_things() {
+async fn request_over_the_limit_is_refused_at_once_with_the_load() {
     let drafter = Running::start(Kind::NeverAnswers).await;
     let serving = Serving {
         max_sessions: 2,
@@ -75,7 +75,7 @@ async fn client_that_leaves_frees_both_sides() {
     drop(reply);
     eventually(|| async { process.sessions().await == 0 }).await;
     eventually(|| async { drafter.seen(|seen| !seen.ends.is_empty()) }).await;
-    // A stream that was not open yet is reset, which means the same.
+    // A stream that is not open yet is reset, which means the same.
     let is_cancel = |end: &Option<CloseReason>| end.is_none_or(|end| end == CloseReason::Cancelled);
     drafter.seen(|seen| assert!(seen.ends.iter().all(is_cancel), "{:?}", seen.ends));
     assert_eq!(process.metric("engine_sessions").await, 0);
@@ -88,7 +88,7 @@ async fn client_that_leaves_frees_both_sides() {
 }
 
 #[tokio::test]
-async fn finished_reply_tells_the_drafter_so() {
+async fn finished_reply_closes_the_stream_as_finished() {
     let drafter = Running::start(Kind::Honest).await;
     let process = Process::endless(&[&drafter.address]).await;
     process.generate(&request(0.0, 0)).await;
@@ -120,7 +120,7 @@ async fn accepted_request_finishes_while_new_ones_are_refused() {
         loop {
             match process.open(&request(0.0, 0)).await {
                 Err(status) if status.code() == Code::Unavailable => break,
-                // Let in a moment before, or lost with the connection that was being closed.
+                // Admitted just before, or lost with the connection that was closing.
                 Ok(_) | Err(_) => tokio::task::yield_now().await,
             }
         }

@@ -1,20 +1,20 @@
-//! How a fetch shows itself in the log: a line where it begins and ends, and one for every tenth of the way.
+//! Progress of a fetch in the log: a line where it begins and ends, and one for every tenth of the way.
 
 use store::Progress;
 
 const TENTHS: u64 = 10;
 
-/// Reports to the log.
+/// Progress that goes to the log.
 #[derive(Default)]
-pub(super) struct Logged {
+pub(crate) struct Logged {
     name: String,
     total: u64,
-    /// Tenths that have been reported.
+    /// Number of tenths that have been reported.
     tenths: u64,
 }
 
 impl Logged {
-    /// The tenth that has been reached, if it has not been reported.
+    /// Tenth that was reached and has not been reported.
     fn due(&mut self, bytes_done: u64) -> Option<u64> {
         let tenths = (bytes_done.min(self.total) * TENTHS).checked_div(self.total)?;
         // Back to the start when another source is tried.
