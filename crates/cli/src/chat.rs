@@ -13,12 +13,12 @@ use std::io;
 use proto::verifier::Speculation;
 use tokio::signal::ctrl_c;
 
-use self::command::Command;
+use self::command::ChatCommand;
 use self::conversation::Conversation;
 use self::input::{Input, Line};
 use self::screen::Screen;
 use self::server::Server;
-use crate::pair::{Pair, PairArgs};
+use crate::pair::{LocalPair, PairArgs};
 use crate::request::SamplingArgs;
 
 /// Whom to talk to, and how.
@@ -67,14 +67,14 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
 }
 
 impl Args {
-    async fn server(&self) -> anyhow::Result<(Server, Option<Pair>)> {
+    async fn server(&self) -> anyhow::Result<(Server, Option<LocalPair>)> {
         if let Some(address) = &self.api {
             return Ok((Server::api(address).await?, None));
         }
         if let Some(address) = &self.verifier {
             return Ok((Server::verifier(address)?, None));
         }
-        let pair = Pair::start(&self.pair.options()).await?;
+        let pair = LocalPair::start(&self.pair.options()).await?;
         Ok((Server::verifier(pair.address())?, Some(pair)))
     }
 }
@@ -107,8 +107,8 @@ impl Chat {
                 Line::Text(text) if text.trim().is_empty() => continue,
                 Line::Text(text) => text,
             };
-            match Command::parse(&text) {
-                Some(Ok(Command::Quit)) => return Ok(()),
+            match ChatCommand::parse(&text) {
+                Some(Ok(ChatCommand::Quit)) => return Ok(()),
                 Some(Ok(command)) => self.obey(command)?,
                 Some(Err(wrong)) => self.screen.note(&wrong)?,
                 None => {
@@ -150,20 +150,20 @@ impl Chat {
         Ok(())
     }
 
-    fn obey(&mut self, command: Command) -> io::Result<()> {
+    fn obey(&mut self, command: ChatCommand) -> io::Result<()> {
         match command {
-            Command::Help => self.screen.note(command::HELP),
-            Command::Stats => self.screen.note(&self.conversation.stats()),
-            Command::Reset => {
+            ChatCommand::Help => self.screen.note(command::HELP),
+            ChatCommand::Stats => self.screen.note(&self.conversation.stats()),
+            ChatCommand::Reset => {
                 self.conversation.reset();
                 self.screen.note("The conversation begins anew.")
             }
-            Command::System(text) => {
+            ChatCommand::System(text) => {
                 self.conversation.instruct(text);
                 self.screen
                     .note("The instructions hold from here; the conversation begins anew.")
             }
-            Command::Speculation(on) => {
+            ChatCommand::Speculation(on) => {
                 self.speculation = if on {
                     Speculation::auto()
                 } else {
@@ -172,7 +172,7 @@ impl Chat {
                 let state = if on { "may" } else { "may not" };
                 self.screen.note(&format!("Drafters {state} help."))
             }
-            Command::Quit => Ok(()),
+            ChatCommand::Quit => Ok(()),
         }
     }
 }

@@ -14,7 +14,7 @@ use proto::verifier::{CheckPair, Generate, PairAcceptance, PairReport, Speculati
 use store::{ModelReference, Store};
 use verifier_service::pair::{self, Drafter};
 
-use crate::pair::{Options, Pair};
+use crate::pair::{LocalPair, PairOptions};
 use crate::progress::Stderr;
 use crate::request;
 use crate::runtime::Exit;
@@ -156,7 +156,7 @@ fn unusable(flag: &str, model: &str) -> Exit {
 
 /// What the pair accepts when it decodes the built-in prompts greedily.
 async fn sample(args: &Args, [target, drafter]: [&String; 2]) -> anyhow::Result<PairAcceptance> {
-    let pair = Pair::start(&Options {
+    let pair = LocalPair::start(&PairOptions {
         target: target.clone(),
         drafter: drafter.clone(),
         threads: args.threads,

@@ -7,9 +7,9 @@ use std::io::{self, IsTerminal as _, Write as _};
 use proto::model::{Message, Prompt, Role};
 use proto::verifier::{Generate, Piece, Speculation};
 
-use self::report::Report;
-use crate::pair::{Pair, PairArgs};
-use crate::request::{self, Answer, SamplingArgs};
+use self::report::DemoReport;
+use crate::pair::{LocalPair, PairArgs};
+use crate::request::{self, SamplingArgs, WholeReply};
 
 /// A task whose reply repeats most of the prompt, as edits do: where drafting pays most.
 const PROMPT: &str = "Add type hints and a one-line docstring to each function of this Python module, and reply with the \
@@ -44,25 +44,25 @@ pub(crate) struct Args {
 pub(crate) async fn run(mut args: Args) -> anyhow::Result<()> {
     // Both runs must draw the same noise.
     args.sampling.seed.get_or_insert(0);
-    let pair = Pair::start(&args.pair.options()).await?;
-    let screen = Screen::new(&args);
-    screen.note(&format!(
+    let pair = LocalPair::start(&args.pair.options()).await?;
+    let output = Output::new(&args);
+    output.note(&format!(
         "{} drafts for {}\n",
         args.pair.drafter, args.pair.target
     ))?;
     let mut client = request::connect(pair.address())?;
     let speculative = request::ask(&mut client, args.request(Speculation::auto()), |piece| {
-        screen.show(piece)
+        output.show(piece)
     });
     let speculative = speculative.await?;
-    screen.end_of_text(&speculative)?;
+    output.end_of_text(&speculative)?;
     let plain = if args.no_baseline {
         None
     } else {
-        screen.note("The same again without the drafter ...")?;
+        output.note("The same again without the drafter ...")?;
         Some(request::ask(&mut client, args.request(Speculation::Off), |_| Ok(())).await?)
     };
-    let report = Report {
+    let report = DemoReport {
         target: &args.pair.target,
         drafter: &args.pair.drafter,
         prompt: &args.prompt,
@@ -93,12 +93,12 @@ impl Args {
 }
 
 /// Standard output, in colour where it is a terminal, silent for JSON.
-struct Screen {
+struct Output {
     silent: bool,
     colour: bool,
 }
 
-impl Screen {
+impl Output {
     fn new(args: &Args) -> Self {
         Self {
             silent: args.json,
@@ -122,7 +122,7 @@ impl Screen {
         request::show(piece, self.colour)
     }
 
-    fn end_of_text(&self, answer: &Answer) -> io::Result<()> {
+    fn end_of_text(&self, answer: &WholeReply) -> io::Result<()> {
         if !answer.text.ends_with('\n') {
             self.note("")?;
         }

@@ -9,7 +9,7 @@ use proto::model::{Message, Prompt, Role};
 use proto::verifier::{FinishReason, Generate, Speculation, Usage};
 use serde_json::{Value, json};
 
-use crate::request::{self, Answer, SamplingArgs};
+use crate::request::{self, SamplingArgs, WholeReply};
 
 /// Most bytes that are read as a prompt from standard input.
 const MAX_STDIN_BYTES: u64 = proto::limits::MAX_PROMPT_BYTES as u64;
@@ -169,8 +169,8 @@ fn read_stdin() -> anyhow::Result<String> {
     String::from_utf8(bytes).context("the prompt on standard input is not UTF-8: convert it")
 }
 
-fn report(answer: &Answer) -> Value {
-    let Answer { text, finish } = answer;
+fn report(answer: &WholeReply) -> Value {
+    let WholeReply { text, finish } = answer;
     json!({
         "text": text,
         "finish_reason": match finish.reason {

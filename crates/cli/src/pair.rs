@@ -51,8 +51,8 @@ pub(crate) struct PairArgs {
 
 impl PairArgs {
     /// The pair for somebody who waits for the answer.
-    pub(crate) fn options(&self) -> Options {
-        Options {
+    pub(crate) fn options(&self) -> PairOptions {
+        PairOptions {
             target: self.target.clone(),
             drafter: self.drafter.clone(),
             threads: self.threads,
@@ -64,7 +64,7 @@ impl PairArgs {
 
 /// Which models, and how they run.
 #[derive(Clone, Debug)]
-pub(crate) struct Options {
+pub(crate) struct PairOptions {
     /// Target model, by any reference.
     pub(crate) target: String,
     /// Draft model, or a look-up, as drafter-service takes it.
@@ -78,16 +78,16 @@ pub(crate) struct Options {
 }
 
 /// Both services on free ports of the loopback interface.
-pub(crate) struct Pair {
+pub(crate) struct LocalPair {
     address: String,
     tasks: JoinSet<anyhow::Result<()>>,
     stop: CancellationToken,
     tokenizer: Arc<Tokenizer>,
 }
 
-impl Pair {
+impl LocalPair {
     /// Fetches and loads the models and starts the services.
-    pub(crate) async fn start(options: &Options) -> anyhow::Result<Self> {
+    pub(crate) async fn start(options: &PairOptions) -> anyhow::Result<Self> {
         let wanted = options.clone();
         let engines = tokio::task::spawn_blocking(move || {
             let store = Store::open(wanted.cache.clone())?;
@@ -143,7 +143,7 @@ impl Pair {
     }
 }
 
-impl Options {
+impl PairOptions {
     fn threads(&self) -> usize {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         self.threads.unwrap_or((processors / 2).max(1))

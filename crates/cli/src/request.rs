@@ -3,6 +3,7 @@
 use std::error::Error as _;
 use std::io::{self, Write as _};
 use std::ops::RangeInclusive;
+use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -62,7 +63,7 @@ impl SamplingArgs {
 }
 
 /// A whole reply.
-pub(crate) struct Answer {
+pub(crate) struct WholeReply {
     pub(crate) text: String,
     pub(crate) finish: Finish,
 }
@@ -73,7 +74,7 @@ pub(crate) async fn ask(
     client: &mut Client,
     request: Generate,
     show: impl FnMut(&Piece) -> io::Result<()>,
-) -> anyhow::Result<Answer> {
+) -> anyhow::Result<WholeReply> {
     let span = tracing::info_span!("request", otel.kind = "client");
     read(client, request, show).instrument(span).await
 }
@@ -82,7 +83,7 @@ async fn read(
     client: &mut Client,
     request: Generate,
     mut show: impl FnMut(&Piece) -> io::Result<()>,
-) -> anyhow::Result<Answer> {
+) -> anyhow::Result<WholeReply> {
     let reply = client.generate(chassis::trace::request(request)).await;
     let mut reply = reply.map_err(explain)?;
     let (mut text, mut finish) = (String::new(), None);
@@ -98,7 +99,7 @@ async fn read(
         }
     }
     let finish = finish.context("the reply ended without a reason")?;
-    Ok(Answer { text, finish })
+    Ok(WholeReply { text, finish })
 }
 
 /// Prints text as it arrives; in colour, what the drafter contributed is green.
@@ -158,7 +159,12 @@ pub(crate) fn share(text: &str) -> Result<f32, String> {
     within(text, f32::MIN_POSITIVE..=1.0, "above 0 and at most 1")
 }
 
-fn within(text: &str, limits: RangeInclusive<f32>, expected: &str) -> Result<f32, String> {
-    let number: Option<f32> = text.parse().ok().filter(|number| limits.contains(number));
+/// A number within limits, from a command line.
+pub(crate) fn within<T: FromStr + PartialOrd>(
+    text: &str,
+    limits: RangeInclusive<T>,
+    expected: &str,
+) -> Result<T, String> {
+    let number: Option<T> = text.parse().ok().filter(|number| limits.contains(number));
     number.ok_or_else(|| format!("it must be {expected}"))
 }

@@ -25,13 +25,13 @@ const MAX_LINE_BYTES: u64 = 1 << 20;
 const EVENTS: usize = 16;
 
 /// A server.
-pub(super) struct Api {
+pub(super) struct OpenAiClient {
     agent: Agent,
     base: String,
     model: String,
 }
 
-impl Api {
+impl OpenAiClient {
     pub(super) async fn connect(address: &str) -> anyhow::Result<Self> {
         let base = address.trim_end_matches('/').to_owned();
         let config = Agent::config_builder()

@@ -11,7 +11,7 @@ A line that shall begin with a slash for the model begins with two.";
 
 /// What a line asks of the chat.
 #[derive(Debug, Eq, PartialEq)]
-pub(super) enum Command {
+pub(super) enum ChatCommand {
     Stats,
     Reset,
     System(Option<String>),
@@ -20,7 +20,7 @@ pub(super) enum Command {
     Quit,
 }
 
-impl Command {
+impl ChatCommand {
     /// The command of a line that is one; an error says what would be right. `None`: the line is for the model.
     pub(super) fn parse(line: &str) -> Option<Result<Self, String>> {
         let line = line.trim().strip_prefix('/')?;
@@ -56,16 +56,16 @@ mod tests {
 
     #[test]
     fn commands_are_told_from_what_is_for_the_model() {
-        let parse = |line: &str| Command::parse(line);
+        let parse = |line: &str| ChatCommand::parse(line);
         assert_eq!(parse("hello /quit"), None);
         assert_eq!(parse("//etc is a folder"), None);
-        assert_eq!(parse(" /stats "), Some(Ok(Command::Stats)));
-        assert_eq!(parse("/system"), Some(Ok(Command::System(None))));
-        let system = Command::System(Some("Be brief.".to_owned()));
+        assert_eq!(parse(" /stats "), Some(Ok(ChatCommand::Stats)));
+        assert_eq!(parse("/system"), Some(Ok(ChatCommand::System(None))));
+        let system = ChatCommand::System(Some("Be brief.".to_owned()));
         assert_eq!(parse("/system  Be brief."), Some(Ok(system)));
         assert_eq!(
             parse("/speculation off"),
-            Some(Ok(Command::Speculation(false)))
+            Some(Ok(ChatCommand::Speculation(false)))
         );
     }
 
@@ -76,7 +76,7 @@ mod tests {
             ("/stat", "/help"),
             ("/reset now", "nothing behind"),
         ] {
-            let wrong = Command::parse(line).unwrap().unwrap_err();
+            let wrong = ChatCommand::parse(line).unwrap().unwrap_err();
             assert!(wrong.contains(expected), "{line}: {wrong}");
         }
     }

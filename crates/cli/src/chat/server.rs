@@ -4,13 +4,13 @@ use std::io;
 
 use proto::verifier::{Client, Generate, Piece};
 
-use super::{api::Api, conversation::Spent};
+use super::{api::OpenAiClient, conversation::Spent};
 use crate::request;
 
 /// Who answers.
 pub(super) enum Server {
     Verifier { client: Client, address: String },
-    Api(Api),
+    Api(OpenAiClient),
 }
 
 impl Server {
@@ -22,7 +22,7 @@ impl Server {
     }
 
     pub(super) async fn api(address: &str) -> anyhow::Result<Self> {
-        Ok(Self::Api(Api::connect(address).await?))
+        Ok(Self::Api(OpenAiClient::connect(address).await?))
     }
 
     /// Asks, and gives each piece to `show` as it arrives. Dropping the future cancels the answer.
