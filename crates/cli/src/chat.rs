@@ -1,5 +1,5 @@
-//! `duet chat`: a conversation in the terminal, with a verifier by gRPC, with any OpenAI-compatible server over HTTP, or with a
-//! pair of its own.
+//! `duet chat`: a conversation in the terminal, with a verifier over gRPC, any OpenAI-compatible server over HTTP, or a pair that
+//! starts in this process.
 
 mod api;
 mod command;
@@ -21,10 +21,10 @@ use self::server::Server;
 use crate::pair::{LocalPair, PairArgs};
 use crate::request::SamplingArgs;
 
-/// Whom to talk to, and how.
+/// Server and settings of the chat.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct Args {
-    /// Address of a running verifier; without it and --api, a pair is started here
+    /// Address of a running verifier; without it and --api, a pair starts here
     #[arg(
         long,
         env = "DUET_VERIFIER",
@@ -48,7 +48,7 @@ pub(crate) struct Args {
     sampling: SamplingArgs,
 }
 
-/// Talks until the input ends.
+/// Chats until the input ends.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let (server, pair) = args.server().await?;
     let mut chat = Chat {
@@ -79,7 +79,7 @@ impl Args {
     }
 }
 
-/// A conversation under way.
+/// A running conversation.
 struct Chat {
     server: Server,
     conversation: Conversation,
@@ -113,7 +113,7 @@ impl Chat {
                 Some(Err(wrong)) => self.screen.note(&wrong)?,
                 None => {
                     let answered = self.answer(text).await;
-                    // A person can try again; a script has to know.
+                    // A person can try again; a script must fail.
                     match answered {
                         Err(error) if input.is_terminal() => {
                             self.screen.note(&format!("error: {error:#}"))?;
@@ -125,7 +125,7 @@ impl Chat {
         }
     }
 
-    /// One turn. Ctrl-C keeps what has come so far.
+    /// One turn. Ctrl-C ends the answer and keeps its text so far.
     async fn answer(&mut self, text: String) -> anyhow::Result<()> {
         self.conversation.ask(text);
         let mut request = self.conversation.request();

@@ -1,4 +1,4 @@
-//! `duet demo`: both services in this process, talking gRPC over loopback, with and without speculation.
+//! `duet demo`: one prompt with and without speculation; both services run in this process and talk gRPC over loopback.
 
 mod report;
 
@@ -11,17 +11,17 @@ use self::report::DemoReport;
 use crate::pair::{LocalPair, PairArgs};
 use crate::request::{self, SamplingArgs, WholeReply};
 
-/// A task whose reply repeats most of the prompt, as edits do: where drafting pays most.
+/// A task whose reply repeats most of the prompt, like many edits: there drafting pays most.
 const PROMPT: &str = "Add type hints and a one-line docstring to each function of this Python module, and reply with the \
 whole module:\n\n```python\ndef mean(values):\n    total = 0.0\n    for value in values:\n        total += value\n    return \
 total / len(values)\n\n\ndef variance(values):\n    center = mean(values)\n    total = 0.0\n    for value in values:\n        \
 total += (value - center) ** 2\n    return total / len(values)\n\n\ndef normalize(values):\n    center = mean(values)\n    \
 spread = variance(values) ** 0.5\n    return [(value - center) / spread for value in values]\n```";
 
-/// Which models, what to ask and how to show it.
+/// Prompt, models and output.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct Args {
-    /// What to ask
+    /// Prompt
     #[arg(long, env = "DUET_PROMPT", value_name = "TEXT", default_value = PROMPT, hide_default_value = true)]
     prompt: String,
 
@@ -31,18 +31,18 @@ pub(crate) struct Args {
     #[command(flatten)]
     sampling: SamplingArgs,
 
-    /// Leave out the run without speculation that the other is compared with
+    /// Skip the run without speculation, so that nothing is compared
     #[arg(long)]
     no_baseline: bool,
 
-    /// Print one JSON object on standard output and nothing else
+    /// Print one JSON object on standard output, and nothing else
     #[arg(long)]
     json: bool,
 }
 
 /// Runs the demo.
 pub(crate) async fn run(mut args: Args) -> anyhow::Result<()> {
-    // Both runs must draw the same noise.
+    // Both runs must use the same noise.
     args.sampling.seed.get_or_insert(0);
     let pair = LocalPair::start(&args.pair.options()).await?;
     let output = Output::new(&args);
@@ -92,7 +92,7 @@ impl Args {
     }
 }
 
-/// Standard output, in colour where it is a terminal, silent for JSON.
+/// Standard output: in colour on a terminal, silent for JSON.
 struct Output {
     silent: bool,
     colour: bool,

@@ -1,15 +1,15 @@
-//! Lines that are for the chat itself rather than for the model.
+//! Input lines for the chat itself rather than the model.
 
-/// What `/help` says.
+/// Text of `/help`.
 pub(super) const HELP: &str = "\
-/stats               what the answers took
+/stats               tokens, time and speed of the answers
 /reset               forget the conversation, keep the instructions
 /system TEXT         new instructions; none without TEXT
-/speculation on|off  whether drafters may help
+/speculation on|off  with or without drafters
 /quit                leave; so does the end of input
-A line that shall begin with a slash for the model begins with two.";
+To send the model a line that begins with a slash, begin it with two.";
 
-/// What a line asks of the chat.
+/// A command to the chat.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) enum ChatCommand {
     Stats,
@@ -21,7 +21,7 @@ pub(super) enum ChatCommand {
 }
 
 impl ChatCommand {
-    /// The command of a line that is one; an error says what would be right. `None`: the line is for the model.
+    /// The command on a line; an error says what would be right. `None`: the line is for the model.
     pub(super) fn parse(line: &str) -> Option<Result<Self, String>> {
         let line = line.trim().strip_prefix('/')?;
         if line.starts_with('/') {
@@ -42,7 +42,7 @@ impl ChatCommand {
                 return Some(Err("/speculation needs on or off".to_owned()));
             }
             ("stats" | "reset" | "help" | "quit" | "exit", _) => {
-                return Some(Err(format!("/{name} takes nothing behind it")));
+                return Some(Err(format!("/{name} takes no argument")));
             }
             _ => return Some(Err(format!("/{name} is no command: /help lists them"))),
         };
@@ -74,7 +74,7 @@ mod tests {
         for (line, expected) in [
             ("/speculation", "on or off"),
             ("/stat", "/help"),
-            ("/reset now", "nothing behind"),
+            ("/reset now", "no argument"),
         ] {
             let wrong = ChatCommand::parse(line).unwrap().unwrap_err();
             assert!(wrong.contains(expected), "{line}: {wrong}");

@@ -1,4 +1,4 @@
-//! Whom the chat talks to: a verifier by gRPC, or an OpenAI-compatible server over HTTP.
+//! Server of the chat: a verifier over gRPC, or an OpenAI-compatible server over HTTP.
 
 use std::io;
 
@@ -7,7 +7,7 @@ use proto::verifier::{Client, Generate, Piece};
 use super::{api::OpenAiClient, conversation::Spent};
 use crate::request;
 
-/// Who answers.
+/// Server that answers.
 pub(super) enum Server {
     Verifier { client: Client, address: String },
     Api(OpenAiClient),
@@ -25,7 +25,7 @@ impl Server {
         Ok(Self::Api(OpenAiClient::connect(address).await?))
     }
 
-    /// Asks, and gives each piece to `show` as it arrives. Dropping the future cancels the answer.
+    /// Asks, and passes each piece to `show` as it arrives. Dropping the future cancels the answer.
     pub(super) async fn ask(
         &mut self,
         request: Generate,

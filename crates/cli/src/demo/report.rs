@@ -1,4 +1,4 @@
-//! What the demo found out, as a table and as JSON.
+//! The report of the demo, as a table and as JSON.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::request::{WholeReply, per_second};
 
-/// Both runs.
+/// Both runs of the demo.
 pub(super) struct DemoReport<'a> {
     pub(super) target: &'a str,
     pub(super) drafter: &'a str,
@@ -17,7 +17,7 @@ pub(super) struct DemoReport<'a> {
 }
 
 impl DemoReport<'_> {
-    /// Whether both texts have the same bytes; none without a baseline.
+    /// True if both texts are equal byte for byte; none without a baseline.
     fn identical(&self) -> Option<bool> {
         self.plain.map(|plain| plain.text == self.speculative.text)
     }
@@ -63,7 +63,7 @@ fn common(answer: &WholeReply) -> Map<String, Value> {
         .collect()
 }
 
-/// Tokens of the reply per second of decoding; the prompt's pass is the same in both runs and left out.
+/// Tokens of the reply per second of decoding. The prefill is left out: it is the same in both runs.
 fn rate(answer: &WholeReply) -> f64 {
     let usage = &answer.finish.usage;
     per_second(f64::from(usage.completion_tokens), usage.decode)
