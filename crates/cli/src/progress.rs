@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_come_once_for_every_tenth() {
+    fn every_tenth_gets_one_line() {
         let mut lines = Lines {
             name: "tiny".to_owned(),
             total: 1000,

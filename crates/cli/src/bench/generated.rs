@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_are_the_same_every_time_and_no_two_are_alike() {
+    fn texts_are_the_same_every_time_and_all_different() {
         assert_eq!(repetitions(6), repetitions(6));
         assert_eq!(random_words(3), random_words(3));
         let tasks = [repetitions(30), random_words(30)].concat();
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_are_as_long_as_said_whatever_their_kind() {
+    fn texts_of_every_kind_have_the_stated_length() {
         for task in repetitions(3) {
             let Prompt::Conversation(messages) = &task.prompt else {
                 panic!("{task:?}");

@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quartiles_lie_between_values_by_their_distance() {
+    fn quartiles_are_interpolated_between_values() {
         let spread = Spread::of(&[4.0, 1.0, 3.0, 2.0]).unwrap();
         let expected = Spread {
             minimum: 1.0,

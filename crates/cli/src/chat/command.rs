@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn commands_are_told_from_what_is_for_the_model() {
+    fn commands_are_distinguished_from_input_for_the_model() {
         let parse = |line: &str| ChatCommand::parse(line);
         assert_eq!(parse("hello /quit"), None);
         assert_eq!(parse("//etc is a folder"), None);

@@ -1,4 +1,4 @@
-//! SampleComparison of two samples: Pearson's test of homogeneity, its power, and total variation.
+//! Comparison of two samples: Pearson's test of homogeneity, its power, and total variation.
 //!
 //! The chi-square distribution is that of `statrs`; the test, its power and Holm's adjustment, which have to hold for pooled,
 //! sparse counts, are written here. Rare outcomes are pooled by the counts of both samples together. These do not depend on
@@ -149,11 +149,11 @@ fn pooled<T: Ord>(one: &[T], other: &[T]) -> Vec<(u64, u64)> {
         .into_values()
         .partition(|count| total(count) >= COMMON);
     let add = |sum: (u64, u64), count: &(u64, u64)| (sum.0 + count.0, sum.1 + count.1);
-    let rest = rare.iter().fold((0, 0), add);
-    if total(&rest) >= COMMON || common.is_empty() {
-        common.push(rest);
+    let pooled_rare = rare.iter().fold((0, 0), add);
+    if total(&pooled_rare) >= COMMON || common.is_empty() {
+        common.push(pooled_rare);
     } else if let Some(least) = common.iter_mut().min_by_key(|count| total(count)) {
-        *least = add(*least, &rest);
+        *least = add(*least, &pooled_rare);
     }
     common.retain(|count| total(count) > 0);
     common

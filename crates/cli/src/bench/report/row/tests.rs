@@ -22,7 +22,7 @@ fn workload(name: &str, count: usize) -> Workload {
 
 fn variant_replies(pairs: Vec<ReplyPair>) -> VariantReplies {
     let variant = experiment(&["--block-lengths", "4"])
-        .expect("a experiment")
+        .expect("an experiment")
         .variants[0];
     let mut replies = VariantReplies::new(variant);
     replies.pairs = pairs;
@@ -30,7 +30,7 @@ fn variant_replies(pairs: Vec<ReplyPair>) -> VariantReplies {
 }
 
 fn row_of(workload: &Workload, load: OfferedLoad, replies: &VariantReplies) -> ReportRow {
-    let experiment = experiment(&[]).expect("a experiment");
+    let experiment = experiment(&[]).expect("an experiment");
     let tested = Tested::described("target", "drafter", Duration::from_millis(10));
     ReportRow::new(&tested, &experiment, workload, load, replies)
 }
