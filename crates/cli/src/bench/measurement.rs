@@ -1,7 +1,7 @@
-//! The course of a measurement on one verifier: which request comes when.
+//! The measurement on one verifier: the order of its requests.
 //!
-//! One request at a time, the settings follow each other prompt by prompt; several at once, they follow each other run by run.
-//! Plain decoding is one of the settings, and every other time the order is reversed.
+//! With one request at a time the settings take turns prompt by prompt; with several at once, run by run. Plain decoding is one
+//! of the settings. Every other time the order is reversed.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::Arc;
@@ -9,53 +9,56 @@ use std::time::Instant;
 
 use proto::verifier::{Client, Generate, Speculation};
 
-use super::args::{Load, Plan, Variant};
 use super::arrivals::{self, Batch};
-use super::report::{Outcome, Row};
-use super::sample::{Compared, Sample};
+use super::experiment::{Experiment, OfferedLoad, Variant};
+use super::reply::{MeasuredReply, ReplyPair};
+use super::report::{ReportRow, VariantReplies};
 use super::services::Tested;
-use super::workloads::{Task, Workload};
+use super::task::{Task, Workload};
 use crate::request;
 
-/// Tokens of a reply that only warms up.
+/// Tokens of a reply that only warms the services up.
 const WARM_TOKENS: u32 = 32;
-/// Tokens of a reply that only has its prompt read: some of them are drafted.
-const READ_TOKENS: u32 = 4;
-/// What keeps a token from being chosen.
+/// Tokens of a reply that only has its prompt prefilled on both sides: enough that some are drafted.
+const PREFILL_TOKENS: u32 = 4;
+/// Logit bias of a token that must not be chosen.
 const NEVER: f32 = -100.0;
 
-/// A verifier under test.
-pub(super) struct Session<'a> {
+/// A verifier under test, and the experiment to run on it.
+pub(super) struct Measurement<'a> {
     tested: Tested,
-    plan: &'a Plan,
+    experiment: &'a Experiment,
     client: Client,
 }
 
-/// One way to decode: `None` is plain.
+/// One way to decode; `None`: plain.
 type Setting = Option<Variant>;
 
-impl<'a> Session<'a> {
-    pub(super) fn new(tested: Tested, plan: &'a Plan) -> anyhow::Result<Self> {
+impl<'a> Measurement<'a> {
+    pub(super) fn new(tested: Tested, experiment: &'a Experiment) -> anyhow::Result<Self> {
         let client = request::connect(&tested.address)?;
         Ok(Self {
             tested,
-            plan,
+            experiment,
             client,
         })
     }
 
-    /// Measures every workload under every load, with every setting.
-    pub(super) async fn measure(&self, workloads: &[Workload]) -> anyhow::Result<Vec<Row>> {
+    /// Measures every workload under every load with every setting.
+    pub(super) async fn measure(&self, workloads: &[Workload]) -> anyhow::Result<Vec<ReportRow>> {
         let mut rows = Vec::new();
         for workload in workloads {
-            for &load in &self.plan.loads {
-                let outcomes = match load {
-                    Load::AtOnce(1) => self.in_turn(workload).await?,
-                    Load::AtOnce(_) | Load::Arriving(_) => self.together(workload, load).await?,
+            for &load in &self.experiment.loads {
+                let results = match load {
+                    OfferedLoad::AtOnce(1) => self.in_turn(workload).await?,
+                    OfferedLoad::AtOnce(_) | OfferedLoad::Arriving(_) => {
+                        self.together(workload, load).await?
+                    }
                 };
-                for outcome in outcomes {
-                    let row = Row::new(&self.tested, self.plan, workload, load, &outcome);
-                    tell(&row.progress());
+                for replies in results {
+                    let row =
+                        ReportRow::new(&self.tested, self.experiment, workload, load, &replies);
+                    print_line(&row.progress());
                     rows.push(row);
                 }
             }
@@ -63,26 +66,26 @@ impl<'a> Session<'a> {
         Ok(rows)
     }
 
-    /// Stops what was started for it.
+    /// Stops the services that were started for the test.
     pub(super) async fn stop(self) -> anyhow::Result<()> {
         self.tested.stop().await
     }
 
     /// One request at a time.
-    async fn in_turn(&self, workload: &Workload) -> anyhow::Result<Vec<Outcome>> {
+    async fn in_turn(&self, workload: &Workload) -> anyhow::Result<Vec<VariantReplies>> {
         let settings = self.settings();
         let Some(first) = workload.tasks.first() else {
             return Ok(Vec::new());
         };
-        self.read_prompts(workload, &settings).await?;
+        self.prefill_prompts(workload, &settings).await?;
         for &setting in &settings {
             self.warm(workload, first, setting, WARM_TOKENS).await?;
         }
-        let mut outcomes = self.outcomes();
-        for run in 0..self.plan.runs {
+        let mut results = self.results();
+        for run in 0..self.experiment.runs {
             for (index, task) in workload.tasks.iter().enumerate() {
                 self.progress(workload, run, index);
-                let mut replies: Vec<Option<Arc<Sample>>> = vec![None; settings.len()];
+                let mut replies: Vec<Option<Arc<MeasuredReply>>> = vec![None; settings.len()];
                 for place in order(settings.len(), run as usize + index) {
                     let request = self.request(workload, task, settings[place], run);
                     replies[place] = Some(Arc::new(self.ask(request).await?));
@@ -91,8 +94,8 @@ impl<'a> Session<'a> {
                 let Some(plain) = replies.next() else {
                     continue;
                 };
-                for (outcome, speculative) in outcomes.iter_mut().zip(replies) {
-                    outcome.pairs.push(Compared {
+                for (result, speculative) in results.iter_mut().zip(replies) {
+                    result.pairs.push(ReplyPair {
                         task: index,
                         plain: Arc::clone(&plain),
                         speculative,
@@ -100,27 +103,31 @@ impl<'a> Session<'a> {
                 }
             }
         }
-        Ok(outcomes)
+        Ok(results)
     }
 
     /// Many requests at a time.
-    async fn together(&self, workload: &Workload, load: Load) -> anyhow::Result<Vec<Outcome>> {
+    async fn together(
+        &self,
+        workload: &Workload,
+        load: OfferedLoad,
+    ) -> anyhow::Result<Vec<VariantReplies>> {
         let settings = self.settings();
         let all = tasks(workload, load);
         let ask = |setting, run| {
             let tasks = all.iter().map(|&index| &workload.tasks[index]);
             let requests = tasks.map(|task| self.request(workload, task, setting, run));
-            let (requests, seed) = (requests.collect(), self.plan.seed + u64::from(run));
+            let (requests, seed) = (requests.collect(), self.experiment.seed + u64::from(run));
             arrivals::ask(&self.client, requests, load, seed)
         };
-        self.read_prompts(workload, &settings).await?;
+        self.prefill_prompts(workload, &settings).await?;
         for &setting in &settings {
             if let Some(first) = workload.tasks.first() {
                 self.warm(workload, first, setting, WARM_TOKENS).await?;
             }
         }
-        let mut outcomes = self.outcomes();
-        for run in 0..self.plan.runs {
+        let mut results = self.results();
+        for run in 0..self.experiment.runs {
             self.progress(workload, run, 0);
             let mut batches: Vec<Option<Batch>> = vec![None; settings.len()];
             for place in order(settings.len(), run as usize) {
@@ -130,25 +137,29 @@ impl<'a> Session<'a> {
             let Some(plain) = batches.next() else {
                 continue;
             };
-            for (outcome, speculative) in outcomes.iter_mut().zip(batches) {
-                outcome.add_batches(&all, &plain, &speculative);
+            for (result, speculative) in results.iter_mut().zip(batches) {
+                result.add_batches(&all, &plain, &speculative);
             }
         }
-        Ok(outcomes)
+        Ok(results)
     }
 
-    /// What a verifier keeps of prompts, and by the first setting that drafts the drafter, they then have for every setting. Else
-    /// drafters that come later would be at a disadvantage: the verifier has read the prompts that they have to read first.
-    async fn read_prompts(&self, workload: &Workload, settings: &[Setting]) -> anyhow::Result<()> {
+    /// Fills the prefix caches: the verifier's by plain decoding, the drafter's by the first setting that drafts. Otherwise later
+    /// drafters would be at a disadvantage, since only they would still have to prefill the prompts.
+    async fn prefill_prompts(
+        &self,
+        workload: &Workload,
+        settings: &[Setting],
+    ) -> anyhow::Result<()> {
         for &setting in settings.iter().take(2) {
             for task in &workload.tasks {
-                self.warm(workload, task, setting, READ_TOKENS).await?;
+                self.warm(workload, task, setting, PREFILL_TOKENS).await?;
             }
         }
         Ok(())
     }
 
-    /// Asks for a reply of so many tokens at most that nobody measures.
+    /// Asks for a reply of at most `tokens` tokens that is not measured.
     async fn warm(
         &self,
         workload: &Workload,
@@ -157,21 +168,21 @@ impl<'a> Session<'a> {
         tokens: u32,
     ) -> anyhow::Result<()> {
         let mut request = self.request(workload, task, setting, 0);
-        request.max_tokens = Some(self.plan.max_tokens.min(tokens));
+        request.max_tokens = Some(self.experiment.max_tokens.min(tokens));
         self.ask(request).await.map(drop)
     }
 
     fn settings(&self) -> Vec<Setting> {
-        let variants = self.plan.variants.iter().copied().map(Some);
+        let variants = self.experiment.variants.iter().copied().map(Some);
         [None].into_iter().chain(variants).collect()
     }
 
-    fn outcomes(&self) -> Vec<Outcome> {
-        self.plan
+    fn results(&self) -> Vec<VariantReplies> {
+        self.experiment
             .variants
             .iter()
             .copied()
-            .map(Outcome::new)
+            .map(VariantReplies::new)
             .collect()
     }
 
@@ -179,9 +190,9 @@ impl<'a> Session<'a> {
         let ends = self.tested.end_tokens.iter();
         let never = ends.map(|&id| (id, NEVER)).collect();
         Generate {
-            max_tokens: Some(self.plan.max_tokens),
-            sampling: self.plan.sampling,
-            seed: Some(self.plan.seed + u64::from(run)),
+            max_tokens: Some(self.experiment.max_tokens),
+            sampling: self.experiment.sampling,
+            seed: Some(self.experiment.seed + u64::from(run)),
             logit_bias: if workload.is_endless {
                 never
             } else {
@@ -192,18 +203,18 @@ impl<'a> Session<'a> {
         }
     }
 
-    async fn ask(&self, request: Generate) -> anyhow::Result<Sample> {
-        Sample::take(&mut self.client.clone(), request, Instant::now()).await
+    async fn ask(&self, request: Generate) -> anyhow::Result<MeasuredReply> {
+        MeasuredReply::take(&mut self.client.clone(), request, Instant::now()).await
     }
 
-    /// Says on a terminal what is being measured, on a line that the next one replaces.
+    /// Shows on a terminal what is being measured, on a line that the next one replaces.
     fn progress(&self, workload: &Workload, run: u32, done: usize) {
         let mut out = io::stderr();
         if !out.is_terminal() {
             return;
         }
         let (name, drafter) = (&workload.name, &self.tested.drafter);
-        let (all, runs) = (workload.tasks.len(), self.plan.runs);
+        let (all, runs) = (workload.tasks.len(), self.experiment.runs);
         // Progress that cannot be shown is no reason to stop.
         let _ = write!(
             out,
@@ -214,7 +225,7 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Places in the order of this turn.
+/// Order of the settings in this turn.
 fn order(count: usize, turn: usize) -> Vec<usize> {
     let forward = 0..count;
     if turn.is_multiple_of(2) {
@@ -224,18 +235,18 @@ fn order(count: usize, turn: usize) -> Vec<usize> {
     }
 }
 
-/// The tasks to ask for, by index: all of them, and again from the first until there are as many as are asked for at once.
-fn tasks(workload: &Workload, load: Load) -> Vec<usize> {
+/// Indices of the tasks to ask for: all of them, repeated from the first until there are as many as requests at once.
+fn tasks(workload: &Workload, load: OfferedLoad) -> Vec<usize> {
     let count = workload.tasks.len();
     let least = match load {
-        Load::AtOnce(most) => most,
-        Load::Arriving(_) => count,
+        OfferedLoad::AtOnce(most) => most,
+        OfferedLoad::Arriving(_) => count,
     };
     (0..count).cycle().take(count.max(least)).collect()
 }
 
-/// A line that stays.
-fn tell(line: &str) {
+/// Prints a line that stays.
+fn print_line(line: &str) {
     let clear = if io::stderr().is_terminal() {
         "\r\x1b[K"
     } else {
@@ -269,9 +280,9 @@ mod tests {
             tasks: vec![task.clone(); count],
             is_endless: false,
         };
-        assert_eq!(tasks(&workload(2), Load::AtOnce(5)), [0, 1, 0, 1, 0]);
-        assert_eq!(tasks(&workload(3), Load::AtOnce(2)), [0, 1, 2]);
-        assert_eq!(tasks(&workload(3), Load::Arriving(1.0)), [0, 1, 2]);
-        assert!(tasks(&workload(0), Load::AtOnce(2)).is_empty());
+        assert_eq!(tasks(&workload(2), OfferedLoad::AtOnce(5)), [0, 1, 0, 1, 0]);
+        assert_eq!(tasks(&workload(3), OfferedLoad::AtOnce(2)), [0, 1, 2]);
+        assert_eq!(tasks(&workload(3), OfferedLoad::Arriving(1.0)), [0, 1, 2]);
+        assert!(tasks(&workload(0), OfferedLoad::AtOnce(2)).is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! One measured reply, and two that belong together.
+//! One measured reply, and the pair of replies to one prompt.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,32 +8,32 @@ use proto::verifier::{Client, FinishReason, Generate, Usage};
 
 use crate::request::{self, per_second};
 
-/// Longest time that one reply may take.
+/// Longest time of one reply.
 const MAX_REPLY: Duration = Duration::from_hours(1);
 
-/// A reply and what it took.
+/// A reply with its token counts and times.
 #[derive(Clone, Debug)]
-pub(super) struct Sample {
+pub(super) struct MeasuredReply {
     pub(super) text: String,
     pub(super) reason: FinishReason,
     pub(super) usage: Usage,
-    /// Method used; `None`: plain decoding.
+    /// Acceptance method used; `None`: plain decoding.
     pub(super) method: Option<String>,
-    /// From when it was due to be asked for until its end.
+    /// Time from when the request was due until the end of the reply.
     pub(super) latency: Duration,
 }
 
 /// The reply to one prompt in one run, without and with speculation.
 #[derive(Clone, Debug)]
-pub(super) struct Compared {
+pub(super) struct ReplyPair {
     /// Index of the prompt in its workload.
     pub(super) task: usize,
-    pub(super) plain: Arc<Sample>,
-    pub(super) speculative: Arc<Sample>,
+    pub(super) plain: Arc<MeasuredReply>,
+    pub(super) speculative: Arc<MeasuredReply>,
 }
 
-impl Sample {
-    /// Asks for a reply; `due` is when it was to be asked for.
+impl MeasuredReply {
+    /// Sends the request and waits for the reply; `due` is when the request should be sent.
     pub(super) async fn take(
         client: &mut Client,
         request: Generate,
@@ -51,14 +51,14 @@ impl Sample {
         })
     }
 
-    /// Tokens a second of decoding; the prompt's pass is the same with and without speculation, and left out.
+    /// Tokens per second of decoding. The prefill is left out: it is the same with and without speculation.
     pub(super) fn rate(&self) -> f64 {
         per_second(f64::from(self.usage.completion_tokens), self.usage.decode)
     }
 }
 
-impl Compared {
-    /// Whether both are the same to the last byte, and end alike.
+impl ReplyPair {
+    /// True if both texts are equal byte for byte and both end for the same reason.
     pub(super) fn is_identical(&self) -> bool {
         let (plain, speculative) = (&self.plain, &self.speculative);
         plain.text == speculative.text
@@ -66,7 +66,7 @@ impl Compared {
             && plain.usage.completion_tokens == speculative.usage.completion_tokens
     }
 
-    /// How much faster decoding was; none of a reply without tokens.
+    /// Ratio of the decoding rates; none for a reply without tokens.
     pub(super) fn speedup(&self) -> Option<f64> {
         let ratio = super::statistics::ratio(self.speculative.rate(), self.plain.rate());
         ratio.filter(|ratio| *ratio > 0.0)
@@ -77,9 +77,9 @@ impl Compared {
 pub(super) mod tests {
     use super::*;
 
-    /// A reply of so many tokens in so many milliseconds.
-    pub(in super::super) fn sample(text: &str, tokens: u32, milliseconds: u64) -> Sample {
-        Sample {
+    /// A reply with this number of tokens, decoded in this time.
+    pub(in super::super) fn reply(text: &str, tokens: u32, milliseconds: u64) -> MeasuredReply {
+        MeasuredReply {
             text: text.to_owned(),
             reason: FinishReason::Length,
             usage: Usage {
@@ -94,35 +94,35 @@ pub(super) mod tests {
         }
     }
 
-    /// The same text of ten tokens, in a second, and with half of its tokens accepted so many times faster.
-    pub(in super::super) fn compared(task: usize, speedup: f64) -> Compared {
-        let mut speculative = sample("same text", 10, (1000.0 / speedup) as u64);
+    /// Two replies of ten tokens: one in a second, the other `speedup` times as fast, with half of its tokens accepted.
+    pub(in super::super) fn pair(task: usize, speedup: f64) -> ReplyPair {
+        let mut speculative = reply("same text", 10, (1000.0 / speedup) as u64);
         speculative.method = Some("greedy".to_owned());
         speculative.usage.target_forwards = 5;
         speculative.usage.proposed_tokens = 8;
         speculative.usage.accepted_tokens = 5;
         speculative.usage.rejected_tokens = 3;
-        Compared {
+        ReplyPair {
             task,
-            plain: Arc::new(sample("same text", 10, 1000)),
+            plain: Arc::new(reply("same text", 10, 1000)),
             speculative: Arc::new(speculative),
         }
     }
 
     #[test]
     fn identical_replies_agree_in_text_end_and_tokens() {
-        let same = compared(0, 2.0);
+        let same = pair(0, 2.0);
         assert!(same.is_identical());
         assert!((same.speedup().unwrap() - 2.0).abs() < 1e-9);
         for other in [
-            sample("same texT", 10, 500),
-            sample("same text", 11, 500),
-            Sample {
+            reply("same texT", 10, 500),
+            reply("same text", 11, 500),
+            MeasuredReply {
                 reason: FinishReason::Stop,
-                ..sample("same text", 10, 500)
+                ..reply("same text", 10, 500)
             },
         ] {
-            let other = Compared {
+            let other = ReplyPair {
                 speculative: Arc::new(other),
                 ..same.clone()
             };
