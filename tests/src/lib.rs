@@ -2,6 +2,7 @@
 //! the system tests themselves are in `tests/`.
 
 pub mod dice;
+pub mod imports;
 pub mod samples;
 pub mod tiny;
 pub mod tree;
