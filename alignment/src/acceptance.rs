@@ -23,7 +23,6 @@ pub mod rivals;
 mod rule;
 pub mod sharpness;
 mod sparse;
-pub mod string_level;
 mod timing;
 mod token_map;
 

@@ -1,12 +1,8 @@
 //! The result of aligning two token lists, whichever way it was found: a partition of both into
 //! groups that belong together, in order. [`crate::spans`] and [`crate::dtw`] both return it.
 
-mod drawing;
-
 use std::fmt;
 use std::ops::Range;
-
-pub use drawing::Drawing;
 
 /// Which draft tokens belong to which candidates.
 ///
@@ -50,31 +46,6 @@ impl Alignment {
     /// bytes make a touch, or a cell of the warping path. None where there is no such candidate.
     pub fn touching(&self, candidate: usize) -> Option<Range<usize>> {
         self.links.get(candidate).cloned()
-    }
-
-    /// A picture of three lines: the draft's tokens, links, and the candidates below what they belong to.
-    /// `draft_texts` and `candidate_texts` are the exact bytes of the tokens, in order.
-    ///
-    /// ```
-    /// # let alignment = alignment::spans::align(&[2, 6, 9, 10], &[2, 5, 9, 10]).unwrap();
-    /// let draft: [&[u8]; 4] = [b"fn", b" rev", b"ers", b"("];
-    /// let candidates: [&[u8]; 4] = [b"fn", b" re", b"vers", b"("];
-    /// let picture = "
-    /// draft    fn  ␣rev ers  (
-    ///          │    ├───┬┘   │
-    /// candidates  fn  ␣re vers  (
-    /// ";
-    /// assert_eq!(alignment.draw(&draft, &candidates).to_string(), picture[1..]);
-    /// ```
-    ///
-    /// Spaces, line ends and tabs show as `␣`, `⏎` and `⇥`, bytes that are no text as `\xHH`, a token
-    /// without bytes as `∅`, and one whose text is not given as `?`.
-    pub fn draw<'a>(
-        &'a self,
-        draft_texts: &'a [&'a [u8]],
-        candidate_texts: &'a [&'a [u8]],
-    ) -> Drawing<'a> {
-        Drawing::new(self, draft_texts, candidate_texts)
     }
 
     /// The alignment that a way of one's own leads to: (draft, candidate) cells from (0, 0) to the last token

@@ -90,18 +90,8 @@ impl PathDistribution {
         (total > 0.0).then(|| SparseDistribution::of_masses(&self.ids, &self.masses, total))
     }
 
-    /// Adds mass to a token of the distribution to come.
-    pub(super) fn push(&mut self, id: u32, mass: f64) {
-        self.entries.push((id, mass));
-    }
-
-    /// Starts a distribution anew.
-    pub(super) fn clear(&mut self) {
-        self.entries.clear();
-    }
-
     /// The distribution of the entries, those of one id added up; none without mass.
-    pub(super) fn gather(&mut self) -> Option<SparseDistribution<'_>> {
+    fn gather(&mut self) -> Option<SparseDistribution<'_>> {
         self.ids.clear();
         self.masses.clear();
         self.entries.sort_unstable_by_key(|(id, _)| *id);

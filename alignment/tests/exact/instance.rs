@@ -163,6 +163,25 @@ impl Instance {
         OwnedDistribution::of(masses.map(|(id, m)| (id, if id == last { m + 0.05 } else { m })))
     }
 
+    /// Bytes of each block of `length` draft tokens, with its probability. Ends spell nothing.
+    pub(crate) fn draft_blocks(&self, length: usize) -> Vec<(Vec<u8>, f64)> {
+        let mut blocks = vec![(Vec::new(), 1.0)];
+        for _ in 0..length {
+            let longer = blocks.iter().flat_map(|(block, mass): &(Vec<u8>, f64)| {
+                let at = block.len() + self.seed as usize % 1000;
+                let weights = (0..self.draft.len()).map(|id| (at * 3 + id * 37) % 17 + 1);
+                let weights: Vec<usize> = weights.collect();
+                let share = mass / weights.iter().sum::<usize>() as f64;
+                let tokens = self.draft.iter().zip(weights);
+                tokens.map(move |(token, weight)| {
+                    ([block.as_slice(), token].concat(), share * weight as f64)
+                })
+            });
+            blocks = longer.collect();
+        }
+        blocks
+    }
+
     /// The distribution of the first `length` target tokens without speculation.
     pub(crate) fn plain(&self, length: usize) -> Texts {
         let mut texts = Texts::new();
