@@ -1,4 +1,4 @@
-//! What aligning costs, by its way and by the length of the lists, and what a block of 8 costs from its
+//! Time of aligning, by algorithm and length of the lists, and of a block of 8 from its
 //! bytes to its verdict. `cargo bench -p alignment --bench aligning`.
 
 #[path = "aligning/rivals.rs"]

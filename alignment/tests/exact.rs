@@ -100,7 +100,7 @@ proptest! {
     }
 }
 
-/// What is emitted when proposals are drawn from `draft` and judged by it.
+/// Distribution emitted when proposals are drawn from `draft` and judged by it.
 fn emitted(target: &OwnedDistribution, draft: &OwnedDistribution) -> Texts {
     let mut emitted = Texts::new();
     for (proposed, p) in draft.probabilities() {

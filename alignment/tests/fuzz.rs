@@ -39,7 +39,7 @@ fn spans_part_at_common_boundaries_or_are_refused() {
 }
 
 #[test]
-fn candidates_spell_the_draft_whatever_is_committed() {
+fn candidates_spell_the_draft_after_any_committed_tokens() {
     let models = Models::new();
     check(|u| targets::reencoding(&models, u));
 }

@@ -1,4 +1,4 @@
-//! What `token_timing` emits on the counterexamples, by its own functions: the wrong numbers are known,
+//! Distributions that `token_timing` emits on the counterexamples, by its own functions: the wrong numbers are known,
 //! and the exact rules give the right ones on the same distributions.
 
 use alignment::acceptance::{
@@ -117,7 +117,7 @@ fn joined_tokens_lend_the_last_scalar_alone() {
     let right = [(0.2, 0), (0.8, 1)].map(|(p, x)| (p, Rule::point_mass(&target, x)));
     close(&mixed(right), &[0.5, 0.5], ROUNDING);
 
-    // Each block of two draft tokens counts as one, so the distribution is that of ab and x, whatever follows x.
+    // Each block of two draft tokens counts as one, so the distribution is that of ab and x.
     let blocks: [&[u8]; 2] = [b"ab", b"xb"];
     let map = TokenMap::new(blocks, &Joined, &[]).unwrap();
     let r = logs([0.2, 0.8]);

@@ -33,7 +33,7 @@ pub(crate) struct Instance {
     pub(crate) seed: u64,
 }
 
-/// How each candidate of a draft token is judged.
+/// Rule that judges each candidate of a draft token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Judge {
     PointMass,
@@ -96,7 +96,7 @@ impl OwnedDistribution {
         SparseDistribution::new(&self.ids, &self.log_probs, 1 << 20).expect("a distribution")
     }
 
-    /// What the stored numbers stand for, normalised.
+    /// Probabilities of the stored numbers, normalised.
     pub(crate) fn probabilities(&self) -> Vec<(u32, f64)> {
         let masses = self.log_probs.iter().map(|lp| f64::from(*lp).exp());
         let total: f64 = masses.clone().sum();

@@ -1,4 +1,4 @@
-//! Properties that must hold for whatever is read off random bytes. A finding is a panic.
+//! Properties of everything that can be read off random bytes. A finding is a panic.
 
 use alignment::acceptance::{
     Distribution, Drawn, Method, PathDistribution, Proposal, Rule, SparseDistribution, TokenMap,
@@ -24,7 +24,7 @@ impl Models {
     pub(crate) fn new() -> Self {
         let mut normalising = Bpe::trained(PAGE, 300);
         normalising.normalises = true;
-        normalising.tells_bytes = false;
+        normalising.has_bytes = false;
         Self {
             target: Bpe::trained(PAGE, 500),
             normalising,
@@ -162,7 +162,7 @@ fn covers(alignment: &Alignment, k: usize, m: usize) {
     assert_eq!((i, j), (k, m));
 }
 
-/// Candidates spell the draft's bytes as far as they go, whatever is committed.
+/// Candidates spell the draft's bytes as far as they go, after any committed tokens.
 pub(crate) fn reencoding(models: &Models, u: &mut Unstructured<'_>) -> Result<()> {
     let vocabulary = *u.choose(&[&models.target, &models.normalising])?;
     let most = u.int_in_range(0..=39)?;
