@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use alignment::acceptance::{
     Distribution, PathDistribution, Rule, SparseDistribution, TokenMap, conditional, intersection,
 };
+use alignment::noise::SharedNoise;
 use alignment::{DraftToken, TargetToken, Vocabulary};
 
 /// Probabilities of the first target tokens of a reply.
@@ -110,12 +111,10 @@ impl OwnedDistribution {
 
 /// A number in [0, 1) that belongs to its arguments.
 fn hash(seed: u64, context: &[u32], id: u32) -> f64 {
-    let mut state = seed ^ 0x9e37_79b9_7f4a_7c15;
-    for word in context.iter().chain([&id, &7]) {
-        state = (state ^ u64::from(*word)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        state ^= state >> 29;
-    }
-    (state.wrapping_mul(0x94d0_49bb_1331_11eb) >> 11) as f64 / (1_u64 << 53) as f64
+    let words = context.iter().chain([&id]);
+    let bytes: Vec<u8> = words.flat_map(|word| word.to_le_bytes()).collect();
+    let hash = SharedNoise::new(seed).at(0, 0).hash(&bytes, 0);
+    (hash >> 11) as f64 / (1_u64 << 53) as f64
 }
 
 /// Uneven, and without mass for one token in five.

@@ -37,7 +37,7 @@ const SHARED_NAMES: [(&str, &str); 20] = [
     ("Verdict", RECEIVED),
 ];
 const SKELETAL: &str = "both services have one skeleton and never meet in one scope";
-const TWO_PROTOCOLS: &str = "one of each protocol, told apart by `drafter::` and `verifier::`";
+const TWO_PROTOCOLS: &str = "one of each protocol, distinguished by `drafter::` and `verifier::`";
 const RECEIVED: &str = "what the wire carries, and what the algorithms take in its place";
 const QUALIFIED: &str = "always written with its module";
 

@@ -1,4 +1,4 @@
-//! What the services count is what the replies say.
+//! Counters of the services equal the usage of the replies.
 
 use std::{
     thread,
