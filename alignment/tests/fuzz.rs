@@ -22,9 +22,9 @@ fn check(property: impl FnMut(&mut Unstructured<'_>) -> Result<()>) {
     // A budget of the test would hide that of the environment.
     let is_longer = std::env::vars().any(|(name, _)| name == "ARBTEST_BUDGET_MS");
     if is_longer {
-        test.run()
+        test.run();
     } else {
-        test.budget_ms(1000).run()
+        test.budget_ms(1000).run();
     }
 }
 

@@ -270,7 +270,7 @@ fn leaves(words: &[String]) -> Vec<(String, Place)> {
     let mut outer = vec![0];
     let mut words = words.iter().peekable();
     while let Some(word) = words.next() {
-        let ends = |next: Option<&&String>| !next.is_some_and(|next| *next == "::");
+        let ends = |next: Option<&&String>| next.is_none_or(|next| *next != "::");
         match word.as_str() {
             "{" => outer.push(prefix.len()),
             "}" => {
