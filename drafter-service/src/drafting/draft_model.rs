@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use alignment::acceptance::rivals::Rival;
+use alignment::acceptance::alternatives::Alternative;
 use inference::{
     engine::{self, Passed},
     sampling::DistributionError,
@@ -47,7 +47,7 @@ pub(super) struct ModelProposer {
     /// How drafted tokens were drawn, by their place in the reply; empty where the method need not know.
     draws: BTreeMap<usize, Draw>,
     /// What drafted tokens might have been instead, by their place in the reply, where that was wanted.
-    rivals: BTreeMap<usize, Rival>,
+    rivals: BTreeMap<usize, Alternative>,
     /// How tokens are drawn is told, so that only whole code points are.
     draws_whole: bool,
     /// The model would end the reply behind what is drafted.
@@ -145,7 +145,10 @@ impl ModelProposer {
         let mut drafted = self.context.first_behind(base)..self.context.reply().len();
         drafted.position(|place| {
             // A token of which nothing is known is another's.
-            chance *= self.rivals.get(&place).map_or(1.0, |rival| rival.stands);
+            chance *= self
+                .rivals
+                .get(&place)
+                .map_or(1.0, |rival| rival.first_chance);
             chance < least_chance
         })
     }
@@ -273,7 +276,7 @@ impl ModelProposer {
             if chance >= least_chance {
                 rivals.push((chance, place, rival.id));
             }
-            reaches *= rival.stands;
+            reaches *= rival.first_chance;
         }
         rivals.sort_by(|one, other| other.0.total_cmp(&one.0));
         let places = rivals.into_iter().map(|(_, place, id)| (place, id));

@@ -100,7 +100,7 @@ impl Block {
 
     /// How much of what was drafted stands, if anything was, where the target took this path.
     pub(crate) fn outcome(&self, path: &[usize]) -> Option<Outcome> {
-        let candidates = self.tree.main();
+        let candidates = self.tree.chain();
         let kept_bytes = self
             .on_main(path)
             .checked_sub(1)
@@ -122,7 +122,7 @@ impl Block {
 
     /// How many nodes of a path are on the main way.
     pub(crate) fn on_main(&self, path: &[usize]) -> usize {
-        let main = self.tree.main().tokens.len();
+        let main = self.tree.chain().tokens.len();
         path.partition_point(|node| *node < main)
     }
 
@@ -134,7 +134,7 @@ impl Block {
         };
         Tried {
             brought: self.alternatives.iter().map(brought).collect(),
-            candidates: self.tree.beside(),
+            candidates: self.tree.alternatives(),
         }
     }
 
@@ -177,7 +177,7 @@ impl Block {
     /// texts. For metrics only: no method of this release decides by it. Done while the pass is under way.
     pub(crate) fn align(&self, target: &Target) -> (Option<Alignment>, Duration) {
         let began = Instant::now();
-        let candidates = self.tree.main();
+        let candidates = self.tree.chain();
         let covered = candidates.covered_bytes() as u32;
         if covered == 0 {
             return (None, began.elapsed());
@@ -197,7 +197,7 @@ impl Block {
         let starts = std::iter::once(0).chain(draft_ends.iter().copied());
         let text = |(start, end): (u32, &u32)| &self.proposal.text[start as usize..*end as usize];
         let draft: Vec<&[u8]> = starts.zip(draft_ends).map(text).collect();
-        let candidates = self.tree.main().tokens.iter();
+        let candidates = self.tree.chain().tokens.iter();
         let candidates: Vec<&[u8]> = candidates
             .map(|token| target.token_bytes(token.0))
             .collect();

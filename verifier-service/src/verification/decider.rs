@@ -114,7 +114,7 @@ impl Decider {
     ) -> Result<Decision, DistributionError> {
         let began = Instant::now();
         let mut round = Round::new(tree, self.place);
-        let mut choices = Vec::with_capacity(tree.main().tokens.len() + 1);
+        let mut choices = Vec::with_capacity(tree.chain().tokens.len() + 1);
         let (mut scores, mut end) = (Vec::new(), None);
         while let Some(position) = round.open() {
             let row = logits.row(position.row());

@@ -87,7 +87,7 @@ impl Session {
             sent_bytes: pieces.iter().map(|piece| piece.text.len() as u64).sum(),
             batch: (passed.batch_rows, passed.batch_sessions),
             on_main: (
-                block.tree.main().tokens.len() as u32,
+                block.tree.chain().tokens.len() as u32,
                 block.on_main(&decision.path) as u32,
             ),
             alignment,
@@ -220,7 +220,7 @@ fn origin(choice: Choice, block: &Block) -> Origin {
 
 /// What each row of the pass follows; empty where it is the row before.
 fn parents(block: &Block) -> Vec<u32> {
-    if block.tree.beside() == 0 {
+    if block.tree.alternatives() == 0 {
         return Vec::new();
     }
     let of_candidates = block.tree.parents();

@@ -26,7 +26,7 @@ use verifier_service::{app::App, config::Serving};
 /// Positions of the tiny model.
 pub(crate) const CONTEXT: usize = 512;
 
-/// A verifier that serves until it is dropped or told to stop.
+/// A verifier that serves until it is dropped or stopped.
 pub(crate) struct Process {
     pub(crate) client: Client,
     /// Where it serves HTTP.
@@ -44,7 +44,7 @@ pub(crate) struct Whole {
     pub(crate) finish: Finish,
 }
 
-/// The model that most tests share: it goes on until it is told to stop.
+/// The model that most tests share: its replies have no end of their own.
 pub(crate) fn endless() -> Engine {
     static ENGINE: OnceLock<Engine> = OnceLock::new();
     ENGINE.get_or_init(|| load(&Tiny::default())).clone()
@@ -222,8 +222,8 @@ impl Whole {
     }
 }
 
-/// A request for ASCII: the ids of the tiny model begin with the 256 bytes, and those behind ASCII are ruled out, so that a
-/// drafter of a test can tell the reply's bytes from its text.
+/// A request for ASCII: the ids of the tiny model begin with the 256 bytes, and those after ASCII are ruled out, so that a
+/// drafter of a test knows the reply's bytes from its text.
 ///
 /// A pass of the tiny model costs less than any drafter's block, so the length is not left to what pays.
 pub(crate) fn request(temperature: f32, seed: u64) -> Generate {
@@ -259,11 +259,18 @@ pub(crate) async fn listen() -> (TcpListener, String) {
     (listener, address)
 }
 
-/// Lets other tasks run until `holds`; the test's own limit of time is that of the runner.
+/// Longest wait for what must come to hold, on a machine that may be busy.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Lets other tasks run until `holds`.
 pub(crate) async fn eventually<F: Future<Output = bool>>(mut holds: impl FnMut() -> F) {
-    while !holds().await {
-        tokio::task::yield_now().await;
-    }
+    let held = async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    let held = tokio::time::timeout(PATIENCE, held).await;
+    held.expect("what must come to hold does so in time");
 }
 
 pub(crate) type Shared<T> = Arc<std::sync::Mutex<T>>;

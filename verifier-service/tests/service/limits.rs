@@ -1,4 +1,4 @@
-//! Admission, abandoned requests, and the end of the process.
+//! Who is let in, who is let go, and how it ends.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::{
     harness::{Process, endless, eventually, load, read, request, serving},
 };
 
-/// Limits with deadlines longer than any test: with a drafter that never answers, requests stay in progress.
+/// Waits for blocks much longer than any test takes: with a drafter that never answers, requests stay in progress.
 fn patient(drafter: &Running) -> Serving {
     let mut serving = serving(&[&drafter.address]);
     serving.deadline.initial = Duration::from_mins(1);
@@ -33,7 +33,7 @@ async fn stuck(process: &Process, drafter: &Running) -> Reply {
 }
 
 #[tokio::test]
-async fn request_over_the_limit_is_refused_at_once_with_the_load() {
+async fn request_over_the_limit_is_refused_at_once_with_the_state_of_things() {
     let drafter = Running::start(Kind::NeverAnswers).await;
     let serving = Serving {
         max_sessions: 2,
@@ -75,7 +75,7 @@ async fn client_that_leaves_frees_both_sides() {
     drop(reply);
     eventually(|| async { process.sessions().await == 0 }).await;
     eventually(|| async { drafter.seen(|seen| !seen.ends.is_empty()) }).await;
-    // A stream that is not open yet is reset, which means the same.
+    // A stream that was not open yet is reset, which means the same.
     let is_cancel = |end: &Option<CloseReason>| end.is_none_or(|end| end == CloseReason::Cancelled);
     drafter.seen(|seen| assert!(seen.ends.iter().all(is_cancel), "{:?}", seen.ends));
     assert_eq!(process.metric("engine_sessions").await, 0);
@@ -88,7 +88,7 @@ async fn client_that_leaves_frees_both_sides() {
 }
 
 #[tokio::test]
-async fn finished_reply_closes_the_stream_as_finished() {
+async fn finished_reply_tells_the_drafter_so() {
     let drafter = Running::start(Kind::Honest).await;
     let process = Process::endless(&[&drafter.address]).await;
     process.generate(&request(0.0, 0)).await;
@@ -116,16 +116,12 @@ async fn accepted_request_finishes_while_new_ones_are_refused() {
         assert_eq!(whole.text, expected);
         assert_eq!(whole.finish.reason, FinishReason::Length);
     };
-    let asking = async {
-        loop {
-            match process.open(&request(0.0, 0)).await {
-                Err(status) if status.code() == Code::Unavailable => break,
-                // Admitted just before, or lost with the connection that was closing.
-                Ok(_) | Err(_) => tokio::task::yield_now().await,
-            }
-        }
+    // Others are let in a moment before, or lost with the connection that is being closed.
+    let refused = || async {
+        let answer = process.open(&request(0.0, 0)).await;
+        answer.is_err_and(|status| status.code() == Code::Unavailable)
     };
-    tokio::join!(reading, asking);
+    tokio::join!(reading, eventually(refused));
     assert_eq!(process.end().await, Drained::Finished);
 }
 

@@ -1,7 +1,7 @@
-//! The rivals of the comparison give what can be compared: whole alignments.
+//! Baselines of the comparison give whole alignments, so that they can be compared.
 
-#[path = "../benches/aligning/rivals.rs"]
-mod rivals;
+#[path = "../benches/aligning/baselines.rs"]
+mod baselines;
 
 use alignment::aligned::Alignment;
 use proptest::prelude::*;
@@ -9,11 +9,11 @@ use proptest::prelude::*;
 fn check(draft: &[&[u8]], candidates: &[&[u8]], subsequence: &str, proportional: &str) {
     let shown = |path: &[(usize, usize)]| Alignment::along(path).expect("a path").to_string();
     assert_eq!(
-        shown(&rivals::common_subsequence(draft, candidates)),
+        shown(&baselines::common_subsequence(draft, candidates)),
         subsequence
     );
     let (k, m) = (draft.len(), candidates.len());
-    assert_eq!(shown(&rivals::proportional(k, m)), proportional);
+    assert_eq!(shown(&baselines::proportional(k, m)), proportional);
 }
 
 #[test]
@@ -39,7 +39,7 @@ proptest! {
         let draft: Vec<&[u8]> = draft.iter().map(String::as_bytes).collect();
         let candidates: Vec<&[u8]> = candidates.iter().map(String::as_bytes).collect();
         let (k, m) = (draft.len(), candidates.len());
-        for path in [rivals::common_subsequence(&draft, &candidates), rivals::proportional(k, m)] {
+        for path in [baselines::common_subsequence(&draft, &candidates), baselines::proportional(k, m)] {
             prop_assert_eq!(path.last(), Some(&(k - 1, m - 1)));
             prop_assert!(Alignment::along(&path).is_some(), "{:?}", path);
         }

@@ -1,52 +1,52 @@
-//! The second best of a draft: what else the target may well choose where the draft turns out wrong.
+//! Second-best draft tokens: what the target may well choose where it rejects the best.
 
 use super::{Best, Distribution};
 use crate::noise::{self, Position};
 
-/// What might have been drafted instead of a token.
+/// Draft token that might have been chosen instead of another.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Rival {
+pub struct Alternative {
     /// The token.
     pub id: u32,
-    /// How probable it looks that the token drafted stands, if all before it do.
-    pub stands: f64,
-    /// How probable it looks that this one would.
+    /// Estimated probability that the first choice is accepted, if all tokens before it are.
+    pub first_chance: f64,
+    /// Estimated probability that this token would be.
     pub chance: f64,
 }
 
-/// The likeliest token besides `first`, of those that `may_be`; the lowest id among equals. O(n).
-pub fn likeliest_rival(
+/// The likeliest token other than `first` that `may_be`; the lowest id among equals. O(n).
+pub fn likeliest_alternative(
     distribution: &Distribution<'_>,
     first: u32,
     may_be: impl Fn(u32) -> bool,
-) -> Option<Rival> {
-    let (mut best, mut stands, mut found) = (Best::none(distribution), 0.0, false);
+) -> Option<Alternative> {
+    let (mut best, mut first_chance, mut found) = (Best::none(distribution), 0.0, false);
     for (id, log_prob) in distribution.entries() {
         if id == first {
-            stands = log_prob.exp();
+            first_chance = log_prob.exp();
         } else if may_be(id) {
             best.offer(id, log_prob);
             found = true;
         }
     }
-    found.then(|| Rival {
+    found.then(|| Alternative {
         id: best.id,
-        stands,
+        first_chance,
         chance: best.score.exp(),
     })
 }
 
-/// The token that [`super::coupled`] would give without `first`, which it gives. `bytes` is `None` for tokens that are out of the
-/// question. O(n).
+/// The token that [`super::coupled`] would choose if `first`, its choice, did not exist. `bytes` is `None` for tokens that may not
+/// be chosen. O(n).
 ///
 /// Both sides have the noise, so what is uncertain is only how the target's logarithms differ from the draft's: the nearer the
 /// two scores are, the likelier they are to change places. A difference of d is taken for odds of e^d.
-pub fn coupled_rival<'b>(
+pub fn coupled_alternative<'b>(
     distribution: &Distribution<'_>,
     (sharpness, first): (f32, u32),
     noise: &Position,
     bytes: impl Fn(u32) -> Option<(&'b [u8], u32)>,
-) -> Option<Rival> {
+) -> Option<Alternative> {
     let sharpness = f64::from(sharpness);
     let (mut best, mut score, mut found) = (Best::none(distribution), f64::NEG_INFINITY, false);
     for (id, log_prob) in distribution.entries() {
@@ -67,11 +67,11 @@ pub fn coupled_rival<'b>(
         }
     }
     found.then(|| {
-        let stands = 1.0 / (1.0 + (best.score - score).exp());
-        Rival {
+        let first_chance = 1.0 / (1.0 + (best.score - score).exp());
+        Alternative {
             id: best.id,
-            stands,
-            chance: 1.0 - stands,
+            first_chance,
+            chance: 1.0 - first_chance,
         }
     })
 }
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn rival_is_what_is_chosen_where_the_first_is_gone() {
+    fn alternative_is_chosen_where_the_first_does_not_exist() {
         let (ids, log_probs) = distribution();
         let distribution = Distribution {
             ids: &ids,
@@ -110,9 +110,9 @@ mod tests {
             ids: &rest_ids,
             log_probs: &rest,
         };
-        let rival = likeliest_rival(&distribution, first, |_| true).unwrap();
-        assert_eq!(rival.id, greedy(&rest));
-        assert!(rival.stands >= rival.chance && rival.chance > 0.0);
+        let alternative = likeliest_alternative(&distribution, first, |_| true).unwrap();
+        assert_eq!(alternative.id, greedy(&rest));
+        assert!(alternative.first_chance >= alternative.chance && alternative.chance > 0.0);
         for offset in 0..300 {
             let noise = SharedNoise::new(5).at(offset, 0);
             for sharpness in [1.0, 2.0, 6.0] {
@@ -122,27 +122,34 @@ mod tests {
                     ids: &ids,
                     log_probs: &log_probs,
                 };
-                let rival = coupled_rival(&distribution, (sharpness, first), &noise, |id| {
-                    Some(key(id))
-                });
-                let rival = rival.unwrap();
-                assert_eq!(rival.id, coupled(&rest, sharpness, &noise, key));
-                assert!(rival.stands >= 0.5 && rival.stands <= 1.0, "{rival:?}");
+                let alternative =
+                    coupled_alternative(&distribution, (sharpness, first), &noise, |id| {
+                        Some(key(id))
+                    });
+                let alternative = alternative.unwrap();
+                assert_eq!(alternative.id, coupled(&rest, sharpness, &noise, key));
+                assert!(
+                    alternative.first_chance >= 0.5 && alternative.first_chance <= 1.0,
+                    "{alternative:?}"
+                );
             }
         }
     }
 
     #[test]
-    fn what_is_out_of_the_question_is_no_rival() {
+    fn tokens_that_may_not_be_chosen_are_no_alternatives() {
         let distribution = Distribution {
             ids: &[3, 5, 9],
             log_probs: &[-0.7, -1.2, -1.6],
         };
-        let rival = likeliest_rival(&distribution, 3, |id| id != 5);
-        assert_eq!(rival.map(|rival| rival.id), Some(9));
-        assert_eq!(likeliest_rival(&distribution, 3, |_| false), None);
+        let alternative = likeliest_alternative(&distribution, 3, |id| id != 5);
+        assert_eq!(alternative.map(|alternative| alternative.id), Some(9));
+        assert_eq!(likeliest_alternative(&distribution, 3, |_| false), None);
         let noise = SharedNoise::new(1).at(0, 0);
         let only = |id: u32| (id == 3).then_some((&b"x"[..], 0));
-        assert_eq!(coupled_rival(&distribution, (1.0, 3), &noise, only), None);
+        assert_eq!(
+            coupled_alternative(&distribution, (1.0, 3), &noise, only),
+            None
+        );
     }
 }

@@ -4,8 +4,8 @@
 /// (draft, candidate) cells.
 pub(crate) type Path = Vec<(usize, usize)>;
 
-/// Pairs equal texts along a longest common subsequence; what stands between two pairs is one group, or
-/// goes with the pair ahead where one list has nothing there. O(k·m) time and memory.
+/// Pairs equal texts along a longest common subsequence; the tokens between two pairs are one group, or
+/// belong to the previous pair where one list has none. O(k·m) time and memory.
 pub(crate) fn common_subsequence(draft: &[&[u8]], candidates: &[&[u8]]) -> Path {
     let (k, m) = (draft.len(), candidates.len());
     // Length of the longest common subsequence of what begins at each cell.
@@ -38,10 +38,10 @@ pub(crate) fn common_subsequence(draft: &[&[u8]], candidates: &[&[u8]]) -> Path 
 /// The path through pairs, which ascend on both sides.
 fn through(pairs: &[(usize, usize)], (k, m): (usize, usize)) -> Path {
     let mut path = Path::new();
-    // Where the tokens begin that no cell covers yet.
+    // First tokens that no cell covers yet.
     let (mut next_i, mut next_j) = (0, 0);
     for &(i, j) in pairs.iter().chain([&(k, m)]) {
-        // The tokens between this pair and the one ahead of it.
+        // The tokens between this pair and the previous one.
         if next_i < i && next_j < j {
             path.extend((next_i..i).map(|i| (i, next_j)));
             path.extend((next_j + 1..j).map(|j| (i - 1, j)));
@@ -60,7 +60,7 @@ fn through(pairs: &[(usize, usize)], (k, m): (usize, usize)) -> Path {
     path
 }
 
-/// Puts each candidate with the draft token at the same share of the list, whatever they say. O(k + m).
+/// Puts each candidate with the draft token at the same share of the list; texts are not read. O(k + m).
 pub(crate) fn proportional(k: usize, m: usize) -> Path {
     let mut path = Path::new();
     let mut reached = 0;
