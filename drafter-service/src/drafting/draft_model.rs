@@ -251,8 +251,7 @@ impl ModelProposer {
             return Vec::new();
         }
         let first = self.context.first_behind(base);
-        let least_chance = ask.least_chance.max(LEAST_CHANCE);
-        let rivals = self.likeliest_rivals(first..first + drafted, least_chance);
+        let rivals = self.likeliest_rivals(first..first + drafted, ask.least_chance);
         let mut room = ask.bounds.bytes - proposal.text.len();
         let alternatives = rivals.into_iter().filter_map(|(place, id)| {
             let text = self.context.instead(base, place, id)?;

@@ -102,9 +102,7 @@ mod tests {
             kept_bytes,
             appended: appended.to_vec(),
             new_hash: BaseHash::of(whole),
-            next_block_tokens: None,
-            next_alternatives: None,
-            next_least_percent: None,
+            next: None,
         }
     }
 

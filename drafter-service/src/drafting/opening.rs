@@ -42,21 +42,16 @@ impl Drafter {
         let permit = self.admit()?;
         let committed = CommittedText::resumed(&std::mem::take(&mut open.committed))
             .map_err(|error| error.within("open"))?;
-        let first_tokens = open
-            .first_block_tokens
-            .map_or(usize::MAX, |first| first as usize);
-        let first_tokens = first_tokens.min(bounds.tokens);
         let terms = Terms {
             bounds,
             credit,
             most_tokens: open.max_block_tokens,
-            first_tokens,
-            first_percent: open.first_least_percent,
             draws_whole: method.needs_ids(),
             accepts_trees: open.accepts_trees,
         };
+        let first = open.first_wish();
         let proposer = self.proposer(open.prompt, plan, line).await?;
-        let mut session = Session::new(self, permit, proposer, terms);
+        let mut session = Session::new(self, permit, proposer, (terms, first));
         let limit = self.context_length();
         let taken_in = session.resume(committed);
         check_room("open.committed", taken_in + 1, limit)?;
@@ -67,7 +62,7 @@ impl Drafter {
         line.say(FromDrafter::Opened(Opened {
             model: self.serving.model_name.clone(),
             tokenizer_fingerprint: self.fingerprint(),
-            block_tokens: first_tokens as u32,
+            block_tokens: bounds.tokens as u32,
             max_block_bytes: bounds.bytes as u32,
             credit,
             context_left: (limit - taken_in) as u32,

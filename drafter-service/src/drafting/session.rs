@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use inference::engine::EngineError;
 use proto::{
     BaseHash, CommittedText,
-    drafter::{Block, CloseReason, DraftTimings, FromDrafter, ToDrafter, Verdict},
+    drafter::{Block, CloseReason, DraftTimings, FromDrafter, ToDrafter, Verdict, Wish},
 };
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument as _;
@@ -26,25 +26,10 @@ pub(super) struct Terms {
     pub(super) credit: u32,
     /// Draft tokens that a verdict may ask for.
     pub(super) most_tokens: u32,
-    /// Draft tokens that the first block aims at.
-    pub(super) first_tokens: usize,
-    /// How probable its tokens must look, in percent.
-    pub(super) first_percent: u32,
     /// How tokens are drawn is told, so that a draw that was refused may not be sent again.
     pub(super) draws_whole: bool,
     /// Whether blocks may have alternatives.
     pub(super) accepts_trees: bool,
-}
-
-impl Terms {
-    /// How probable tokens must look, of which a verdict says this. Where draws are told, whether one is sent must not depend on it.
-    fn least_chance(&self, percent: u32) -> f64 {
-        if self.draws_whole {
-            0.0
-        } else {
-            f64::from(percent) / 100.0
-        }
-    }
 }
 
 /// A session that is open.
@@ -58,12 +43,8 @@ pub(super) struct Session {
     reply: Vec<u8>,
     ledger: Ledger,
     terms: Terms,
-    /// Draft tokens that the next block aims at; 0 is a pause.
-    aim: usize,
-    /// Draft tokens that it may have besides.
-    alternatives: usize,
-    /// How probable its tokens must look; 0 where they may not be chosen by that.
-    least_chance: f64,
+    /// Wish for the next block.
+    wish: Wish,
     /// Nothing can be sent before the next verdict.
     waits: bool,
     timings: DraftTimings,
@@ -77,7 +58,7 @@ impl Session {
         drafter: &Drafter,
         permit: OwnedSemaphorePermit,
         proposer: Box<dyn Proposer>,
-        terms: Terms,
+        (terms, first): (Terms, Wish),
     ) -> Self {
         Self {
             proposer,
@@ -86,10 +67,8 @@ impl Session {
             committed: CommittedText::default(),
             reply: Vec::new(),
             ledger: Ledger::new(terms.credit),
-            aim: terms.first_tokens,
-            alternatives: 0,
-            least_chance: terms.least_chance(terms.first_percent),
             terms,
+            wish: first,
             waits: false,
             timings: DraftTimings::default(),
             drafting: Duration::ZERO,
@@ -149,7 +128,16 @@ impl Session {
     }
 
     fn may_draft(&self) -> bool {
-        self.ledger.has_credit() && self.aim > 0 && !self.waits
+        self.ledger.has_credit() && self.wish.tokens > 0 && !self.waits
+    }
+
+    /// Least probability of a token that is sent. Where draws are sent, none may be chosen by it.
+    fn least_chance(&self) -> f64 {
+        if self.terms.draws_whole {
+            0.0
+        } else {
+            f64::from(self.wish.least_percent) / 100.0
+        }
     }
 
     /// Drafts a block and sends it, unless a message comes in between: what is drafted stays, and the message decides.
@@ -157,9 +145,9 @@ impl Session {
         let began = Instant::now();
         let ask = Ask {
             reply: &self.reply,
-            aim: self.aim,
-            alternatives: self.alternatives,
-            least_chance: self.least_chance,
+            aim: self.wish.tokens as usize,
+            alternatives: self.wish.alternatives as usize,
+            least_chance: self.least_chance(),
             bounds: self.terms.bounds,
             timings: &mut self.timings,
         };
@@ -251,28 +239,9 @@ impl Session {
                 expected,
             ));
         }
-        if let Some(tokens) = verdict.next_block_tokens
-            && tokens > self.terms.most_tokens
-        {
-            let expected = format!(
-                "at most {}, as the session was opened",
-                self.terms.most_tokens
-            );
-            return Err(DraftError::field(
-                "verdict.next_block_tokens",
-                tokens.to_string(),
-                expected,
-            ));
-        }
-        if let Some(alternatives) = verdict.next_alternatives
-            && alternatives > 0
-            && !self.terms.accepts_trees
-        {
-            return Err(DraftError::field(
-                "verdict.next_alternatives",
-                alternatives.to_string(),
-                "0, since open.accepts_trees is false",
-            ));
+        if let Some(next) = &verdict.next {
+            next.check_within(self.terms.most_tokens, self.terms.accepts_trees)
+                .map_err(|error| error.within("verdict.next"))?;
         }
         let answered = self.ledger.answer(verdict, &mut self.committed);
         let presumed = answered.map_err(DraftError::Desynchronised)?;
@@ -281,15 +250,7 @@ impl Session {
             false if self.terms.draws_whole && verdict.appended.is_empty() => Behind::Void,
             false => Behind::Doubtful,
         };
-        if let Some(tokens) = verdict.next_block_tokens {
-            self.aim = tokens as usize;
-        }
-        if let Some(alternatives) = verdict.next_alternatives {
-            self.alternatives = alternatives as usize;
-        }
-        if let Some(percent) = verdict.next_least_percent {
-            self.least_chance = self.terms.least_chance(percent);
-        }
+        self.wish = verdict.next.unwrap_or(self.wish);
         self.waits = false;
         self.metrics.verdicts.inc();
         self.follow_committed(behind);

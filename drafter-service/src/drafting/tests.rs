@@ -74,9 +74,8 @@ fn open() -> ToDrafter {
         credit: 1,
         expected_fingerprint: None,
         accepts_trees: false,
-        first_block_tokens: None,
+        first: None,
         drawable: Vec::new(),
-        first_least_percent: 0,
     }))
 }
 
@@ -87,9 +86,7 @@ fn verdict(round: u64, appended: &[u8], text: &[u8]) -> ToDrafter {
         kept_bytes: 0,
         appended: appended.to_vec(),
         new_hash: BaseHash::of(text),
-        next_block_tokens: None,
-        next_alternatives: None,
-        next_least_percent: None,
+        next: None,
     })
 }
 

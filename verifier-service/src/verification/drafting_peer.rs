@@ -21,7 +21,7 @@ use chassis::{channel::Backoff, lifecycle::Lifecycle, trace};
 use inference::engine::Engine;
 use proto::{
     CommittedText,
-    drafter::{CloseReason, DraftSession, DraftTimings, Draw, EndRole, Open, Traffic, Way},
+    drafter::{CloseReason, DraftSession, DraftTimings, Draw, EndRole, Open, Traffic, Way, Wish},
     model::Fingerprint,
     verifier::FallbackReason,
 };
@@ -40,7 +40,7 @@ use crate::{
 use loss::Loss;
 pub(crate) use pace::Costs;
 use pace::Pace;
-use stream::{Judged, Next, Stream, Trial, Wish};
+use stream::{Judged, Next, Stream, Trial};
 pub(crate) use waste::Dropped;
 use waste::Waste;
 
@@ -410,8 +410,7 @@ impl DraftingPeer {
         };
         let open = Open {
             committed: self.committed.bytes().to_vec(),
-            first_block_tokens: Some(first.tokens),
-            first_least_percent: first.least_percent,
+            first: Some(first),
             ..self.open.clone()
         };
         let mut client = lease.client();

@@ -107,9 +107,8 @@ impl Plan {
                 credit: 1 + serving.draft_ahead,
                 expected_fingerprint: None,
                 accepts_trees: has_trees(method),
-                first_block_tokens: None,
+                first: None,
                 drawable: Vec::new(),
-                first_least_percent: 0,
             },
             block_length: block_length as usize,
             adapts_length: !matches!(

@@ -11,7 +11,7 @@ use proto::{
     CommittedText,
     drafter::{
         Block, Blocks, CloseReason, DraftSession, FailureCode, FromDrafter, Open, Traffic, Verdict,
-        Verdicts,
+        Verdicts, Wish,
     },
     limits::MAX_APPENDED_BYTES,
     verifier::FallbackReason,
@@ -64,17 +64,6 @@ pub(super) struct Stream {
     fruitless: u32,
     /// The last block was empty: there may be nothing to wait for.
     has_declined: bool,
-}
-
-/// A block that is asked for.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Wish {
-    /// Tokens of its chain; 0: there is to be none.
-    pub(super) tokens: u32,
-    /// Those it may have besides.
-    pub(super) alternatives: u32,
-    /// How probable they must look, in percent.
-    pub(super) least_percent: u32,
 }
 
 /// What a trial has come to.
@@ -331,9 +320,7 @@ impl Stream {
             kept_bytes,
             appended: appended.to_vec(),
             new_hash: committed.hash(),
-            next_block_tokens: changed(told.tokens, self.wish.tokens),
-            next_alternatives: changed(told.alternatives, self.wish.alternatives),
-            next_least_percent: changed(told.least_percent, self.wish.least_percent),
+            next: (self.wish != told).then_some(self.wish),
         };
         self.verdicts
             .verdict(verdict)
@@ -452,9 +439,4 @@ impl Stream {
         }
         Next::Nothing(why)
     }
-}
-
-/// What a verdict has to say of a number that the drafter remembers.
-fn changed(told: u32, now: u32) -> Option<u32> {
-    (now != told).then_some(now)
 }
