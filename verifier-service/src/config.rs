@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use alignment::acceptance::Method;
 use chassis::args::{LogArgs, ServerArgs};
 use inference::engine::EngineOptions;
-use pacing::deadline;
+use pacing::DeadlineOptions;
 use proto::limits::{MAX_BLOCK_TOKENS, MAX_CREDIT};
 use serving::range::{OutOfRange, within};
 use store::{ModelReference, StoreError};
@@ -55,7 +55,7 @@ pub struct Serving {
     /// Blocks that a drafter may send before the verdict.
     pub draft_ahead: u32,
     /// Deadlines of blocks.
-    pub deadline: deadline::Options,
+    pub deadline: DeadlineOptions,
     /// Time that requests have to finish after the signal to stop.
     pub grace_period: Duration,
 }
@@ -71,9 +71,9 @@ impl Serving {
             method: None,
             block_length: 16,
             draft_ahead: 1,
-            deadline: deadline::Options {
+            deadline: DeadlineOptions {
                 cap: Duration::from_secs(1),
-                ..deadline::Options::default()
+                ..DeadlineOptions::default()
             },
             grace_period: Duration::from_secs(30),
         }
@@ -164,7 +164,7 @@ fn method(name: &str) -> Result<Option<Method>, OutOfRange> {
         .ok_or_else(|| OutOfRange::new("--method", name, known()))
 }
 
-fn deadline(least: Duration, most: Duration) -> Result<deadline::Options, OutOfRange> {
+fn deadline(least: Duration, most: Duration) -> Result<DeadlineOptions, OutOfRange> {
     let shown = |duration| humantime::format_duration(duration).to_string();
     if most.is_zero() || most > Duration::from_mins(1) {
         return Err(OutOfRange::new(
@@ -181,11 +181,11 @@ fn deadline(least: Duration, most: Duration) -> Result<deadline::Options, OutOfR
             expected,
         ));
     }
-    Ok(deadline::Options {
+    Ok(DeadlineOptions {
         floor: least,
         cap: most,
         initial: FIRST_WAIT.min(most),
-        ..deadline::Options::default()
+        ..DeadlineOptions::default()
     })
 }
 

@@ -17,15 +17,14 @@ pub struct Budget {
     left: f64,
 }
 
-impl Default for Budget {
-    fn default() -> Self {
+impl Budget {
+    /// Budget of a new reply; `least` replaces the fixed amount where it is more.
+    pub fn new(least: Duration) -> Self {
         Self {
-            left: FIXED.as_secs_f64(),
+            left: FIXED.max(least).as_secs_f64(),
         }
     }
-}
 
-impl Budget {
     /// Takes in a round that committed `tokens`, in a pass of `pass` seconds, where a plain pass takes `plain` seconds.
     pub fn observe(&mut self, tokens: usize, pass: f64, plain: f64, waited: Duration) {
         let plain_time = tokens as f64 * plain;
@@ -46,7 +45,7 @@ mod tests {
     #[test]
     fn waiting_in_vain_costs_a_tenth_and_a_tenth_of_a_second() {
         // A reply of 200 plain tokens at 50 ms, by a drafter that uses every wait it is given and delivers nothing.
-        let (mut budget, mut took) = (Budget::default(), 0.0);
+        let (mut budget, mut took) = (Budget::new(Duration::ZERO), 0.0);
         for _ in 0..200 {
             let waited = budget.left().min(Duration::from_millis(500));
             took += 0.05 + waited.as_secs_f64();
@@ -57,7 +56,7 @@ mod tests {
 
     #[test]
     fn what_drafts_saved_may_be_waited_again() {
-        let mut budget = Budget::default();
+        let mut budget = Budget::new(Duration::ZERO);
         budget.observe(5, 0.08, 0.05, Duration::ZERO);
         let left = budget.left().as_secs_f64();
         assert!((left - (0.1 + 0.025 + 0.17)).abs() < 1e-9, "{left}");

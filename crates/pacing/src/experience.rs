@@ -1,5 +1,7 @@
 //! Experience with one drafter, shared by all sessions that use it.
 
+use std::time::Duration;
+
 use crate::{
     chances::Tally,
     deadline::{DeadlineOptions, RoundLatency},
@@ -10,6 +12,8 @@ use crate::{
 const PROBE_INTERVAL: (u32, u32) = (8, 128);
 /// Idle sessions share probes, up to this many: what one learns, all know.
 const SHARING: u32 = 4;
+/// A block may take this many times what its length lets expect.
+const SLACK: f64 = 2.0;
 
 /// What sessions have seen of a drafter, for those that follow.
 #[derive(Clone, Debug)]
@@ -37,6 +41,13 @@ impl Experience {
             latency: RoundLatency::new(deadline),
             turns: Turns::default(),
         }
+    }
+
+    /// Longest time that a block of `tokens` may take, from the moment it was asked for, before it counts as late.
+    pub fn deadline(&self, tokens: usize) -> Duration {
+        let expected = SLACK * self.cost.wait(tokens as f64);
+        let expected = Duration::try_from_secs_f64(expected).unwrap_or_default();
+        self.latency.wait_at_least(expected)
     }
 }
 

@@ -23,8 +23,6 @@ const PROBE_ROUNDS: u32 = 32;
 const GAIN: f64 = 0.125;
 /// No draft token needs a higher probability than this.
 const SURE: f64 = 0.95;
-/// A block may take this many times what its length lets expect.
-const SLACK: f64 = 2.0;
 
 /// Limits of a session's blocks.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +32,8 @@ pub struct Limits {
     /// A block can be judged by what the target says without it. False for methods under which a draft may be accepted though
     /// the target by itself says something else: their probes are verified.
     pub judged_unseen: bool,
+    /// Waiting that a reply may cost in any case. The budget's own amount counts where it is more.
+    pub least_budget: Duration,
 }
 
 /// Block length and waiting of one session.
@@ -82,7 +82,7 @@ impl Pacer {
             seconds: Ewma::default(),
             candidates: Ewma::default(),
             has_declined: false,
-            budget: Budget::default(),
+            budget: Budget::new(limits.least_budget),
         }
     }
 
@@ -176,7 +176,7 @@ impl Pacer {
         let accepted = match block {
             BlockFate::Judged { accepted, .. } => accepted,
             // Nothing was proposed. That says nothing of what blocks are worth, so the probe goes on.
-            BlockFate::Declined => return Mode::Probe(rounds),
+            BlockFate::Opening | BlockFate::Declined => return Mode::Probe(rounds),
             BlockFate::None | BlockFate::Late { .. } if rounds < PROBE_ROUNDS => {
                 return Mode::Probe(rounds + 1);
             }
@@ -191,7 +191,7 @@ impl Pacer {
     /// Takes what became of a block into the estimates.
     fn take_in(&mut self, round: &Round, mode: Mode, known: &mut Experience) {
         match round.block {
-            BlockFate::None => {}
+            BlockFate::None | BlockFate::Opening => {}
             BlockFate::Declined => self.has_declined = true,
             BlockFate::Late { latency } => known.latency.observe(latency),
             BlockFate::Judged {
@@ -248,11 +248,10 @@ impl Pacer {
     /// Longest wait for a block of `tokens` without other sessions.
     fn deadline(&self, known: &Experience, tokens: usize) -> Duration {
         if self.has_declined {
-            return known.latency.brief();
+            known.latency.brief()
+        } else {
+            known.deadline(tokens)
         }
-        let expected = SLACK * known.cost.wait(tokens as f64);
-        let expected = Duration::try_from_secs_f64(expected).unwrap_or_default();
-        known.latency.wait_at_least(expected)
     }
 
     /// Price of a further row: tokens that all sessions commit in its time, at this session's speed. A draft token pays for its

@@ -46,7 +46,9 @@ pub struct Round {
 pub enum BlockFate {
     /// No block came, or none was asked for.
     None,
-    /// The drafter had nothing to propose, or was not ready yet.
+    /// The drafter is not ready yet: its stream is being opened.
+    Opening,
+    /// The drafter had nothing to propose.
     Declined,
     /// A block was judged: by verification, or, if it was a probe's, by what the target said without it.
     Judged {

@@ -7,7 +7,7 @@ use std::{
 
 use chassis::lifecycle::Drained;
 use inference::engine::{Engine, EngineOptions};
-use pacing::deadline;
+use pacing::DeadlineOptions;
 use proto::{
     ClientError,
     model::{Prompt, Sampling},
@@ -67,12 +67,12 @@ pub(crate) fn serving(drafters: &[&str]) -> Serving {
     Serving {
         drafters: drafters.iter().map(ToString::to_string).collect(),
         max_tokens: 1000,
-        deadline: deadline::Options {
+        deadline: DeadlineOptions {
             // A busy machine is no late drafter.
             floor: Duration::from_millis(100),
             initial: Duration::from_millis(200),
             cap: Duration::from_millis(200),
-            ..deadline::Options::default()
+            ..DeadlineOptions::default()
         },
         ..Serving::new("tiny")
     }
@@ -81,6 +81,7 @@ pub(crate) fn serving(drafters: &[&str]) -> Serving {
 /// Waits for blocks much longer than any test takes: with a drafter that never answers, requests stay in progress.
 pub(crate) fn patient(drafter: &str) -> Serving {
     let mut serving = serving(&[drafter]);
+    serving.deadline.floor = Duration::from_mins(1);
     serving.deadline.initial = Duration::from_mins(1);
     serving.deadline.cap = Duration::from_mins(1);
     serving

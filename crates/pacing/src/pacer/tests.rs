@@ -7,6 +7,7 @@ const MILLISECOND: Duration = Duration::from_millis(1);
 const LIMITS: Limits = Limits {
     longest: 16,
     judged_unseen: true,
+    least_budget: Duration::ZERO,
 };
 
 /// A drafter as the simulation sees it.

@@ -1,4 +1,4 @@
-//! Why a stream is given up, and who is to blame.
+//! Error that ends a stream, and who is to blame for it.
 
 use proto::{
     ClientError,
@@ -12,35 +12,37 @@ use crate::{
     lexicon::LexiconError,
 };
 
-/// Why a stream is given up.
+/// Error that ends a stream.
 #[derive(Debug)]
-pub(super) struct Loss {
+pub(super) struct StreamError {
     pub(super) why: FallbackReason,
     pub(super) text: String,
     /// Whether this session may open another stream.
     pub(super) may_rejoin: bool,
-    pub(super) kind: Kind,
+    pub(super) blame: Blame,
 }
 
 /// Who is to blame.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Kind {
-    /// Nobody is to blame.
-    Natural,
-    /// The drafter is at fault.
+pub(super) enum Blame {
+    /// Nobody.
+    Nobody,
+    /// The drafter has done something wrong.
     Fault,
     /// The drafter is gone.
     Gone,
+    /// The drafter is stopping, and has said so.
+    Stopping,
 }
 
-impl Loss {
-    /// A loss that says nothing against the drafter.
+impl StreamError {
+    /// An error that says nothing against the drafter.
     pub(super) fn new(why: FallbackReason, text: impl Into<String>) -> Self {
         Self {
             why,
             text: text.into(),
             may_rejoin: true,
-            kind: Kind::Natural,
+            blame: Blame::Nobody,
         }
     }
 
@@ -54,7 +56,7 @@ impl Loss {
 
     pub(super) fn fault(why: FallbackReason, text: impl Into<String>) -> Self {
         Self {
-            kind: Kind::Fault,
+            blame: Blame::Fault,
             ..Self::new(why, text)
         }
     }
@@ -64,7 +66,7 @@ impl Loss {
         match error {
             ClientError::Protocol(_) => Self::fault(FallbackReason::Protocol, text),
             ClientError::Status(status) if status.code() == Code::Unavailable => Self {
-                kind: Kind::Gone,
+                blame: Blame::Gone,
                 ..Self::new(FallbackReason::Disconnected, text)
             },
             ClientError::Status(_) | ClientError::Ended(_) | ClientError::Backlog(_) => {
@@ -78,7 +80,7 @@ impl Loss {
         match failure.code {
             FailureCode::ContextFull => Self::for_good(text),
             FailureCode::Stopping => Self {
-                kind: Kind::Gone,
+                blame: Blame::Stopping,
                 ..Self::new(FallbackReason::Disconnected, text)
             },
             FailureCode::Desynchronised | FailureCode::Internal | FailureCode::Overloaded => {

@@ -10,12 +10,12 @@ use alignment::{
 };
 use proto::drafter::{Draw, SparseDistribution};
 
-use super::drafting_peer::Proposal;
+use super::proposal::Proposal;
 use crate::{lexicon::Lexicon, target::Target};
 
 /// What one candidate was drawn from.
 #[derive(Debug)]
-pub(crate) enum Evidence {
+pub(crate) enum CandidateSource {
     /// A distribution over the target's tokens, computed from the draft's.
     Computed(PathDistribution),
     /// The draft's distribution, whose vocabulary is the target's.
@@ -24,7 +24,7 @@ pub(crate) enum Evidence {
     Scalar(f64),
 }
 
-impl Evidence {
+impl CandidateSource {
     /// As acceptance takes it. `vocabulary` is the number of target tokens.
     pub(crate) fn drawn(&self, vocabulary: usize) -> Drawn<'_> {
         match self {
@@ -51,7 +51,7 @@ pub(crate) fn drawn_candidates(
     proposal: &Proposal,
     method: Method,
     room: usize,
-) -> Result<(Candidates, Vec<Evidence>), String> {
+) -> Result<(Candidates, Vec<CandidateSource>), String> {
     let draws = &proposal.draws;
     let expected = proposal.token_ends.len() + usize::from(proposal.ends_with.is_some());
     if draws.len() != expected {
@@ -73,13 +73,13 @@ fn mapped(
     proposal: &Proposal,
     map: &TokenMap,
     (method, room): (Method, usize),
-) -> Result<(Candidates, Vec<Evidence>), String> {
+) -> Result<(Candidates, Vec<CandidateSource>), String> {
     let distributions = distributions(&proposal.draws, map.len())?;
     let ids: Vec<u32> = proposal.draws.iter().map(|draw| draw.id).collect();
     let spelling = ids.iter().flat_map(|id| map.targets(*id));
     check_spelling(target, spelling, &proposal.text)?;
     let block = MappedBlock::new(map, &ids, target, room).map_err(|error| error.to_string())?;
-    let evidence = block.origins.iter().map(|origin| {
+    let sources = block.origins.iter().map(|origin| {
         let (distribution, mut computed) =
             (&distributions[origin.index], PathDistribution::default());
         let known = if method == Method::Tli {
@@ -88,10 +88,10 @@ fn mapped(
             conditional(distribution, map, origin.prefix(map), &mut computed)
         };
         known.map_err(|error| format!("block.draws[{}].distribution: {error}", origin.index))?;
-        Ok(Evidence::Computed(computed))
+        Ok(CandidateSource::Computed(computed))
     });
-    let evidence = evidence.collect::<Result<_, String>>()?;
-    Ok((block.candidates, evidence))
+    let sources = sources.collect::<Result<_, String>>()?;
+    Ok((block.candidates, sources))
 }
 
 /// Tokens of the target's own vocabulary.
@@ -99,7 +99,7 @@ fn same(
     target: &Target,
     proposal: &Proposal,
     room: usize,
-) -> Result<(Candidates, Vec<Evidence>), String> {
+) -> Result<(Candidates, Vec<CandidateSource>), String> {
     distributions(&proposal.draws, target.vocab_size())?;
     let ids = proposal.draws.iter().map(|draw| &draw.id);
     check_spelling(target, ids.clone(), &proposal.text)?;
@@ -117,7 +117,10 @@ fn same(
         .filter_map(|draw| draw.distribution.clone());
     Ok((
         candidates,
-        distributions.take(room).map(Evidence::Sent).collect(),
+        distributions
+            .take(room)
+            .map(CandidateSource::Sent)
+            .collect(),
     ))
 }
 
@@ -168,7 +171,7 @@ pub(crate) fn transferred(
     target: &Target,
     proposal: &Proposal,
     candidates: &Candidates,
-) -> Result<Vec<Evidence>, String> {
+) -> Result<Vec<CandidateSource>, String> {
     let covered = candidates.covered_bytes() as u32;
     let within = proposal.token_ends.partition_point(|end| *end <= covered);
     // A token that is covered in part belongs to the last candidate.
@@ -198,5 +201,5 @@ pub(crate) fn transferred(
     let of_texts = scalars.get(..count).ok_or("block.draws is too short")?;
     let mut carried = acceptance::transfer(&alignment, of_texts).map_err(|e| e.to_string())?;
     carried.extend(scalars.last().filter(|_| ends > 0));
-    Ok(carried.into_iter().map(Evidence::Scalar).collect())
+    Ok(carried.into_iter().map(CandidateSource::Scalar).collect())
 }

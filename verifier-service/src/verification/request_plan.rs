@@ -1,6 +1,7 @@
 //! What a request comes to: every choice that it leaves open made, every value checked against this verifier's limits.
 
 use std::hash::{BuildHasher as _, RandomState};
+use std::time::Duration;
 
 use alignment::acceptance::Method;
 use inference::{
@@ -25,7 +26,7 @@ const BYTES_PER_TOKEN: u32 = 64;
 
 /// What a request comes to.
 #[derive(Clone, Debug)]
-pub(crate) struct Plan {
+pub(crate) struct RequestPlan {
     pub(crate) request_id: String,
     pub(crate) method: Method,
     pub(crate) method_reason: String,
@@ -46,6 +47,8 @@ pub(crate) struct Plan {
     /// How many of the likeliest tokens to tell with each token; `None`: tokens are not told.
     pub(crate) top_logprobs: Option<usize>,
     pub(crate) telling: Telling,
+    /// Waiting for drafts that a reply may cost in any case: the shortest deadline.
+    pub(crate) least_wait: Duration,
 }
 
 /// How much chunks tell of their rounds.
@@ -57,7 +60,7 @@ pub(crate) enum Telling {
     Details,
 }
 
-impl Plan {
+impl RequestPlan {
     /// Makes the choices for `request` on a model with a vocabulary of this size.
     pub(crate) fn new(
         request: &Generate,
@@ -121,6 +124,7 @@ impl Plan {
             alternatives,
             top_logprobs: request.top_logprobs.map(|count| count as usize),
             telling: telling(request),
+            least_wait: serving.deadline.floor,
             request_id,
             method,
             seed,
@@ -292,10 +296,10 @@ pub(crate) fn fresh_id() -> String {
 mod tests {
     use super::*;
 
-    fn plan(change: impl FnOnce(&mut Generate)) -> Result<Plan, String> {
+    fn plan(change: impl FnOnce(&mut Generate)) -> Result<RequestPlan, String> {
         let mut request = Generate::new(model::Prompt::Text("x".to_owned()));
         change(&mut request);
-        Plan::new(&request, &Serving::new("toy"), 100).map_err(|e| e.to_string())
+        RequestPlan::new(&request, &Serving::new("toy"), 100).map_err(|e| e.to_string())
     }
 
     fn asks(method: &str) -> Speculation {

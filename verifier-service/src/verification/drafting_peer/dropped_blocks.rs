@@ -1,4 +1,4 @@
-//! Blocks that were drafted in vain: always counted, told one by one to a request that asks.
+//! Blocks that were drafted in vain: always counted, listed for a request that asks.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use proto::{drafter::Block, limits::MAX_DROPPED_BLOCKS, verifier::FallbackReason
 
 /// Blocks that were dropped.
 #[derive(Debug)]
-pub(super) struct Waste {
+pub(super) struct DroppedBlocks {
     stale_blocks: u32,
     /// Those since they were last taken; never more than a round may tell of.
     dropped: Vec<Dropped>,
@@ -21,7 +21,7 @@ pub(crate) struct Dropped {
     pub(crate) tokens: u32,
 }
 
-impl Waste {
+impl DroppedBlocks {
     pub(super) fn new(tells: bool) -> Self {
         Self {
             stale_blocks: 0,

@@ -50,7 +50,7 @@ pub(super) fn remainder(
 
 /// How many tokens of a block's chain are what was committed behind its base, if that is all or something else follows; `None` for a
 /// block of another text.
-pub(super) fn stood(block: &Block, committed: &CommittedText) -> Option<usize> {
+pub(super) fn accepted(block: &Block, committed: &CommittedText) -> Option<usize> {
     let base = usize::try_from(block.base_length).ok()?;
     let behind = committed.bytes().get(base..)?;
     let (chain, _) = block.ways();

@@ -12,7 +12,7 @@ use crate::metrics::Metrics;
 
 /// The account of one reply.
 #[derive(Debug)]
-pub(crate) struct Ledger {
+pub(crate) struct UsageAccount {
     usage: Usage,
     metrics: Metrics,
     admitted: Instant,
@@ -32,13 +32,13 @@ pub(crate) struct Entry {
     /// Rows and sessions of the pass.
     pub(crate) batch: (usize, usize),
     /// Candidates that the draft itself goes on with, proposed and accepted; the others are alternatives.
-    pub(crate) on_main: (u32, u32),
+    pub(crate) on_chain: (u32, u32),
     pub(crate) alignment: Option<Alignment>,
     /// From the beginning of the round to its end.
     pub(crate) took: Duration,
 }
 
-impl Ledger {
+impl UsageAccount {
     /// Opens the account of a request that was admitted at this moment.
     pub(crate) fn new(metrics: Metrics, admitted: Instant, prompt_tokens: usize) -> Self {
         metrics.prompt_tokens.inc_by(prompt_tokens as u64);
@@ -94,9 +94,9 @@ impl Ledger {
         metrics.proposed_tokens.inc_by(info.proposed_tokens.into());
         metrics.accepted_tokens.inc_by(info.accepted_tokens.into());
         metrics.rejected_tokens.inc_by(rejected.into());
-        metrics.positions(entry.on_main.0, entry.on_main.1);
-        let proposed = info.proposed_tokens - entry.on_main.0;
-        let accepted = info.accepted_tokens - entry.on_main.1;
+        metrics.positions(entry.on_chain.0, entry.on_chain.1);
+        let proposed = info.proposed_tokens - entry.on_chain.0;
+        let accepted = info.accepted_tokens - entry.on_chain.1;
         usage.proposed_alternatives += proposed;
         usage.accepted_alternatives += accepted;
         metrics.proposed_alternatives.inc_by(proposed.into());
@@ -169,7 +169,7 @@ impl Ledger {
     }
 }
 
-impl Drop for Ledger {
+impl Drop for UsageAccount {
     /// A reply that was cancelled has taken its time, too.
     fn drop(&mut self) {
         self.close();
