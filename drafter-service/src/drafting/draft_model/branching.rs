@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use proto::drafter::DraftTimings;
 
-use super::{LEAST_CHANCE, Line, ModelProposer, lock};
+use super::model_proposer::{LEAST_CHANCE, ModelProposer, lock};
 use crate::{
     drafting::{
         branches::{Branches, Tip, Way},
         chooser::{Choice, Chosen},
+        stream::VerifierStream,
     },
     error::DraftError,
 };
@@ -84,9 +85,9 @@ impl ModelProposer {
     pub(super) async fn prepare_more(
         &mut self,
         timings: &mut DraftTimings,
-        line: &mut Line,
+        stream: &mut VerifierStream,
     ) -> Result<(), DraftError> {
-        self.grow(self.chain_is_short(), timings, line).await
+        self.grow(self.chain_is_short(), timings, stream).await
     }
 
     /// One pass for a token more of each branch, and of the chain if it is to go on too.
@@ -94,7 +95,7 @@ impl ModelProposer {
         &mut self,
         chain: bool,
         timings: &mut DraftTimings,
-        line: &mut Line,
+        stream: &mut VerifierStream,
     ) -> Result<(), DraftError> {
         let Some(branches) = &self.branches else {
             return Ok(());
@@ -124,7 +125,7 @@ impl ModelProposer {
             Ok((tips, chosen))
         };
         let pass = self.positions.forward_branches(ids, &parents, choose);
-        let passed = line.unless_over(pass).await??;
+        let passed = stream.unless_over(pass).await??;
         let (tips, chosen) = self.account(passed, timings)?;
         let mut chosen = chosen.into_iter();
         for chosen in chosen.by_ref().take(chained) {
