@@ -14,10 +14,7 @@ use tokio_stream::{StreamExt as _, adapters::Map, wrappers::ReceiverStream};
 use tonic::{Code, Request, Response, Status, Streaming};
 use tracing::Instrument as _;
 
-use crate::{
-    drafting::{Drafter, Line},
-    error::DraftError,
-};
+use crate::{drafting::Drafter, error::DraftError};
 
 /// Most messages of a session that wait to be sent: a little more than its credit.
 const OUTBOX: usize = 4;
@@ -65,10 +62,10 @@ impl drafter_server::Drafter for DrafterService {
         }
         let inbox = request.into_inner().map(incoming);
         let (outbox, replies) = mpsc::channel(OUTBOX);
-        let line = Line::new(Box::pin(inbox), outbox, &self.drafter);
+        let stream = self.drafter.stream(Box::pin(inbox), outbox);
         // A child of the call's span, which continues the trace of the verifier.
         let span = tracing::info_span!("draft.session", session = tracing::field::Empty);
-        let session = Arc::clone(&self.drafter).converse(line).instrument(span);
+        let session = Arc::clone(&self.drafter).converse(stream).instrument(span);
         self.drafter.tasks().spawn(session);
         let outgoing: fn(Reply) -> Result<DraftResponse, Status> = outgoing;
         Ok(Response::new(ReceiverStream::new(replies).map(outgoing)))

@@ -11,9 +11,9 @@ use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument as _;
 
 use super::{
-    Drafter, Line,
-    ledger::Ledger,
     proposer::{Alternative, Ask, Behind, Bounds, Offer, Proposal, Proposer, agreement},
+    stream::VerifierStream,
+    unanswered::UnansweredBlocks,
 };
 use crate::{error::DraftError, metrics::Metrics};
 
@@ -41,7 +41,7 @@ pub(super) struct Session {
     committed: CommittedText,
     /// The committed text, and behind it what has been sent and may still be kept: where the next block begins.
     reply: Vec<u8>,
-    ledger: Ledger,
+    unanswered: UnansweredBlocks,
     terms: Terms,
     /// Wish for the next block.
     wish: Wish,
@@ -55,18 +55,18 @@ pub(super) struct Session {
 impl Session {
     /// A session in which nothing is committed.
     pub(super) fn new(
-        drafter: &Drafter,
-        permit: OwnedSemaphorePermit,
         proposer: Box<dyn Proposer>,
         (terms, first): (Terms, Wish),
+        permit: OwnedSemaphorePermit,
+        metrics: Metrics,
     ) -> Self {
         Self {
             proposer,
-            metrics: drafter.metrics.clone(),
+            metrics,
             _permit: permit,
             committed: CommittedText::default(),
             reply: Vec::new(),
-            ledger: Ledger::new(terms.credit),
+            unanswered: UnansweredBlocks::new(terms.credit),
             terms,
             wish: first,
             waits: false,
@@ -83,24 +83,27 @@ impl Session {
     }
 
     /// Does what has to be done before the session may be called open.
-    pub(super) async fn prepare(&mut self, line: &mut Line) -> Result<(), DraftError> {
-        self.proposer.prepare(line).await
+    pub(super) async fn prepare(&mut self, stream: &mut VerifierStream) -> Result<(), DraftError> {
+        self.proposer.prepare(stream).await
     }
 
     /// Drafts until the verifier closes the session.
-    pub(super) async fn run(mut self, line: &mut Line) -> Result<CloseReason, DraftError> {
+    pub(super) async fn run(
+        mut self,
+        stream: &mut VerifierStream,
+    ) -> Result<CloseReason, DraftError> {
         loop {
-            let message = if line.has_message() || !self.may_draft() {
-                self.wait(line).await?
+            let message = if stream.has_message() || !self.may_draft() {
+                self.wait(stream).await?
             } else {
                 let span = tracing::info_span!(
                     "draft.block",
                     base = self.reply.len(),
-                    round = self.ledger.last_round() + 1,
+                    round = self.unanswered.last_round() + 1,
                     tokens = tracing::field::Empty,
                     bytes = tracing::field::Empty,
                 );
-                self.draft(line).instrument(span).await?;
+                self.draft(stream).instrument(span).await?;
                 continue;
             };
             match message {
@@ -115,20 +118,20 @@ impl Session {
     }
 
     /// The next message. While there is none, the proposer does its chores.
-    async fn wait(&mut self, line: &mut Line) -> Result<ToDrafter, DraftError> {
-        while self.proposer.has_chores() && !line.has_message() {
-            match self.proposer.do_chore(&mut self.timings, line).await {
+    async fn wait(&mut self, stream: &mut VerifierStream) -> Result<ToDrafter, DraftError> {
+        while self.proposer.has_chores() && !stream.has_message() {
+            match self.proposer.do_chore(&mut self.timings, stream).await {
                 Ok(()) => {}
                 // There will be another time.
                 Err(DraftError::Engine(EngineError::Full { .. })) => break,
                 Err(error) => return Err(error),
             }
         }
-        line.next().await
+        stream.next().await
     }
 
     fn may_draft(&self) -> bool {
-        self.ledger.has_credit() && self.wish.tokens > 0 && !self.waits
+        self.unanswered.has_credit() && self.wish.tokens > 0 && !self.waits
     }
 
     /// Least probability of a token that is sent. Where draws are sent, none may be chosen by it.
@@ -141,7 +144,7 @@ impl Session {
     }
 
     /// Drafts a block and sends it, unless a message comes in between: what is drafted stays, and the message decides.
-    async fn draft(&mut self, line: &mut Line) -> Result<(), DraftError> {
+    async fn draft(&mut self, stream: &mut VerifierStream) -> Result<(), DraftError> {
         let began = Instant::now();
         let ask = Ask {
             reply: &self.reply,
@@ -151,30 +154,34 @@ impl Session {
             bounds: self.terms.bounds,
             timings: &mut self.timings,
         };
-        let offer = self.proposer.propose(ask, line).await;
+        let offer = self.proposer.propose(ask, stream).await;
         self.drafting += began.elapsed();
         match offer {
-            Ok(Offer::Proposal(proposal)) => self.send(proposal, line).await,
-            Ok(Offer::Nothing) => self.decline(line).await,
+            Ok(Offer::Proposal(proposal)) => self.send(proposal, stream).await,
+            Ok(Offer::Nothing) => self.decline(stream).await,
             Ok(Offer::Interrupted) => Ok(()),
             Err(error @ DraftError::Engine(EngineError::Full { .. })) => {
-                self.skip(error, line).await
+                self.skip(error, stream).await
             }
             Err(error) => Err(error),
         }
     }
 
     /// Says that there is nothing to propose, unless what has been sent ahead may still be kept: then that has been said.
-    async fn decline(&mut self, line: &mut Line) -> Result<(), DraftError> {
+    async fn decline(&mut self, stream: &mut VerifierStream) -> Result<(), DraftError> {
         self.waits = true;
         if self.reply.len() > self.committed.len() {
             return Ok(());
         }
         self.metrics.declined.inc();
-        self.send(Proposal::default(), line).await
+        self.send(Proposal::default(), stream).await
     }
 
-    async fn send(&mut self, proposal: Proposal, line: &mut Line) -> Result<(), DraftError> {
+    async fn send(
+        &mut self,
+        proposal: Proposal,
+        stream: &mut VerifierStream,
+    ) -> Result<(), DraftError> {
         let base = self.reply.len();
         let base_hash = self.committed.hash_at(base);
         let base_hash = base_hash.unwrap_or_else(|| BaseHash::of(&self.reply));
@@ -206,7 +213,7 @@ impl Session {
         // Behind the end of a reply there is nothing to draft ahead of the verdict.
         self.waits |= ends_with.is_some();
         let block = Block {
-            round: self.ledger.enter(base, base_hash, chain),
+            round: self.unanswered.enter(base, base_hash, chain),
             base_length: base as u64,
             base_hash,
             text,
@@ -216,21 +223,25 @@ impl Session {
             draws,
             timings: std::mem::take(&mut self.timings),
         };
-        line.say(FromDrafter::Block(block)).await
+        stream.send(FromDrafter::Block(block)).await
     }
 
     /// Gives this block up and says so; the next verdict starts the next one.
-    async fn skip(&mut self, error: DraftError, line: &mut Line) -> Result<(), DraftError> {
+    async fn skip(
+        &mut self,
+        error: DraftError,
+        stream: &mut VerifierStream,
+    ) -> Result<(), DraftError> {
         self.waits = true;
         self.metrics.failed(error.reason());
         match error.failure() {
-            Some(failure) => line.say(FromDrafter::Failure(failure)).await,
+            Some(failure) => stream.send(FromDrafter::Failure(failure)).await,
             None => Err(error),
         }
     }
 
     fn take_in(&mut self, verdict: &Verdict) -> Result<(), DraftError> {
-        let last = self.ledger.last_round();
+        let last = self.unanswered.last_round();
         if verdict.round > last {
             let expected = format!("at most {last}, the last one sent");
             return Err(DraftError::field(
@@ -243,7 +254,7 @@ impl Session {
             next.check_within(self.terms.most_tokens, self.terms.accepts_trees)
                 .map_err(|error| error.within("verdict.next"))?;
         }
-        let answered = self.ledger.answer(verdict, &mut self.committed);
+        let answered = self.unanswered.answer(verdict, &mut self.committed);
         let presumed = answered.map_err(DraftError::Desynchronised)?;
         let behind = match presumed {
             true => Behind::Presumed,
@@ -257,7 +268,7 @@ impl Session {
         Ok(())
     }
 
-    /// Brings what proposes, and where the next block begins, in line with the committed text.
+    /// Brings what proposes, and where the next block begins, in stream with the committed text.
     fn follow_committed(&mut self, behind: Behind) {
         let committed = self.committed.bytes();
         let stands = self.proposer.follow(committed, behind);

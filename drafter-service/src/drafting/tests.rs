@@ -3,7 +3,8 @@
 use std::{sync::mpsc as blocking, time::Duration};
 
 use ::tests::tiny::Tiny;
-use inference::engine::EngineOptions;
+use chassis::lifecycle::Lifecycle;
+use inference::engine::{Engine, EngineOptions};
 use prometheus_client::registry::Registry;
 use proto::{
     BaseHash,
@@ -15,6 +16,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status};
 
 use super::*;
+use crate::{config::Serving, metrics::Metrics, source::Source};
 
 /// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -50,9 +52,9 @@ fn engine(drafter: &Drafter) -> &Engine {
 fn connect(drafter: &Arc<Drafter>) -> Verifier {
     let (outbox, messages) = mpsc::channel(8);
     let (replies, inbox) = mpsc::channel(8);
-    let line = Line::new(Box::pin(ReceiverStream::new(messages)), replies, drafter);
+    let stream = drafter.stream(Box::pin(ReceiverStream::new(messages)), replies);
     let mut tasks = JoinSet::new();
-    tasks.spawn(Arc::clone(drafter).converse(line));
+    tasks.spawn(Arc::clone(drafter).converse(stream));
     Verifier {
         outbox,
         inbox,

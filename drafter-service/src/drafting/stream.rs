@@ -1,5 +1,5 @@
-//! The two directions of one stream, with everything that ends a session from outside: the verifier goes away, falls silent,
-//! the session is too old, or the process stops.
+//! Both directions of a session's stream, and what ends a session from outside: the verifier disconnects or falls silent, the
+//! session is too old, or the process stops.
 
 use std::{future::Future, pin::Pin, task};
 
@@ -11,52 +11,55 @@ use tokio::{
 };
 use tokio_stream::{Stream, StreamExt as _};
 
-use super::{Drafter, pace::Pace};
-use crate::error::DraftError;
+use super::rate_limiter::RateLimiter;
+use crate::{config::Serving, error::DraftError};
 
-/// How long the first message may take.
+/// Longest wait for the first message.
 const OPENING_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the last message may take to be passed on.
+/// Longest wait until the last message is passed on.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What the verifier sends.
-type Inbox = Pin<Box<dyn Stream<Item = Result<ToDrafter, DraftError>> + Send>>;
+/// Messages from the verifier.
+pub(crate) type Inbox = Pin<Box<dyn Stream<Item = Result<ToDrafter, DraftError>> + Send>>;
 
-/// One stream.
-pub(crate) struct Line {
+/// Messages to the verifier.
+pub(crate) type Outbox = mpsc::Sender<Result<FromDrafter, DraftError>>;
+
+/// Stream of one session with its verifier.
+pub(crate) struct VerifierStream {
     inbox: Inbox,
-    /// A message that is here and has not been taken.
+    /// Message that has arrived and has not been taken.
     pending: Option<Result<ToDrafter, DraftError>>,
-    pace: Pace,
-    idle: Duration,
+    limiter: RateLimiter,
+    idle_timeout: Duration,
     outward: Outward,
 }
 
-/// The direction to the verifier, and what ends the session.
+/// Direction to the verifier, and what ends the session.
 struct Outward {
-    outbox: mpsc::Sender<Result<FromDrafter, DraftError>>,
+    outbox: Outbox,
     lifecycle: Lifecycle,
     age: Duration,
     end: Instant,
 }
 
-impl Line {
-    /// A line with the limits of `drafter`; the session's age counts from here.
-    pub(crate) fn new(
+impl VerifierStream {
+    /// Stream with the limits of `serving`; the session's age counts from now.
+    pub(super) fn new(
         inbox: Inbox,
-        outbox: mpsc::Sender<Result<FromDrafter, DraftError>>,
-        drafter: &Drafter,
+        outbox: Outbox,
+        serving: &Serving,
+        lifecycle: Lifecycle,
     ) -> Self {
-        let serving = &drafter.serving;
         let now = Instant::now();
         Self {
             inbox,
             pending: None,
-            pace: Pace::new(serving.verdict_rate, now.into_std()),
-            idle: serving.idle_timeout,
+            limiter: RateLimiter::new(serving.verdict_rate, now.into_std()),
+            idle_timeout: serving.idle_timeout,
             outward: Outward {
                 outbox,
-                lifecycle: drafter.lifecycle.clone(),
+                lifecycle,
                 age: serving.session_age,
                 end: now + serving.session_age,
             },
@@ -77,14 +80,14 @@ impl Line {
 
     /// The next message.
     pub(super) async fn next(&mut self) -> Result<ToDrafter, DraftError> {
-        self.within(self.idle).await
+        self.within(self.idle_timeout).await
     }
 
-    /// Whether a message can be taken without waiting.
+    /// True if a message can be taken without waiting.
     pub(super) fn has_message(&mut self) -> bool {
-        let is_due = self.pace.wait(Instant::now().into_std()).is_zero();
+        let is_due = self.limiter.wait(Instant::now().into_std()).is_zero();
         if self.pending.is_none() && is_due {
-            // Whoever waits for the next message polls with a waker of their own.
+            // A later wait for the next message polls with its own waker.
             let mut context = task::Context::from_waker(task::Waker::noop());
             if let task::Poll::Ready(message) = self.inbox.as_mut().poll_next(&mut context) {
                 self.pending = Some(message.unwrap_or(Err(DraftError::Cancelled)));
@@ -102,7 +105,7 @@ impl Line {
     }
 
     /// Sends a message; waits while the verifier does not read.
-    pub(super) async fn say(&mut self, message: FromDrafter) -> Result<(), DraftError> {
+    pub(super) async fn send(&mut self, message: FromDrafter) -> Result<(), DraftError> {
         let outward = &self.outward;
         let sent = outward
             .unless_over(outward.outbox.send(Ok(message)))
@@ -110,8 +113,8 @@ impl Line {
         sent.map_err(|_| DraftError::Cancelled)
     }
 
-    /// Sends the last message of a session that failed: a failure where the stream is open and there is one that says it,
-    /// else a status.
+    /// Sends the last message of a session that failed: a `Failure` if the session was `opened` and the error has one, else a
+    /// status.
     pub(super) async fn fail(self, error: DraftError, opened: bool) {
         let failure = error.failure().filter(|_| opened);
         let last = failure.map_or(Err(error), |failure| Ok(FromDrafter::Failure(failure)));
@@ -128,7 +131,7 @@ impl Line {
         let message = if let Some(message) = self.pending.take() {
             message
         } else {
-            let wait = self.pace.wait(now);
+            let wait = self.limiter.wait(now);
             let inbox = &mut self.inbox;
             let message = async {
                 sleep(wait).await;
@@ -138,7 +141,7 @@ impl Line {
             let message = message.map_err(|_| DraftError::Idle(limit))?;
             message.unwrap_or(Err(DraftError::Cancelled))
         };
-        self.pace.spend(now);
+        self.limiter.count(now);
         message
     }
 }

@@ -1,11 +1,11 @@
-//! Blocks that have been sent: their numbers, how many are unanswered, and what a verdict kept of them.
+//! Unanswered blocks: their numbers, the credit they take up, and the part of them that a verdict keeps.
 
 use std::collections::VecDeque;
 
 use proto::{BaseHash, CommittedText, ProtocolError, drafter::Verdict};
 
-/// The blocks of one session.
-pub(super) struct Ledger {
+/// Unanswered blocks of one session.
+pub(super) struct UnansweredBlocks {
     unanswered: VecDeque<Sent>,
     /// Number of the last block sent; 0 before the first.
     last_round: u64,
@@ -14,7 +14,7 @@ pub(super) struct Ledger {
     credit: u64,
 }
 
-/// A block as far as a verdict can speak of it.
+/// Part of a block that verdicts refer to.
 struct Sent {
     round: u64,
     base: usize,
@@ -22,7 +22,7 @@ struct Sent {
     text: Vec<u8>,
 }
 
-impl Ledger {
+impl UnansweredBlocks {
     /// No blocks; `credit` of them may be unanswered.
     pub(super) fn new(credit: u32) -> Self {
         Self {
@@ -33,7 +33,7 @@ impl Ledger {
         }
     }
 
-    /// Whether another block may be sent.
+    /// True if another block may be sent.
     pub(super) fn has_credit(&self) -> bool {
         self.last_round - self.answered < self.credit
     }
@@ -55,8 +55,8 @@ impl Ledger {
         self.last_round
     }
 
-    /// Brings `committed` up to date by a verdict, and says whether all was kept that the answered blocks proposed, so that
-    /// those still unanswered may be good. On an error the two sides have lost step.
+    /// Brings `committed` up to date by a verdict. Returns true if blocks remain unanswered and all that the answered ones
+    /// proposed was kept, so that the others may still follow the text. On an error the two sides have lost step.
     pub(super) fn answer(
         &mut self,
         verdict: &Verdict,
@@ -69,8 +69,8 @@ impl Ledger {
         Ok(verdict.kept_bytes as usize == proposed.len() && !self.unanswered.is_empty())
     }
 
-    /// What blocks up to `round` have proposed behind the committed text: the last that fits, with those before it that it
-    /// presumes to be kept.
+    /// Text that blocks up to `round` propose after the committed text: that of the last block that fits, and of those before it
+    /// that it presumes to be kept.
     fn proposed(&self, round: u64, committed: &CommittedText) -> Vec<u8> {
         let mut proposed = Vec::new();
         for block in self
@@ -106,47 +106,47 @@ mod tests {
         }
     }
 
-    /// A ledger whose blocks follow each other from the start of the reply.
-    fn ledger(credit: u32, blocks: &[&[u8]]) -> Ledger {
-        let mut ledger = Ledger::new(credit);
+    /// Blocks that follow each other from the beginning of the reply.
+    fn sent(credit: u32, blocks: &[&[u8]]) -> UnansweredBlocks {
+        let mut sent = UnansweredBlocks::new(credit);
         let mut text = Vec::new();
         for block in blocks {
-            ledger.enter(text.len(), BaseHash::of(&text), block.to_vec());
+            sent.enter(text.len(), BaseHash::of(&text), block.to_vec());
             text.extend_from_slice(block);
         }
-        ledger
+        sent
     }
 
     #[test]
     fn credit_comes_back_when_a_verdict_names_the_block_or_a_later_one() {
-        let mut ledger = ledger(2, &[b"ab", b"cd"]);
-        assert!(!ledger.has_credit());
+        let mut unanswered = sent(2, &[b"ab", b"cd"]);
+        assert!(!unanswered.has_credit());
         let mut committed = CommittedText::default();
-        ledger
+        unanswered
             .answer(&verdict(0, 0, b"", b""), &mut committed)
             .unwrap();
-        assert!(!ledger.has_credit(), "round 0 answers none");
-        ledger
+        assert!(!unanswered.has_credit(), "round 0 answers none");
+        unanswered
             .answer(&verdict(2, 4, b"e", b"abcde"), &mut committed)
             .unwrap();
-        assert!(ledger.has_credit());
+        assert!(unanswered.has_credit());
         assert_eq!(committed.bytes(), b"abcde");
-        assert_eq!(ledger.enter(5, committed.hash(), b"f".to_vec()), 3);
-        ledger
+        assert_eq!(unanswered.enter(5, committed.hash(), b"f".to_vec()), 3);
+        unanswered
             .answer(&verdict(1, 0, b"x", b"abcdex"), &mut committed)
             .unwrap();
-        assert!(ledger.has_credit(), "an old round answers none, either");
+        assert!(unanswered.has_credit(), "an old round answers none, either");
     }
 
     #[test]
     fn bytes_are_kept_across_blocks_that_presume_each_other() {
-        let mut ledger = ledger(3, &[b"ab", b"cd", b"ef"]);
+        let mut unanswered = sent(3, &[b"ab", b"cd", b"ef"]);
         let mut committed = CommittedText::default();
-        ledger
+        unanswered
             .answer(&verdict(2, 3, b"x", b"abcx"), &mut committed)
             .unwrap();
         assert_eq!(committed.bytes(), b"abcx");
-        let error = ledger
+        let error = unanswered
             .answer(&verdict(3, 1, b"", b"abcxe"), &mut committed)
             .unwrap_err();
         assert!(
@@ -156,26 +156,26 @@ mod tests {
     }
 
     #[test]
-    fn block_that_repeats_what_was_committed_meanwhile_is_kept_from_there_on() {
-        let mut ledger = ledger(1, &[b"abcd"]);
+    fn block_that_repeats_bytes_committed_meanwhile_is_kept_after_them() {
+        let mut unanswered = sent(1, &[b"abcd"]);
         let mut committed = CommittedText::default();
-        ledger
+        unanswered
             .answer(&verdict(0, 0, b"ab", b"ab"), &mut committed)
             .unwrap();
-        assert!(!ledger.has_credit());
-        ledger
+        assert!(!unanswered.has_credit());
+        unanswered
             .answer(&verdict(1, 2, b"!", b"abcd!"), &mut committed)
             .unwrap();
         assert_eq!(committed.bytes(), b"abcd!");
-        assert!(ledger.has_credit());
+        assert!(unanswered.has_credit());
     }
 
     #[test]
-    fn hash_of_another_text_is_an_error_and_so_is_that_of_another_length() {
+    fn hash_of_another_text_or_of_another_length_is_an_error() {
         for text in [&b"ax"[..], b"a", b"abc"] {
             let mut committed = CommittedText::default();
             let wrong = verdict(1, 2, b"", text);
-            let error = ledger(1, &[b"ab"])
+            let error = sent(1, &[b"ab"])
                 .answer(&wrong, &mut committed)
                 .unwrap_err();
             assert!(error.to_string().starts_with("verdict.new_hash"), "{error}");

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use proto::drafter::DraftTimings;
 
-use super::{LEAST_CHANCE, Line, ModelProposer, lock};
+use super::model_proposer::{LEAST_CHANCE, ModelProposer, lock};
 use crate::{
     drafting::{
         branches::{Branches, Tip, Way},
         chooser::{Choice, Chosen},
+        stream::VerifierStream,
     },
     error::DraftError,
 };
@@ -53,7 +54,7 @@ impl ModelProposer {
         }
         let root = self.context.prompt_len() + first;
         let mut branches = Branches::new(root, self.context.from(first));
-        let rivals = self.likeliest_rivals(first..reply, LEAST_CHANCE);
+        let rivals = self.likeliest_alternatives(first..reply, LEAST_CHANCE);
         for (place, id) in rivals.into_iter().take(most) {
             let end = self.context.end_instead(place, id);
             branches.begin(place - first, id, end);
@@ -84,9 +85,9 @@ impl ModelProposer {
     pub(super) async fn prepare_more(
         &mut self,
         timings: &mut DraftTimings,
-        line: &mut Line,
+        stream: &mut VerifierStream,
     ) -> Result<(), DraftError> {
-        self.grow(self.chain_is_short(), timings, line).await
+        self.grow(self.chain_is_short(), timings, stream).await
     }
 
     /// One pass for a token more of each branch, and of the chain if it is to go on too.
@@ -94,7 +95,7 @@ impl ModelProposer {
         &mut self,
         chain: bool,
         timings: &mut DraftTimings,
-        line: &mut Line,
+        stream: &mut VerifierStream,
     ) -> Result<(), DraftError> {
         let Some(branches) = &self.branches else {
             return Ok(());
@@ -124,7 +125,7 @@ impl ModelProposer {
             Ok((tips, chosen))
         };
         let pass = self.positions.forward_branches(ids, &parents, choose);
-        let passed = line.unless_over(pass).await??;
+        let passed = stream.unless_over(pass).await??;
         let (tips, chosen) = self.account(passed, timings)?;
         let mut chosen = chosen.into_iter();
         for chosen in chosen.by_ref().take(chained) {
