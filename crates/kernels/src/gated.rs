@@ -8,7 +8,7 @@ use crate::exponential::exp;
 
 /// The non-linearity of the feed-forward gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Activation {
+pub enum Activation {
     /// `x * sigmoid(x)`.
     Silu,
     /// The tanh approximation of the Gaussian error linear unit, as Gemma was trained with.
@@ -16,7 +16,7 @@ pub(crate) enum Activation {
 }
 
 /// `activation(gate) * up`; both `(rows, width)`, contiguous, `f32`.
-pub(crate) struct Gated(pub(crate) Activation);
+pub struct Gated(pub Activation);
 
 /// Elements that one task takes.
 const CHUNK: usize = 16_384;

@@ -4,7 +4,7 @@
 /// follow, the length of such a path is what decides about a token's position, whatever else is in the tree. Its first tokens may
 /// be held already: then it grows pass by pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Tree {
+pub struct Tree {
     paths: Vec<Vec<u32>>,
     held: usize,
 }
@@ -13,7 +13,7 @@ impl Tree {
     /// Of as many tokens as `parents` has entries, of which the first `held` are not the pass's: 0 for one that follows what is
     /// ahead of the tree, n for one that follows token n-1 of it. An error is the first token that would follow itself or a
     /// later one. Memory is that of all paths.
-    pub(crate) fn new(parents: &[u32], held: usize) -> Result<Self, usize> {
+    pub fn new(parents: &[u32], held: usize) -> Result<Self, usize> {
         let mut paths: Vec<Vec<u32>> = Vec::with_capacity(parents.len());
         for (index, parent) in parents.iter().enumerate() {
             let mut path = match (*parent as usize).checked_sub(1) {
@@ -27,17 +27,17 @@ impl Tree {
     }
 
     /// Tokens of the tree that are held ahead of the pass.
-    pub(crate) fn held(&self) -> usize {
+    pub fn held(&self) -> usize {
         self.held
     }
 
     /// The path to a token of the pass, itself included, by places in the tree.
-    pub(crate) fn path(&self, token: usize) -> &[u32] {
+    pub fn path(&self, token: usize) -> &[u32] {
         &self.paths[self.held + token]
     }
 
     /// Whether these tokens of the tree are a path from what is ahead of it on.
-    pub(crate) fn has_path(&self, tokens: &[usize]) -> bool {
+    pub fn has_path(&self, tokens: &[usize]) -> bool {
         let Some(last) = tokens.last() else {
             return true;
         };

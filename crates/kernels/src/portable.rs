@@ -1,8 +1,8 @@
 //! Tile products in plain Rust, for processors without AVX-512 VNNI and as the definition that the vector kernels are tested
 //! against: the same operations in the same order for every column, hence the same bits.
 
-use super::activations::Row;
-use super::tiles::{BLOCK, COLUMNS, SUPER, SixBits, TileQ4K, TileQ6K, TileQ41, TileQ80};
+use crate::activations::Row;
+use crate::tiles::{BLOCK, COLUMNS, SUPER, SixBits, TileQ4K, TileQ6K, TileQ41, TileQ80};
 
 /// Sums of one row, a tile's columns wide.
 type Sums = [f32; COLUMNS];

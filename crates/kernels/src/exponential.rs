@@ -24,7 +24,7 @@ const LN_2_LOW: f32 = -2.121_944_4e-4;
     clippy::manual_clamp,
     reason = "`clamp` keeps NaN and compares twice for it"
 )]
-pub(crate) fn exp(x: f32) -> f32 {
+pub fn exp(x: f32) -> f32 {
     let x = x.max(-87.0).min(88.0);
     let rounded = x * LOG2_E + ROUND;
     let power = rounded - ROUND;

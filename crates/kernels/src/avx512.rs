@@ -21,8 +21,8 @@ use core::arch::x86_64::{
 
 use half::f16;
 
-use super::activations::{Activations, PairSums};
-use super::tiles::{COLUMNS, SixBits, Sums, TileQ4K, TileQ6K, TileQ41, TileQ80};
+use crate::activations::{Activations, PairSums};
+use crate::tiles::{COLUMNS, SixBits, Sums, TileQ4K, TileQ6K, TileQ41, TileQ80};
 
 /// Proof that this processor has what the kernels need.
 #[derive(Clone, Copy, Debug)]

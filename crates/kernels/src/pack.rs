@@ -7,22 +7,32 @@ use candle_core::quantized::{GgmlDType, QStorage, QTensor};
 use candle_core::{CpuStorage, CustomOp1, Device, Layout, Shape, WithDType};
 use half::{bf16, f16};
 
-use super::matrix::{Matrix, Shared, Tiles};
-use super::pages::Pages;
-use super::tiles::{
+use crate::matrix::{Matrix, QuantisedRows, Tiles};
+use crate::pages::Pages;
+use crate::tiles::{
     BLOCK, COLUMNS, Q4K_BYTES, Q6K_BYTES, Q40_BYTES, Q41_BYTES, Q50_BYTES, Q80_BYTES, SUPER,
     TileQ4K, TileQ6K, TileQ41, TileQ80,
 };
 
 /// A matrix that cannot be packed.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum WeightFormatError {
+pub enum WeightFormatError {
     /// The inputs do not divide into the format's blocks.
     #[error("{inputs} inputs do not divide into blocks of {block}")]
-    Inputs { inputs: usize, block: usize },
+    Inputs {
+        /// Columns of the matrix.
+        inputs: usize,
+        /// Weights of a block.
+        block: usize,
+    },
     /// The bytes do not match shape and format.
     #[error("{found} bytes where {expected} were expected")]
-    Bytes { found: usize, expected: usize },
+    Bytes {
+        /// Bytes given.
+        found: usize,
+        /// Bytes that shape and format imply.
+        expected: usize,
+    },
     /// There is no memory for it.
     #[error("there is no memory for the weights")]
     Memory(#[from] std::io::Error),
@@ -33,18 +43,21 @@ pub(crate) enum WeightFormatError {
 
 /// What packing did to the numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Conversion {
+pub enum Conversion {
     /// Rearranged; every number is the file's.
     None,
     /// Moved to another format that holds the same numbers.
-    Exact { to: &'static str },
+    Exact {
+        /// Name of that format.
+        to: &'static str,
+    },
     /// Quantised anew, to eight bits.
     Rounded,
 }
 
 impl Conversion {
     /// What packing does to weights of this format.
-    pub(crate) fn of(format: GgmlDType) -> Self {
+    pub fn of(format: GgmlDType) -> Self {
         match format {
             GgmlDType::Q4_0 => Self::Exact { to: "Q4_1" },
             GgmlDType::Q5_0 => Self::Exact { to: "Q8_0" },
@@ -62,7 +75,7 @@ impl Conversion {
 
 impl Matrix {
     /// Packs `bytes`, `(n, k)` weights in `format`, row by row as in the file.
-    pub(crate) fn pack(
+    pub fn pack(
         bytes: &[u8],
         format: GgmlDType,
         (n, k): (usize, usize),
@@ -166,7 +179,7 @@ fn four(bytes: &[u8], i: usize) -> [u8; 4] {
     ]
 }
 
-fn interleave<W: super::float::Weight>(
+fn interleave<W: crate::float::Weight>(
     (n, k): (usize, usize),
     weight: impl Fn(usize) -> W,
 ) -> std::io::Result<Pages<W>> {
@@ -215,9 +228,9 @@ fn round_to_q80(
 }
 
 /// The product with a matrix, as an operation of candle's.
-pub(crate) struct Times<'a>(pub(crate) &'a Matrix, pub(crate) &'a Shared);
+pub struct MatrixProduct<'a>(pub &'a Matrix, pub &'a QuantisedRows);
 
-impl CustomOp1 for Times<'_> {
+impl CustomOp1 for MatrixProduct<'_> {
     fn name(&self) -> &'static str {
         "matrix"
     }

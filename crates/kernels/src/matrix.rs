@@ -8,18 +8,18 @@ use std::cell::OnceCell;
 use half::{bf16, f16};
 use rayon::prelude::*;
 
-use super::activations::{Activations, ROWS, Row, Scheme};
-use super::pages::Pages;
-use super::tiles::{BLOCK, COLUMNS, SUPER, Sums, TileQ4K, TileQ6K, TileQ41, TileQ80};
+use crate::activations::{Activations, ROWS, Row, Scheme};
+use crate::pages::Pages;
+use crate::tiles::{BLOCK, COLUMNS, SUPER, Sums, TileQ4K, TileQ6K, TileQ41, TileQ80};
 #[cfg(target_arch = "x86_64")]
-use super::{
+use crate::{
     avx2::{self, Avx2},
     avx512::{self, Vnni},
 };
-use super::{float, portable};
+use crate::{float, portable};
 
 /// `(n, k)` weights; the product with `(m, k)` activations is `(m, n)`.
-pub(crate) struct Matrix {
+pub struct Matrix {
     pub(crate) n: usize,
     pub(crate) k: usize,
     pub(crate) tiles: Tiles,
@@ -89,7 +89,7 @@ impl By {
 }
 
 /// The name of the kernels in use, for logs and `Describe`.
-pub(crate) fn kernels() -> &'static str {
+pub fn kernels() -> &'static str {
     match By::detect() {
         #[cfg(target_arch = "x86_64")]
         By::Vnni(_) => "avx512-vnni",
@@ -226,12 +226,12 @@ impl<W: float::Weight> Product for Float<'_, W> {
 
 /// Rows of activations as several matrices want them: quantised for the first that wants them so, for all that do.
 #[derive(Default)]
-pub(crate) struct Shared {
+pub struct QuantisedRows {
     by_super: OnceCell<Activations>,
     by_block: OnceCell<Activations>,
 }
 
-impl Shared {
+impl QuantisedRows {
     fn quantised(&self, rows: &[f32], k: usize, scheme: Scheme) -> &Activations {
         let cell = match scheme {
             Scheme::Super => &self.by_super,
@@ -243,7 +243,7 @@ impl Shared {
 
 impl Matrix {
     /// `rows` is `(m, k)`; the result is `(m, n)`. `shared` is that of the same rows for every matrix.
-    pub(crate) fn multiply(&self, rows: &[f32], shared: &Shared) -> Vec<f32> {
+    pub fn multiply(&self, rows: &[f32], shared: &QuantisedRows) -> Vec<f32> {
         self.multiply_by(rows, shared, By::detect())
     }
 
@@ -253,13 +253,13 @@ impl Matrix {
         let product = |by| {
             (
                 format!("{by:?}"),
-                self.multiply_by(rows, &Shared::default(), by),
+                self.multiply_by(rows, &QuantisedRows::default(), by),
             )
         };
         By::all().into_iter().map(product).collect()
     }
 
-    fn multiply_by(&self, rows: &[f32], shared: &Shared, by: By) -> Vec<f32> {
+    fn multiply_by(&self, rows: &[f32], shared: &QuantisedRows, by: By) -> Vec<f32> {
         match &self.tiles {
             Tiles::Q4K(tiles) => self.quantised(tiles, rows, shared, by),
             Tiles::Q6K(tiles) => self.quantised(tiles, rows, shared, by),
@@ -292,7 +292,13 @@ impl Matrix {
         }
     }
 
-    fn quantised<T: Kernel>(&self, tiles: &[T], rows: &[f32], shared: &Shared, by: By) -> Vec<f32> {
+    fn quantised<T: Kernel>(
+        &self,
+        tiles: &[T],
+        rows: &[f32],
+        shared: &QuantisedRows,
+        by: By,
+    ) -> Vec<f32> {
         let acts = shared.quantised(rows, self.k, T::SCHEME);
         self.run(&Quantised { tiles, acts, by }, rows)
     }

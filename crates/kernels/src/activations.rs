@@ -4,7 +4,7 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::tiles::{BLOCK, SUPER};
+use crate::tiles::{BLOCK, SUPER};
 
 /// How finely activations are scaled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

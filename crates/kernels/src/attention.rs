@@ -22,23 +22,23 @@ const QUERIES: usize = 16;
 /// Softmax attention: queries `(rows, heads, dim)`, keys and values `(kv_heads, positions, dim)`, the heads
 /// perhaps apart, `f32`.
 /// The last query row sits at the last position, but for those of a tree.
-pub(crate) struct Attention<'a> {
+pub struct Attention<'a> {
     /// What scores are multiplied by.
-    pub(crate) scale: f32,
+    pub scale: f32,
     /// How many positions a row sees, itself included; none means all.
-    pub(crate) window: Option<usize>,
+    pub window: Option<usize>,
     /// What the rows follow of each other, and of the last of the other positions; none means each the one before.
-    pub(crate) tree: Option<&'a Tree>,
+    pub tree: Option<&'a Tree>,
 }
 
 impl Attention<'_> {
     /// The positions that all rows may see, of `positions` with those of the rows themselves.
-    pub(crate) fn shared(&self, positions: usize, rows: usize) -> usize {
+    pub fn shared(&self, positions: usize, rows: usize) -> usize {
         positions - rows - self.tree.map_or(0, Tree::held)
     }
 
     /// The keys that a row sees, of `shared` that all rows may and those behind them: a run, and those of the row's path behind it.
-    pub(crate) fn seen(&self, row: usize, shared: usize) -> (Range<usize>, &[u32]) {
+    pub fn seen(&self, row: usize, shared: usize) -> (Range<usize>, &[u32]) {
         let first = |end: usize| self.window.map_or(0, |window| end.saturating_sub(window));
         match self.tree {
             None => {

@@ -9,7 +9,7 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 
 #[cfg(target_arch = "x86_64")]
-use super::super::avx512::{self, Vnni};
+use crate::avx512::{self, Vnni};
 use crate::exponential::exp;
 
 /// Numbers that are added up side by side.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use candle_core::quantized::{GgmlDType, QStorage, QTensor};
 use candle_core::{Device, Tensor};
 
-use super::matrix::{Matrix, Shared};
+use crate::matrix::{Matrix, QuantisedRows};
 
 /// Reproducible values in [-1, 1).
 fn noise(seed: u64, count: usize) -> Vec<f32> {
@@ -53,7 +53,7 @@ fn products_agree_with_dequantised_weights() {
     let rows = noise(3, m * k);
     for format in FORMATS {
         let (matrix, dense) = matrix(format, (n, k));
-        let out = matrix.multiply(&rows, &Shared::default());
+        let out = matrix.multiply(&rows, &QuantisedRows::default());
         for row in 0..m {
             for column in 0..n {
                 let weights = &dense[column * k..][..k];
@@ -78,10 +78,10 @@ fn a_row_has_the_same_bits_in_every_batch() {
         let (matrix, _) = matrix(format, (n, k));
         let single: Vec<f32> = rows
             .chunks_exact(k)
-            .flat_map(|row| matrix.multiply(row, &Shared::default()))
+            .flat_map(|row| matrix.multiply(row, &QuantisedRows::default()))
             .collect();
         for m in 2..=19 {
-            let batch = matrix.multiply(&rows[..m * k], &Shared::default());
+            let batch = matrix.multiply(&rows[..m * k], &QuantisedRows::default());
             assert!(batch == single[..m * n], "{format:?} with {m} rows");
         }
     }
@@ -102,9 +102,9 @@ fn threads_change_no_bit() {
         let (matrix, _) = matrix(format, (n, k));
         for m in [1, 3] {
             let rows = &rows[..m * k];
-            let single = one.install(|| matrix.multiply(rows, &Shared::default()));
+            let single = one.install(|| matrix.multiply(rows, &QuantisedRows::default()));
             assert!(
-                single == two.install(|| matrix.multiply(rows, &Shared::default())),
+                single == two.install(|| matrix.multiply(rows, &QuantisedRows::default())),
                 "{format:?}"
             );
         }

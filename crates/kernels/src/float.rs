@@ -7,7 +7,7 @@ use bytemuck::Pod;
 use half::{bf16, f16};
 use pulp::{Arch, Simd, WithSimd};
 
-use super::tiles::COLUMNS;
+use crate::tiles::COLUMNS;
 
 /// A weight that widens to `f32` exactly.
 pub(crate) trait Weight: Pod + Send + Sync {
