@@ -18,10 +18,7 @@ use std::{sync::Arc, time::Instant};
 
 use alignment::acceptance::Method;
 use chassis::{channel::AddressError, lifecycle::Lifecycle};
-use inference::{
-    engine::{Engine, EngineError, Load},
-    template::TemplateError,
-};
+use inference::engine::{Engine, EngineError, Load};
 use pacing::goodput::VerifyCost;
 use proto::{
     limits::MAX_PROMPT_BYTES,
@@ -39,6 +36,7 @@ use plan::Plan;
 pub(crate) use plan::fresh_id;
 use session::Admitted;
 pub(crate) use session::{Parts, Session};
+use tokenizer::template::TemplateError;
 
 /// All that requests share.
 pub(crate) struct Verifier {

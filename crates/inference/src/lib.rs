@@ -11,8 +11,5 @@ mod architecture;
 pub mod checkpoint;
 mod decoder;
 pub mod engine;
-pub mod prompt;
 pub mod sampling;
 mod summary;
-pub mod template;
-pub mod tokenizer;

@@ -12,8 +12,7 @@ use proto::{
     drafter::VocabularyTable,
     verifier::{Mapping, RoundTrip},
 };
-
-use crate::target::TargetVocabulary;
+use tokenizer::Tokenizer;
 
 /// Draft tokens of a block: short, since cuts between blocks are what is hard.
 const BLOCK_TOKENS: usize = 4;
@@ -59,7 +58,7 @@ impl DraftText {
 
 /// Sends `draft`, the draft tokens of `text`, through the target's vocabulary. `spellings` is what target tokens spell.
 pub(super) fn run(
-    target: &TargetVocabulary,
+    target: &Tokenizer,
     spellings: &HashSet<&[u8]>,
     name: &str,
     text: &str,
@@ -82,7 +81,7 @@ pub(super) fn run(
 }
 
 /// Block by block. Where a block is cut the target goes on with its own next token, as it does after any block.
-fn send(target: &TargetVocabulary, draft: &DraftText, trip: &mut RoundTrip) {
+fn send(target: &Tokenizer, draft: &DraftText, trip: &mut RoundTrip) {
     let mut committed: Vec<TargetToken> = Vec::new();
     let mut at = 0;
     while at < draft.bytes.len() {
@@ -124,7 +123,7 @@ fn character(bytes: &[u8]) -> usize {
 }
 
 /// Draft tokens by the group they fall in when the whole text is aligned, up to the last place where both have a boundary.
-fn mapping(target: &TargetVocabulary, draft: &DraftText) -> Mapping {
+fn mapping(target: &Tokenizer, draft: &DraftText) -> Mapping {
     let whole = reencode::candidates(target, &[], &draft.bytes, usize::MAX);
     let both = |end: &&u32| whole.ends.binary_search(end).is_ok();
     let Some(last) = draft.ends.iter().rev().find(both) else {

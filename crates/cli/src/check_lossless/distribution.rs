@@ -5,8 +5,8 @@
 //! since a block is waited for before the prompt's last token goes through the model. Statistics of all prompts are added up
 //! too, which finds a small bias that is everywhere. Holm's adjustment holds the chance of any false alarm below [`LEVEL`].
 
-use inference::tokenizer::Tokenizer;
 use proto::verifier::FinishReason;
+use tokenizer::Tokenizer;
 
 use super::Plan;
 use super::replies::{Asker, Drafted, Reply};
