@@ -14,7 +14,7 @@ use std::{
 use alignment::{
     acceptance::{
         self,
-        rivals::{Rival, coupled_rival, likeliest_rival},
+        alternatives::{Alternative, coupled_alternative, likeliest_alternative},
     },
     noise::SharedNoise,
 };
@@ -168,9 +168,9 @@ async fn follow(
                 break;
             }
             let (chain, alternative) = (is_said(id), is_said(rival.id));
-            tables.chain.add(reaches * rival.stands, chain);
+            tables.chain.add(reaches * rival.first_chance, chain);
             tables.alternatives.add(reaches * rival.chance, alternative);
-            reaches *= rival.stands;
+            reaches *= rival.first_chance;
             drafted.extend_from_slice(tokenizer.token_bytes(id));
             history.push(id);
             unseen = vec![id];
@@ -207,7 +207,7 @@ impl Rule {
         logits: &[f32],
         history: &History,
         (offset, sharpness): (usize, f32),
-    ) -> Result<(u32, Option<Rival>), Box<dyn Error>> {
+    ) -> Result<(u32, Option<Alternative>), Box<dyn Error>> {
         let tokenizer = engine.tokenizer();
         let size = tokenizer.vocab_size().min(engine.info().vocab_size);
         let sampling = match self {
@@ -233,12 +233,12 @@ impl Rule {
         Ok(match self {
             Self::Greedy => {
                 let first = acceptance::greedy(&distribution);
-                (first, likeliest_rival(&distribution, first, is_text))
+                (first, likeliest_alternative(&distribution, first, is_text))
             }
             Self::Coupled { seed } => {
                 let noise = SharedNoise::new(seed).at(offset as u64, 0);
                 let first = acceptance::coupled(&distribution, sharpness, &noise, key);
-                let rival = coupled_rival(&distribution, (sharpness, first), &noise, |id| {
+                let rival = coupled_alternative(&distribution, (sharpness, first), &noise, |id| {
                     is_text(id).then(|| key(id))
                 });
                 (first, rival)

@@ -1,7 +1,7 @@
 //! What distinguishes one decoder from another: numbers, not code paths.
 
 use crate::checkpoint::CheckpointError;
-use crate::kernels::Activation;
+use kernels::Activation;
 
 /// The families that the decoder knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -18,8 +18,8 @@ pub(crate) use mapping::Mapping;
 pub(crate) use names::Part;
 
 use crate::architecture::Architecture;
-use crate::template::ChatTemplate;
-use crate::tokenizer::Tokenizer;
+use tokenizer::Tokenizer;
+use tokenizer::template::ChatTemplate;
 
 /// Why a checkpoint cannot be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -70,10 +70,10 @@ pub enum CheckpointError {
     #[error(
         "the model's tokenizer cannot be used; fetch the model again, or take one whose tokenizer is supported"
     )]
-    Tokenizer(#[from] crate::tokenizer::TokenizerError),
+    Tokenizer(#[from] tokenizer::TokenizerError),
     /// The chat template cannot be parsed.
     #[error("the model's chat template cannot be used; take a model with another one")]
-    Template(#[from] crate::template::TemplateError),
+    Template(#[from] tokenizer::template::TemplateError),
 }
 
 impl CheckpointError {

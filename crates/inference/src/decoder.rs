@@ -26,7 +26,7 @@ pub(crate) use simulated::{Profile, Simulation};
 
 use crate::architecture::{Architecture, Rotary, RotaryScaling};
 use crate::checkpoint::{Checkpoint, CheckpointError, Part};
-use crate::tree::Tree;
+use kernels::Tree;
 
 /// The weights and how to run them.
 pub(crate) struct Decoder {

@@ -26,8 +26,9 @@ use tokio::sync::mpsc;
 pub use self::error::{EngineError, LoadError};
 pub use self::session::{Logits, Passed, Session};
 pub use crate::decoder::ProfileError;
-use crate::template::ChatTemplate;
-use crate::tokenizer::Tokenizer;
+use tokenizer::Tokenizer;
+use tokenizer::prompt::Prompt;
+use tokenizer::template::{ChatTemplate, TemplateError};
 
 /// Where the model runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -200,6 +201,11 @@ impl Engine {
     /// The model's chat template, if it has one.
     pub fn chat_template(&self) -> Option<&ChatTemplate> {
         self.shared.template.as_ref()
+    }
+
+    /// Token ids of a prompt by the model's own rules: see [`Prompt::encode`].
+    pub fn encode_prompt(&self, prompt: &Prompt) -> Result<Vec<u32>, TemplateError> {
+        prompt.encode(self.tokenizer(), self.chat_template())
     }
 
     /// How busy the engine is at this moment.

@@ -5,7 +5,7 @@ use candle_core::Device;
 use crate::checkpoint::Checkpoint;
 use crate::decoder::Profile;
 use crate::engine::{EngineOptions, ModelInfo};
-use crate::kernels::{Conversion, kernels};
+use kernels::{Conversion, kernels};
 
 pub(crate) fn describe(
     checkpoint: &Checkpoint,

@@ -6,15 +6,14 @@ use std::{sync::Arc, time::Instant};
 use alignment::acceptance::Method;
 use inference::{
     engine::{Engine, EngineError},
-    prompt::Prompt,
     sampling::Sampling,
-    template,
 };
 use proto::{
     CommittedText,
     drafter::{FromDrafter, Open, Opened},
     model,
 };
+use tokenizer::{prompt::Prompt, template};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use self::config::Config;
 use super::{Checkpoint, CheckpointError, Mapping, RawTensor, Weights};
-use crate::tokenizer::Tokenizer;
+use tokenizer::Tokenizer;
 
 /// Most bytes a JSON header or configuration may have.
 const MAX_JSON_BYTES: u64 = 64 << 20;

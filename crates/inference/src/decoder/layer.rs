@@ -9,7 +9,7 @@ use super::loader::Loader;
 use super::{Angles, Sequence};
 use crate::architecture::Kind;
 use crate::checkpoint::{CheckpointError, Part};
-use crate::kernels::{Attention, Gated};
+use kernels::{Attention, Gated};
 
 pub(super) struct Layer {
     index: usize,
@@ -217,7 +217,7 @@ mod tests {
     use candle_core::Device;
 
     use super::*;
-    use crate::tree::Tree;
+    use kernels::Tree;
 
     #[test]
     fn both_ways_of_attending_agree() {

@@ -17,7 +17,7 @@ pub(crate) use self::profile::Profile;
 pub use self::profile::ProfileError;
 use super::Sequence;
 use crate::architecture::{Architecture, Kind, Rotary, RotaryScaling};
-use crate::tree::Tree;
+use kernels::Tree;
 
 /// Tokens that decide about the next one.
 const MEMORY: usize = 8;

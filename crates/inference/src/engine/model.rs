@@ -10,8 +10,8 @@ use crate::architecture::Architecture;
 use crate::checkpoint::Checkpoint;
 use crate::decoder::{Decoder, Profile, Sequence, Simulation};
 use crate::summary;
-use crate::template::ChatTemplate;
-use crate::tokenizer::Tokenizer;
+use tokenizer::Tokenizer;
+use tokenizer::template::ChatTemplate;
 
 /// A model that is loaded.
 pub(super) enum Model {

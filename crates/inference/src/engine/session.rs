@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::work::{Kept, Progress, Reading, Work};
 use super::worker::Command;
 use super::{EngineError, Shared};
-use crate::tree::Tree;
+use kernels::Tree;
 
 /// The logits that a pass gave a session, valid while they are read.
 pub struct Logits<'a> {

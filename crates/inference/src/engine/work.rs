@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::schedule::Step;
 use super::{EngineError, Logits, Passed};
-use crate::tree::Tree;
+use kernels::Tree;
 
 /// One session's tokens on their way through the model.
 pub(super) struct Work {

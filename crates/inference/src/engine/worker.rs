@@ -17,8 +17,8 @@ use super::schedule::{self, Room, Step, Waiting};
 use super::work::{Cost, Kept, Work};
 use super::{Counts, EngineError, EngineOptions, LoadError, Logits, ModelInfo};
 use crate::decoder::{Cache, Sequence};
-use crate::template::ChatTemplate;
-use crate::tokenizer::Tokenizer;
+use tokenizer::Tokenizer;
+use tokenizer::template::ChatTemplate;
 
 /// How long the thread sleeps before it looks again who has come.
 const GATHER_PAUSE: Duration = Duration::from_micros(50);
