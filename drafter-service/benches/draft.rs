@@ -118,9 +118,8 @@ fn open(method: &str, sampling: Sampling) -> Open {
         credit: 1,
         expected_fingerprint: None,
         accepts_trees: false,
-        first_block_tokens: None,
+        first: None,
         drawable: Vec::new(),
-        first_least_percent: 0,
     }
 }
 
@@ -138,9 +137,7 @@ async fn round(
         kept_bytes: block.text.len() as u32,
         appended: b"x".to_vec(),
         new_hash: committed.hash(),
-        next_block_tokens: None,
-        next_alternatives: None,
-        next_least_percent: None,
+        next: None,
     };
     let began = Instant::now();
     session.verdicts.verdict(verdict)?;

@@ -14,18 +14,15 @@ use tokio_stream::{StreamExt as _, adapters::Map, wrappers::ReceiverStream};
 use tonic::{Code, Request, Response, Status, Streaming};
 use tracing::Instrument as _;
 
-use crate::{
-    drafting::{Drafter, Line},
-    error::DraftError,
-};
+use crate::{drafting::Drafter, error::DraftError};
 
-/// Messages of a session that may wait to be sent: what credit allows, and a little more.
+/// Most messages of a session that wait to be sent: a little more than its credit.
 const OUTBOX: usize = 4;
 
-/// What a session sends.
+/// A message of a session, or the error that ends it.
 type Reply = Result<FromDrafter, DraftError>;
 
-/// The service.
+/// Implementation of the service.
 pub(crate) struct DrafterService {
     drafter: Arc<Drafter>,
 }
@@ -65,17 +62,17 @@ impl drafter_server::Drafter for DrafterService {
         }
         let inbox = request.into_inner().map(incoming);
         let (outbox, replies) = mpsc::channel(OUTBOX);
-        let line = Line::new(Box::pin(inbox), outbox, &self.drafter);
+        let stream = self.drafter.stream(Box::pin(inbox), outbox);
         // A child of the call's span, which continues the trace of the verifier.
         let span = tracing::info_span!("draft.session", session = tracing::field::Empty);
-        let session = Arc::clone(&self.drafter).converse(line).instrument(span);
+        let session = Arc::clone(&self.drafter).converse(stream).instrument(span);
         self.drafter.tasks().spawn(session);
         let outgoing: fn(Reply) -> Result<DraftResponse, Status> = outgoing;
         Ok(Response::new(ReceiverStream::new(replies).map(outgoing)))
     }
 }
 
-/// A message that cannot be decoded is told to the verifier; a stream that broke means that it is gone.
+/// A message from the verifier. One that cannot be decoded is reported to it; a broken stream means that it is gone.
 fn incoming(message: Result<DraftRequest, Status>) -> Result<ToDrafter, DraftError> {
     let message = message.map_err(|status| match status.code() {
         Code::OutOfRange | Code::Internal => DraftError::Undecodable(status.message().to_owned()),

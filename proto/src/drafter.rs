@@ -4,13 +4,17 @@ mod block;
 mod client;
 mod description;
 mod session;
+mod verdict;
 mod vocabulary;
+mod wish;
 
-pub use block::{Block, DraftTimings, Draw, EndRole, SparseDistribution, Verdict, Way};
+pub use block::{Block, DraftTimings, Draw, EndRole, SparseDistribution, Way};
 pub use client::{Blocks, Client, DraftSession, Traffic, Verdicts};
 pub use description::{Description, Limits};
 pub use session::{CloseReason, Failure, FailureCode, Open, Opened};
+pub use verdict::Verdict;
 pub use vocabulary::{VocabularyPage, VocabularyRequest, VocabularyTable};
+pub use wish::Wish;
 
 use crate::{
     ProtocolError, check, limits,
@@ -21,7 +25,7 @@ use crate::{
 };
 
 /// Version of this protocol.
-pub const PROTOCOL_VERSION: u32 = 2;
+pub const PROTOCOL_VERSION: u32 = 3;
 
 /// The service for a tonic server, with the limits on messages that both sides share.
 pub fn server<T: Drafter>(service: T) -> DrafterServer<T> {
@@ -35,7 +39,7 @@ pub fn server<T: Drafter>(service: T) -> DrafterServer<T> {
 pub enum ToDrafter {
     /// First, once.
     Open(Box<Open>),
-    /// What became of the reply.
+    /// Outcome of a round.
     Verdict(Verdict),
     /// Last.
     Close(CloseReason),

@@ -14,9 +14,9 @@ pub const MAX_APPENDED_BYTES: usize = 64 << 10;
 pub const MAX_BLOCK_BYTES: u32 = 8192;
 /// Draft tokens of one block.
 pub const MAX_BLOCK_TOKENS: u32 = 128;
-/// Draft tokens beside the chain that a verdict may ask for.
+/// Alternatives that a wish may ask for.
 pub const MAX_ALTERNATIVES: u32 = 8;
-/// The same that a request may ask for.
+/// Alternatives that a request may ask for.
 pub const MAX_REQUESTED_ALTERNATIVES: u32 = 4;
 /// Blocks of a session that may be unanswered.
 pub const MAX_CREDIT: u32 = 16;
@@ -32,7 +32,7 @@ pub const MAX_FAILURE_BYTES: usize = 1024;
 pub const MAX_STOPS: usize = 4;
 /// One stop string, in bytes.
 pub const MAX_STOP_BYTES: usize = 256;
-/// Likeliest tokens that a request may ask for at each place.
+/// Likeliest tokens that a request may ask for at each position.
 pub const MAX_TOP_LOGPROBS: u32 = 20;
 /// Entries of a request's logit bias.
 pub const MAX_LOGIT_BIASES: usize = 1024;
@@ -52,5 +52,5 @@ pub const MAX_DRAWABLE_BYTES: usize = 512 << 10;
 pub const MAX_ADDRESS_BYTES: usize = 1024;
 /// Texts, or methods, of a report on a pair.
 pub const MAX_PAIR_ENTRIES: usize = 64;
-/// Dropped blocks that one round tells of.
+/// Dropped blocks that one round reports.
 pub const MAX_DROPPED_BLOCKS: usize = 2 * MAX_CREDIT as usize;

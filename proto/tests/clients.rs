@@ -6,7 +6,7 @@ use proto::{
     BaseHash, ClientError, CommittedText,
     drafter::{
         self, Block, CloseReason, DraftTimings, EndRole, FromDrafter, Open, Opened, ToDrafter,
-        Verdict, VocabularyPage,
+        Verdict, VocabularyPage, Wish,
     },
     model::{Fingerprint, Prompt, Sampling},
     verifier::{self, Chunk, Finish, FinishReason, Generate, Origin, Part, Piece, Usage},
@@ -169,9 +169,8 @@ fn open() -> Open {
         credit: 1,
         expected_fingerprint: None,
         accepts_trees: false,
-        first_block_tokens: None,
+        first: None,
         drawable: Vec::new(),
-        first_least_percent: 0,
     }
 }
 
@@ -215,9 +214,7 @@ async fn session_opens_drafts_and_closes() {
         kept_bytes: 4,
         appended: b"(".to_vec(),
         new_hash: BaseHash::of(b"main("),
-        next_block_tokens: Some(4),
-        next_alternatives: None,
-        next_least_percent: Some(0),
+        next: Some(Wish::chain(4)),
     };
     session.verdicts.verdict(verdict.clone()).unwrap();
     assert_eq!(

@@ -4,10 +4,10 @@ use inference::engine::EngineError;
 use proto::drafter::DraftTimings;
 
 use super::{
-    Line,
     draft_model::ModelProposer,
     lookup::Lookup,
     proposer::{Ask, Behind, Offer, Proposer},
+    stream::VerifierStream,
 };
 use crate::error::DraftError;
 
@@ -47,7 +47,11 @@ impl Proposer for Cascade {
         self.lookup.follow(committed, behind)
     }
 
-    async fn propose(&mut self, ask: Ask<'_>, line: &mut Line) -> Result<Offer, DraftError> {
+    async fn propose(
+        &mut self,
+        ask: Ask<'_>,
+        stream: &mut VerifierStream,
+    ) -> Result<Offer, DraftError> {
         let Ask {
             reply,
             aim,
@@ -64,7 +68,7 @@ impl Proposer for Cascade {
             bounds,
             timings: &mut *timings,
         };
-        let offer = self.lookup.propose(first, line).await?;
+        let offer = self.lookup.propose(first, stream).await?;
         if self.is_model_full || !matches!(offer, Offer::Nothing) {
             return Ok(offer);
         }
@@ -76,14 +80,14 @@ impl Proposer for Cascade {
             bounds,
             timings,
         };
-        let offer = self.model.propose(then, line).await;
+        let offer = self.model.propose(then, stream).await;
         self.unless_full(offer, Offer::Nothing)
     }
 
-    async fn prepare(&mut self, line: &mut Line) -> Result<(), DraftError> {
-        self.lookup.prepare(line).await?;
+    async fn prepare(&mut self, stream: &mut VerifierStream) -> Result<(), DraftError> {
+        self.lookup.prepare(stream).await?;
         // While the verifier reads the prompt, too: read later, its time would count as that of a block.
-        let read = self.model.prepare(line).await;
+        let read = self.model.prepare(stream).await;
         self.unless_full(read, ())
     }
 
@@ -94,9 +98,9 @@ impl Proposer for Cascade {
     async fn do_chore(
         &mut self,
         timings: &mut DraftTimings,
-        line: &mut Line,
+        stream: &mut VerifierStream,
     ) -> Result<(), DraftError> {
-        let done = self.model.do_chore(timings, line).await;
+        let done = self.model.do_chore(timings, stream).await;
         self.unless_full(done, ())
     }
 

@@ -1,7 +1,8 @@
 //! Which token is drafted, from the logits of its position. Runs on the model's thread.
 
+mod coupling;
+
 use std::{
-    collections::VecDeque,
     hash::{BuildHasher as _, RandomState},
     sync::Arc,
 };
@@ -9,8 +10,8 @@ use std::{
 use alignment::{
     acceptance::{
         self, DraftDistribution, Method,
-        rivals::{Rival, coupled_rival, likeliest_rival},
-        sharpness::{SHARPNESSES, Sharpness, coupled_each},
+        alternatives::{Alternative as SecondBest, coupled_alternative, likeliest_alternative},
+        sharpness::{SHARPNESSES, coupled_each},
     },
     noise::SharedNoise,
 };
@@ -19,6 +20,7 @@ use inference::sampling::{
 };
 use proto::drafter::{Draw, EndRole, SparseDistribution};
 
+use self::coupling::{Coupling, Guess};
 use super::vocabulary::DraftVocabulary;
 
 /// Tokens that are so much less likely than the likeliest are not drafted under `coupled`. They have next to no chance, and
@@ -59,16 +61,6 @@ enum Picking {
     Coupled(Box<Coupling>),
 }
 
-/// How tokens are coupled to the verifier's.
-struct Coupling {
-    noise: SharedNoise,
-    sharpness: Sharpness,
-    /// Places in the reply, and what each sharpness would have proposed there, until it is known what stands.
-    guesses: VecDeque<(usize, Guess)>,
-}
-
-type Guess = [u32; SHARPNESSES.len()];
-
 /// How tokens are drawn.
 struct Drawing {
     /// This drafter's own: what is drawn must not depend on the noise by which it is accepted.
@@ -88,7 +80,7 @@ pub(super) struct Chosen {
     pub(super) choice: Choice,
     pub(super) draw: Option<Draw>,
     /// What else it might have been, where that is wanted and a token was chosen.
-    pub(super) rival: Option<Rival>,
+    pub(super) rival: Option<SecondBest>,
     /// What each sharpness would have chosen, where the choice is coupled.
     guess: Option<Guess>,
 }
@@ -122,11 +114,8 @@ impl Chooser {
         let mut sampling = plan.sampling;
         let policy = if plan.method == Method::Coupled {
             sampling.min_p = sampling.min_p.max(LEAST_SHARE);
-            Policy::Picked(Picking::Coupled(Box::new(Coupling {
-                noise: SharedNoise::new(plan.seed),
-                sharpness: Sharpness::new(plan.sharpness),
-                guesses: VecDeque::new(),
-            })))
+            let coupling = Coupling::new(plan.seed, plan.sharpness);
+            Policy::Picked(Picking::Coupled(Box::new(coupling)))
         } else if plan.method.needs_ids() {
             Policy::Drawn(Drawing {
                 noise: SharedNoise::new(RandomState::new().hash_one(())),
@@ -304,7 +293,7 @@ impl Picking {
         (distribution, first): (Distribution<'_>, u32),
         (logits, history, offset): (&[f32], &History, u64),
         vocabulary: &DraftVocabulary,
-    ) -> Result<Option<Rival>, DistributionError> {
+    ) -> Result<Option<SecondBest>, DistributionError> {
         let key = |id| {
             let key = vocabulary.key(id);
             (!key.0.is_empty() && vocabulary.end_role(id).is_none()).then_some(key)
@@ -313,46 +302,14 @@ impl Picking {
             Self::Greedy(None) => None,
             Self::Greedy(Some(rivals)) => {
                 let distribution = rivals.evaluate(logits, history)?;
-                likeliest_rival(&native(distribution), first, |id| key(id).is_some())
+                likeliest_alternative(&native(distribution), first, |id| key(id).is_some())
             }
             Self::Coupled(coupling) => {
                 let noise = coupling.noise.at(offset, 0);
                 let sharpness = SHARPNESSES[coupling.sharpness.index()];
-                coupled_rival(&native(distribution), (sharpness, first), &noise, key)
+                coupled_alternative(&native(distribution), (sharpness, first), &noise, key)
             }
         })
-    }
-}
-
-impl Coupling {
-    fn forget_from(&mut self, offset: usize) {
-        while self.guesses.back().is_some_and(|(at, _)| *at >= offset) {
-            self.guesses.pop_back();
-        }
-    }
-
-    fn guessed(&mut self, offset: usize, guess: Guess) {
-        // A place that is guessed at again was dropped in between.
-        self.forget_from(offset);
-        self.guesses.push_back((offset, guess));
-    }
-
-    fn learn(&mut self, committed: &[u8], agreed: usize, vocabulary: &DraftVocabulary) {
-        while let Some((offset, guess)) = self.guesses.front().copied() {
-            if offset >= committed.len() {
-                return;
-            }
-            self.guesses.pop_front();
-            // Behind a token that does not stand, guesses were about another text.
-            if offset <= agreed {
-                let said = &committed[offset..];
-                let stands = |id| {
-                    let (bytes, _) = vocabulary.key(id);
-                    !bytes.is_empty() && (said.starts_with(bytes) || bytes.starts_with(said))
-                };
-                self.sharpness.observe(guess.map(stands));
-            }
-        }
     }
 }
 

@@ -13,8 +13,8 @@ use proto::{drafter::DraftTimings, model::Prompt};
 
 use self::{chances::Chances, history::History};
 use super::{
-    Line,
     proposer::{Ask, Behind, Offer, Proposal, Proposer, agreement, unfinished},
+    stream::VerifierStream,
 };
 use crate::{error::DraftError, metrics::Metrics};
 
@@ -198,7 +198,7 @@ impl Proposer for Lookup {
         true
     }
 
-    async fn propose(&mut self, ask: Ask<'_>, _: &mut Line) -> Result<Offer, DraftError> {
+    async fn propose(&mut self, ask: Ask<'_>, _: &mut VerifierStream) -> Result<Offer, DraftError> {
         let base = ask.reply.len();
         self.set(ask.reply);
         self.history.truncate(self.start + base);
@@ -230,7 +230,7 @@ impl Proposer for Lookup {
         Ok(Offer::Proposal(proposal))
     }
 
-    async fn prepare(&mut self, _: &mut Line) -> Result<(), DraftError> {
+    async fn prepare(&mut self, _: &mut VerifierStream) -> Result<(), DraftError> {
         Ok(())
     }
 
@@ -238,7 +238,11 @@ impl Proposer for Lookup {
         false
     }
 
-    async fn do_chore(&mut self, _: &mut DraftTimings, _: &mut Line) -> Result<(), DraftError> {
+    async fn do_chore(
+        &mut self,
+        _: &mut DraftTimings,
+        _: &mut VerifierStream,
+    ) -> Result<(), DraftError> {
         Ok(())
     }
 

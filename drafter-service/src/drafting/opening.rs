@@ -20,22 +20,23 @@ use tokenizer::{prompt::Prompt, template};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{
-    DraftModel, Drafter, Line,
     cascade::Cascade,
     chooser::{Chooser, Plan},
     context::Context,
     draft_model::ModelProposer,
+    drafter::{DraftModel, Drafter},
     lookup::{Lookup, SURE_BEFORE_MODEL},
     proposer::{Bounds, Proposer},
     session::{Session, Terms},
+    stream::VerifierStream,
     vocabulary::LONGEST_DRAWN,
 };
 use crate::{error::DraftError, source::Source};
 
 impl Drafter {
     /// Opens a session and says so. Whatever fails here ends the stream with a status.
-    pub(super) async fn open(&self, line: &mut Line) -> Result<Session, DraftError> {
-        let mut open = line.opening().await?;
+    pub(super) async fn open(&self, stream: &mut VerifierStream) -> Result<Session, DraftError> {
+        let mut open = stream.opening().await?;
         tracing::Span::current().record("session", &open.session_id);
         let plan = self.plan(&open)?;
         let method = plan.method;
@@ -44,37 +45,33 @@ impl Drafter {
         let permit = self.admit()?;
         let committed = CommittedText::resumed(&std::mem::take(&mut open.committed))
             .map_err(|error| error.within("open"))?;
-        let first_tokens = open
-            .first_block_tokens
-            .map_or(usize::MAX, |first| first as usize);
-        let first_tokens = first_tokens.min(bounds.tokens);
         let terms = Terms {
             bounds,
             credit,
             most_tokens: open.max_block_tokens,
-            first_tokens,
-            first_percent: open.first_least_percent,
             draws_whole: method.needs_ids(),
             accepts_trees: open.accepts_trees,
         };
-        let proposer = self.proposer(open.prompt, plan, line).await?;
-        let mut session = Session::new(self, permit, proposer, terms);
+        let first = open.first_wish();
+        let proposer = self.proposer(open.prompt, plan, stream).await?;
+        let mut session = Session::new(proposer, (terms, first), permit, self.metrics.clone());
         let limit = self.context_length();
         let taken_in = session.resume(committed);
         check_room("open.committed", taken_in + 1, limit)?;
         let began = Instant::now();
-        session.prepare(line).await?;
+        session.prepare(stream).await?;
         let prepared = began.elapsed().as_secs_f64();
         self.metrics.prefill_seconds.observe(prepared);
-        line.say(FromDrafter::Opened(Opened {
-            model: self.serving.model_name.clone(),
-            tokenizer_fingerprint: self.fingerprint(),
-            block_tokens: first_tokens as u32,
-            max_block_bytes: bounds.bytes as u32,
-            credit,
-            context_left: (limit - taken_in) as u32,
-        }))
-        .await?;
+        stream
+            .send(FromDrafter::Opened(Opened {
+                model: self.serving.model_name.clone(),
+                tokenizer_fingerprint: self.fingerprint(),
+                block_tokens: bounds.tokens as u32,
+                max_block_bytes: bounds.bytes as u32,
+                credit,
+                context_left: (limit - taken_in) as u32,
+            }))
+            .await?;
         Ok(session)
     }
 
@@ -90,14 +87,14 @@ impl Drafter {
         &self,
         prompt: model::Prompt,
         plan: Plan,
-        line: &mut Line,
+        stream: &mut VerifierStream,
     ) -> Result<Box<dyn Proposer>, DraftError> {
         Ok(match &self.source {
             Source::Lookup => Box::new(self.lookup(prompt, 0.0).await?.0),
-            Source::Model(model) => Box::new(self.with_model(model, prompt, plan, line).await?),
+            Source::Model(model) => Box::new(self.with_model(model, prompt, plan, stream).await?),
             Source::Cascade(model) => {
                 let (lookup, prompt) = self.lookup(prompt, SURE_BEFORE_MODEL).await?;
-                let model = self.with_model(model, prompt, plan, line).await?;
+                let model = self.with_model(model, prompt, plan, stream).await?;
                 Box::new(Cascade::new(lookup, model))
             }
         })
@@ -120,7 +117,7 @@ impl Drafter {
         model: &DraftModel,
         prompt: model::Prompt,
         plan: Plan,
-        line: &mut Line,
+        stream: &mut VerifierStream,
     ) -> Result<ModelProposer, DraftError> {
         let opened = model.engine.open().map_err(|error| match error {
             EngineError::Full { limit, .. } => DraftError::Busy { limit },
@@ -129,7 +126,7 @@ impl Drafter {
         // A block that is refused at once is worth more to the verifier than one that is late.
         let positions = opened.with_queue_wait(Duration::ZERO);
         let encoding = self.encode(model.engine.clone(), prompt);
-        let prompt = line.unless_over(encoding).await??;
+        let prompt = stream.unless_over(encoding).await??;
         let limit = model.engine.info().context_length;
         check_room("open.prompt", prompt.len() + 1, limit)?;
         let draws_whole = plan.method.needs_ids();

@@ -5,7 +5,7 @@
 
 use proto::drafter::{DraftTimings, Draw, EndRole};
 
-use super::Line;
+use super::stream::VerifierStream;
 use crate::error::DraftError;
 
 /// Bytes that a code point may have besides the first.
@@ -20,10 +20,14 @@ pub(super) trait Proposer: Send {
 
     /// What may follow `ask.reply`: the committed text, and behind it what has been sent and is not judged. What was drafted
     /// when it is interrupted is kept for the next time.
-    async fn propose(&mut self, ask: Ask<'_>, line: &mut Line) -> Result<Offer, DraftError>;
+    async fn propose(
+        &mut self,
+        ask: Ask<'_>,
+        stream: &mut VerifierStream,
+    ) -> Result<Offer, DraftError>;
 
     /// Does what has to be done before the session may be called open.
-    async fn prepare(&mut self, line: &mut Line) -> Result<(), DraftError>;
+    async fn prepare(&mut self, stream: &mut VerifierStream) -> Result<(), DraftError>;
 
     /// Whether there is something to do in time without other work: to catch up with the reply, or to draft for verdicts that may
     /// come.
@@ -33,7 +37,7 @@ pub(super) trait Proposer: Send {
     async fn do_chore(
         &mut self,
         timings: &mut DraftTimings,
-        line: &mut Line,
+        stream: &mut VerifierStream,
     ) -> Result<(), DraftError>;
 
     /// Positions that prompt and reply take up.

@@ -5,15 +5,15 @@ use std::time::{Duration, Instant};
 use inference::engine::EngineError;
 use proto::{
     BaseHash, CommittedText,
-    drafter::{Block, CloseReason, DraftTimings, FromDrafter, ToDrafter, Verdict},
+    drafter::{Block, CloseReason, DraftTimings, FromDrafter, ToDrafter, Verdict, Wish},
 };
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument as _;
 
 use super::{
-    Drafter, Line,
-    ledger::Ledger,
     proposer::{Alternative, Ask, Behind, Bounds, Offer, Proposal, Proposer, agreement},
+    stream::VerifierStream,
+    unanswered::UnansweredBlocks,
 };
 use crate::{error::DraftError, metrics::Metrics};
 
@@ -26,25 +26,10 @@ pub(super) struct Terms {
     pub(super) credit: u32,
     /// Draft tokens that a verdict may ask for.
     pub(super) most_tokens: u32,
-    /// Draft tokens that the first block aims at.
-    pub(super) first_tokens: usize,
-    /// How probable its tokens must look, in percent.
-    pub(super) first_percent: u32,
     /// How tokens are drawn is told, so that a draw that was refused may not be sent again.
     pub(super) draws_whole: bool,
     /// Whether blocks may have alternatives.
     pub(super) accepts_trees: bool,
-}
-
-impl Terms {
-    /// How probable tokens must look, of which a verdict says this. Where draws are told, whether one is sent must not depend on it.
-    fn least_chance(&self, percent: u32) -> f64 {
-        if self.draws_whole {
-            0.0
-        } else {
-            f64::from(percent) / 100.0
-        }
-    }
 }
 
 /// A session that is open.
@@ -56,14 +41,10 @@ pub(super) struct Session {
     committed: CommittedText,
     /// The committed text, and behind it what has been sent and may still be kept: where the next block begins.
     reply: Vec<u8>,
-    ledger: Ledger,
+    unanswered: UnansweredBlocks,
     terms: Terms,
-    /// Draft tokens that the next block aims at; 0 is a pause.
-    aim: usize,
-    /// Draft tokens that it may have besides.
-    alternatives: usize,
-    /// How probable its tokens must look; 0 where they may not be chosen by that.
-    least_chance: f64,
+    /// Wish for the next block.
+    wish: Wish,
     /// Nothing can be sent before the next verdict.
     waits: bool,
     timings: DraftTimings,
@@ -74,22 +55,20 @@ pub(super) struct Session {
 impl Session {
     /// A session in which nothing is committed.
     pub(super) fn new(
-        drafter: &Drafter,
-        permit: OwnedSemaphorePermit,
         proposer: Box<dyn Proposer>,
-        terms: Terms,
+        (terms, first): (Terms, Wish),
+        permit: OwnedSemaphorePermit,
+        metrics: Metrics,
     ) -> Self {
         Self {
             proposer,
-            metrics: drafter.metrics.clone(),
+            metrics,
             _permit: permit,
             committed: CommittedText::default(),
             reply: Vec::new(),
-            ledger: Ledger::new(terms.credit),
-            aim: terms.first_tokens,
-            alternatives: 0,
-            least_chance: terms.least_chance(terms.first_percent),
+            unanswered: UnansweredBlocks::new(terms.credit),
             terms,
+            wish: first,
             waits: false,
             timings: DraftTimings::default(),
             drafting: Duration::ZERO,
@@ -104,24 +83,27 @@ impl Session {
     }
 
     /// Does what has to be done before the session may be called open.
-    pub(super) async fn prepare(&mut self, line: &mut Line) -> Result<(), DraftError> {
-        self.proposer.prepare(line).await
+    pub(super) async fn prepare(&mut self, stream: &mut VerifierStream) -> Result<(), DraftError> {
+        self.proposer.prepare(stream).await
     }
 
     /// Drafts until the verifier closes the session.
-    pub(super) async fn run(mut self, line: &mut Line) -> Result<CloseReason, DraftError> {
+    pub(super) async fn run(
+        mut self,
+        stream: &mut VerifierStream,
+    ) -> Result<CloseReason, DraftError> {
         loop {
-            let message = if line.has_message() || !self.may_draft() {
-                self.wait(line).await?
+            let message = if stream.has_message() || !self.may_draft() {
+                self.wait(stream).await?
             } else {
                 let span = tracing::info_span!(
                     "draft.block",
                     base = self.reply.len(),
-                    round = self.ledger.last_round() + 1,
+                    round = self.unanswered.last_round() + 1,
                     tokens = tracing::field::Empty,
                     bytes = tracing::field::Empty,
                 );
-                self.draft(line).instrument(span).await?;
+                self.draft(stream).instrument(span).await?;
                 continue;
             };
             match message {
@@ -136,57 +118,70 @@ impl Session {
     }
 
     /// The next message. While there is none, the proposer does its chores.
-    async fn wait(&mut self, line: &mut Line) -> Result<ToDrafter, DraftError> {
-        while self.proposer.has_chores() && !line.has_message() {
-            match self.proposer.do_chore(&mut self.timings, line).await {
+    async fn wait(&mut self, stream: &mut VerifierStream) -> Result<ToDrafter, DraftError> {
+        while self.proposer.has_chores() && !stream.has_message() {
+            match self.proposer.do_chore(&mut self.timings, stream).await {
                 Ok(()) => {}
                 // There will be another time.
                 Err(DraftError::Engine(EngineError::Full { .. })) => break,
                 Err(error) => return Err(error),
             }
         }
-        line.next().await
+        stream.next().await
     }
 
     fn may_draft(&self) -> bool {
-        self.ledger.has_credit() && self.aim > 0 && !self.waits
+        self.unanswered.has_credit() && self.wish.tokens > 0 && !self.waits
+    }
+
+    /// Least probability of a token that is sent. Where draws are sent, none may be chosen by it.
+    fn least_chance(&self) -> f64 {
+        if self.terms.draws_whole {
+            0.0
+        } else {
+            f64::from(self.wish.least_percent) / 100.0
+        }
     }
 
     /// Drafts a block and sends it, unless a message comes in between: what is drafted stays, and the message decides.
-    async fn draft(&mut self, line: &mut Line) -> Result<(), DraftError> {
+    async fn draft(&mut self, stream: &mut VerifierStream) -> Result<(), DraftError> {
         let began = Instant::now();
         let ask = Ask {
             reply: &self.reply,
-            aim: self.aim,
-            alternatives: self.alternatives,
-            least_chance: self.least_chance,
+            aim: self.wish.tokens as usize,
+            alternatives: self.wish.alternatives as usize,
+            least_chance: self.least_chance(),
             bounds: self.terms.bounds,
             timings: &mut self.timings,
         };
-        let offer = self.proposer.propose(ask, line).await;
+        let offer = self.proposer.propose(ask, stream).await;
         self.drafting += began.elapsed();
         match offer {
-            Ok(Offer::Proposal(proposal)) => self.send(proposal, line).await,
-            Ok(Offer::Nothing) => self.decline(line).await,
+            Ok(Offer::Proposal(proposal)) => self.send(proposal, stream).await,
+            Ok(Offer::Nothing) => self.decline(stream).await,
             Ok(Offer::Interrupted) => Ok(()),
             Err(error @ DraftError::Engine(EngineError::Full { .. })) => {
-                self.skip(error, line).await
+                self.skip(error, stream).await
             }
             Err(error) => Err(error),
         }
     }
 
     /// Says that there is nothing to propose, unless what has been sent ahead may still be kept: then that has been said.
-    async fn decline(&mut self, line: &mut Line) -> Result<(), DraftError> {
+    async fn decline(&mut self, stream: &mut VerifierStream) -> Result<(), DraftError> {
         self.waits = true;
         if self.reply.len() > self.committed.len() {
             return Ok(());
         }
         self.metrics.declined.inc();
-        self.send(Proposal::default(), line).await
+        self.send(Proposal::default(), stream).await
     }
 
-    async fn send(&mut self, proposal: Proposal, line: &mut Line) -> Result<(), DraftError> {
+    async fn send(
+        &mut self,
+        proposal: Proposal,
+        stream: &mut VerifierStream,
+    ) -> Result<(), DraftError> {
         let base = self.reply.len();
         let base_hash = self.committed.hash_at(base);
         let base_hash = base_hash.unwrap_or_else(|| BaseHash::of(&self.reply));
@@ -218,7 +213,7 @@ impl Session {
         // Behind the end of a reply there is nothing to draft ahead of the verdict.
         self.waits |= ends_with.is_some();
         let block = Block {
-            round: self.ledger.enter(base, base_hash, chain),
+            round: self.unanswered.enter(base, base_hash, chain),
             base_length: base as u64,
             base_hash,
             text,
@@ -228,21 +223,25 @@ impl Session {
             draws,
             timings: std::mem::take(&mut self.timings),
         };
-        line.say(FromDrafter::Block(block)).await
+        stream.send(FromDrafter::Block(block)).await
     }
 
     /// Gives this block up and says so; the next verdict starts the next one.
-    async fn skip(&mut self, error: DraftError, line: &mut Line) -> Result<(), DraftError> {
+    async fn skip(
+        &mut self,
+        error: DraftError,
+        stream: &mut VerifierStream,
+    ) -> Result<(), DraftError> {
         self.waits = true;
         self.metrics.failed(error.reason());
         match error.failure() {
-            Some(failure) => line.say(FromDrafter::Failure(failure)).await,
+            Some(failure) => stream.send(FromDrafter::Failure(failure)).await,
             None => Err(error),
         }
     }
 
     fn take_in(&mut self, verdict: &Verdict) -> Result<(), DraftError> {
-        let last = self.ledger.last_round();
+        let last = self.unanswered.last_round();
         if verdict.round > last {
             let expected = format!("at most {last}, the last one sent");
             return Err(DraftError::field(
@@ -251,52 +250,25 @@ impl Session {
                 expected,
             ));
         }
-        if let Some(tokens) = verdict.next_block_tokens
-            && tokens > self.terms.most_tokens
-        {
-            let expected = format!(
-                "at most {}, as the session was opened",
-                self.terms.most_tokens
-            );
-            return Err(DraftError::field(
-                "verdict.next_block_tokens",
-                tokens.to_string(),
-                expected,
-            ));
+        if let Some(next) = &verdict.next {
+            next.check_within(self.terms.most_tokens, self.terms.accepts_trees)
+                .map_err(|error| error.within("verdict.next"))?;
         }
-        if let Some(alternatives) = verdict.next_alternatives
-            && alternatives > 0
-            && !self.terms.accepts_trees
-        {
-            return Err(DraftError::field(
-                "verdict.next_alternatives",
-                alternatives.to_string(),
-                "0, since open.accepts_trees is false",
-            ));
-        }
-        let answered = self.ledger.answer(verdict, &mut self.committed);
+        let answered = self.unanswered.answer(verdict, &mut self.committed);
         let presumed = answered.map_err(DraftError::Desynchronised)?;
         let behind = match presumed {
             true => Behind::Presumed,
             false if self.terms.draws_whole && verdict.appended.is_empty() => Behind::Void,
             false => Behind::Doubtful,
         };
-        if let Some(tokens) = verdict.next_block_tokens {
-            self.aim = tokens as usize;
-        }
-        if let Some(alternatives) = verdict.next_alternatives {
-            self.alternatives = alternatives as usize;
-        }
-        if let Some(percent) = verdict.next_least_percent {
-            self.least_chance = self.terms.least_chance(percent);
-        }
+        self.wish = verdict.next.unwrap_or(self.wish);
         self.waits = false;
         self.metrics.verdicts.inc();
         self.follow_committed(behind);
         Ok(())
     }
 
-    /// Brings what proposes, and where the next block begins, in line with the committed text.
+    /// Brings what proposes, and where the next block begins, in stream with the committed text.
     fn follow_committed(&mut self, behind: Behind) {
         let committed = self.committed.bytes();
         let stands = self.proposer.follow(committed, behind);

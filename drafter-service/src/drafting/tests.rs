@@ -3,7 +3,8 @@
 use std::{sync::mpsc as blocking, time::Duration};
 
 use ::tests::tiny::Tiny;
-use inference::engine::EngineOptions;
+use chassis::lifecycle::Lifecycle;
+use inference::engine::{Engine, EngineOptions};
 use prometheus_client::registry::Registry;
 use proto::{
     BaseHash,
@@ -15,6 +16,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status};
 
 use super::*;
+use crate::{config::Serving, metrics::Metrics, source::Source};
 
 /// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -50,9 +52,9 @@ fn engine(drafter: &Drafter) -> &Engine {
 fn connect(drafter: &Arc<Drafter>) -> Verifier {
     let (outbox, messages) = mpsc::channel(8);
     let (replies, inbox) = mpsc::channel(8);
-    let line = Line::new(Box::pin(ReceiverStream::new(messages)), replies, drafter);
+    let stream = drafter.stream(Box::pin(ReceiverStream::new(messages)), replies);
     let mut tasks = JoinSet::new();
-    tasks.spawn(Arc::clone(drafter).converse(line));
+    tasks.spawn(Arc::clone(drafter).converse(stream));
     Verifier {
         outbox,
         inbox,
@@ -74,9 +76,8 @@ fn open() -> ToDrafter {
         credit: 1,
         expected_fingerprint: None,
         accepts_trees: false,
-        first_block_tokens: None,
+        first: None,
         drawable: Vec::new(),
-        first_least_percent: 0,
     }))
 }
 
@@ -87,9 +88,7 @@ fn verdict(round: u64, appended: &[u8], text: &[u8]) -> ToDrafter {
         kept_bytes: 0,
         appended: appended.to_vec(),
         new_hash: BaseHash::of(text),
-        next_block_tokens: None,
-        next_alternatives: None,
-        next_least_percent: None,
+        next: None,
     })
 }
 

@@ -1,7 +1,7 @@
-//! What is drafted beside the chain, for a verifier that asks for it.
+//! Alternatives beside the chain, for a verifier that asks for them.
 
 use proto::{
-    drafter::{Block, Open, Verdict},
+    drafter::{Block, Open, Verdict, Wish},
     model::Sampling,
 };
 
@@ -28,21 +28,27 @@ fn trees() -> Open {
     }
 }
 
-/// Answers a block, and asks for the next with so many alternatives.
+/// Wish for a chain with at most `count` alternatives.
+fn tree(count: u32) -> Wish {
+    Wish {
+        alternatives: count,
+        ..Wish::chain(6)
+    }
+}
+
+/// Answers a block, and asks for the next with at most `count` alternatives.
 async fn next(
     peer: &mut Peer,
     (block, kept, appended): (&Block, usize, &[u8]),
     count: u32,
 ) -> Block {
     let verdict = peer.verdict(block, kept, appended);
-    peer.send(Verdict {
-        next_alternatives: Some(count),
-        ..verdict
-    });
+    let next = Some(tree(count));
+    peer.send(Verdict { next, ..verdict });
     peer.block().await
 }
 
-/// The first block of a session, and the second with so many alternatives.
+/// The first block of a session, and the second with at most `count` alternatives.
 async fn second(running: &Running, open: Open, count: u32) -> (Peer, Block) {
     let mut peer = running.open(open).await;
     let first = peer.block().await;
@@ -52,7 +58,7 @@ async fn second(running: &Running, open: Open, count: u32) -> (Peer, Block) {
 }
 
 #[tokio::test]
-async fn alternatives_are_other_tokens_in_place_of_the_chains_which_stays_as_it_is() {
+async fn alternatives_replace_single_tokens_of_a_chain_that_stays_as_it_is() {
     let running = serve_default().await;
     let mut seen = 0;
     for open in opens() {
@@ -112,7 +118,7 @@ async fn session_goes_on_from_an_alternative_that_was_taken() {
 }
 
 #[tokio::test]
-async fn blocks_ahead_of_a_verdict_have_alternatives_and_presume_the_chain() {
+async fn blocks_sent_before_a_verdict_have_alternatives_and_presume_the_chain() {
     let running = serve_default().await;
     let ahead = Open {
         credit: 2,
@@ -132,22 +138,52 @@ async fn blocks_ahead_of_a_verdict_have_alternatives_and_presume_the_chain() {
     assert!(!fourth.ways().1.is_empty(), "{fourth:?}");
 }
 
+/// The paths to the alternatives of the first block of a session with this threshold, in percent.
+async fn alternatives(running: &Running, open: &Open, percent: u32) -> Vec<Vec<u8>> {
+    let first = Some(Wish {
+        least_percent: percent,
+        ..tree(8)
+    });
+    let open = Open {
+        first,
+        ..open.clone()
+    };
+    let (_, others) = running.open(open).await.block().await.ways();
+    others.into_iter().map(|way| way.text).collect()
+}
+
+#[tokio::test]
+async fn alternatives_are_those_that_reach_the_threshold_and_their_number_is_only_a_cap() {
+    let running = serve_default().await;
+    for open in opens() {
+        let all = alternatives(&running, &open, 0).await;
+        assert_eq!(all.len(), 6, "one for each token of the chain");
+        let mut counts = Vec::new();
+        for percent in [1, 2, 5, 10, 20, 60, 100] {
+            let sent = alternatives(&running, &open, percent).await;
+            // The likeliest come first, so a threshold cuts the list.
+            assert!(all.starts_with(&sent), "{percent}: {sent:?} of {all:?}");
+            counts.push(sent.len());
+        }
+        assert!(counts.is_sorted_by(|one, other| one >= other), "{counts:?}");
+        assert!(counts[0] > 0 && counts[6] == 0, "{counts:?}");
+    }
+}
+
 #[tokio::test]
 async fn alternatives_are_refused_where_trees_are_not_accepted() {
     let running = serve_default().await;
     let mut peer = running.open(open()).await;
     let block = peer.block().await;
     let verdict = peer.verdict(&block, 0, b"x");
-    peer.send(Verdict {
-        next_alternatives: Some(1),
-        ..verdict
-    });
+    let next = Some(tree(1));
+    peer.send(Verdict { next, ..verdict });
     let status = peer.status().await;
     assert_eq!(status.code(), tonic::Code::InvalidArgument);
     assert!(
         status
             .message()
-            .starts_with("verdict.next_alternatives is 1"),
+            .starts_with("verdict.next.alternatives is 1"),
         "{status}"
     );
 }

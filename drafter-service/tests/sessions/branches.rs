@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use proto::{
-    drafter::{Block, Open, Verdict},
+    drafter::{Block, Open, Verdict, Wish},
     model::Sampling,
 };
 use tokio::time::sleep;
@@ -51,10 +51,11 @@ fn refusal(peer: &mut Peer, block: &Block) -> Verdict {
         }
         None => peer.verdict(block, 0, b"x"),
     };
-    Verdict {
-        next_alternatives: Some(1),
-        ..verdict
-    }
+    let next = Some(Wish {
+        alternatives: 1,
+        ..Wish::chain(6)
+    });
+    Verdict { next, ..verdict }
 }
 
 #[tokio::test]

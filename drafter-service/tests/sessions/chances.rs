@@ -1,13 +1,13 @@
-//! Blocks that end ahead of what looks less probable than a verifier wants.
+//! Thresholds: blocks end before the first token that is less probable than the verifier wants.
 
 use proto::{
-    drafter::{Block, Open, Verdict},
+    drafter::{Block, Open, Verdict, Wish},
     model::Sampling,
 };
 
 use crate::drafter::{Running, open, serve_default};
 
-/// Sessions of every kind whose blocks may end so.
+/// Sessions of every kind that follow a threshold.
 fn opens() -> [Open; 3] {
     let sampled = |method: &str| Open {
         method: method.to_owned(),
@@ -21,17 +21,25 @@ fn opens() -> [Open; 3] {
     [open(), sampled("coupled"), sampled("point_mass")]
 }
 
-/// The first block of a session that wants tokens to look so probable.
+/// Wish for a chain with a threshold.
+fn at_least(percent: u32) -> Wish {
+    Wish {
+        least_percent: percent,
+        ..Wish::chain(6)
+    }
+}
+
+/// The first block of a session with this threshold, in percent.
 async fn first(running: &Running, open: Open, percent: u32) -> Block {
     let open = Open {
-        first_least_percent: percent,
+        first: Some(at_least(percent)),
         ..open
     };
     running.open(open).await.block().await
 }
 
 #[tokio::test]
-async fn surer_blocks_are_the_beginnings_of_others() {
+async fn block_with_a_higher_threshold_is_a_prefix_of_one_with_a_lower() {
     let running = serve_default().await;
     for open in opens() {
         let whole = first(&running, open.clone(), 0).await;
@@ -53,10 +61,10 @@ async fn surer_blocks_are_the_beginnings_of_others() {
 }
 
 #[tokio::test]
-async fn nothing_sure_enough_is_an_empty_block_and_the_next_verdict_may_ask_for_more() {
+async fn block_is_empty_where_nothing_reaches_the_threshold_and_the_next_wish_may_lower_it() {
     let running = serve_default().await;
     let open = Open {
-        first_least_percent: 100,
+        first: Some(at_least(100)),
         ..open()
     };
     let mut peer = running.open(open).await;
@@ -66,7 +74,7 @@ async fn nothing_sure_enough_is_an_empty_block_and_the_next_verdict_may_ask_for_
     for (percent, is_empty) in [(100, true), (0, false), (100, true)] {
         let verdict = peer.verdict(&block, 0, b"if ");
         peer.send(Verdict {
-            next_least_percent: Some(percent),
+            next: Some(at_least(percent)),
             ..verdict
         });
         block = peer.block().await;
@@ -76,7 +84,7 @@ async fn nothing_sure_enough_is_an_empty_block_and_the_next_verdict_may_ask_for_
 }
 
 #[tokio::test]
-async fn whether_a_draw_is_told_does_not_depend_on_how_probable_it_is() {
+async fn draws_are_sent_however_improbable_they_are() {
     let running = serve_default().await;
     for method in ["standard", "tli", "path_conditional"] {
         let open = Open {

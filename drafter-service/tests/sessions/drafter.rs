@@ -7,7 +7,7 @@ use drafter_service::{app::App, config::Serving, source::Source};
 use inference::engine::{Engine, EngineOptions};
 use proto::{
     ClientError, CommittedText,
-    drafter::{Block, Client, DraftSession, Failure, FromDrafter, Open, Verdict},
+    drafter::{Block, Client, DraftSession, Failure, FromDrafter, Open, Verdict, Wish},
     model::{Prompt, Sampling},
 };
 use tests::tiny::Tiny;
@@ -107,9 +107,8 @@ pub(crate) fn open() -> Open {
         credit: 1,
         expected_fingerprint: None,
         accepts_trees: false,
-        first_block_tokens: None,
+        first: None,
         drawable: Vec::new(),
-        first_least_percent: 0,
     }
 }
 
@@ -215,9 +214,7 @@ impl Peer {
             kept_bytes: kept as u32,
             appended: appended.to_vec(),
             new_hash: self.committed.hash(),
-            next_block_tokens: Some(6),
-            next_alternatives: Some(0),
-            next_least_percent: Some(0),
+            next: Some(Wish::chain(6)),
         }
     }
 
@@ -229,9 +226,7 @@ impl Peer {
             kept_bytes: 0,
             appended: appended.to_vec(),
             new_hash: self.committed.hash(),
-            next_block_tokens: Some(6),
-            next_alternatives: Some(0),
-            next_least_percent: Some(0),
+            next: Some(Wish::chain(6)),
         }
     }
 

@@ -3,7 +3,7 @@
 use drafter_service::source::Source;
 use proto::{
     BaseHash, ClientError,
-    drafter::{Block, Open, Verdict},
+    drafter::{Block, Open, Verdict, Wish},
     model::{Fingerprint, Message, Prompt, Role},
 };
 use tests::tiny::Tiny;
@@ -124,7 +124,7 @@ async fn look_up_runs_ahead_of_the_verdict_behind_what_it_proposed() {
     assert_eq!(second.base_hash, BaseHash::of(presumed));
     // Kept in full, and what is added is what the second begins with: that is still good, and is not sent again.
     let verdict = Verdict {
-        next_block_tokens: Some(3),
+        next: Some(Wish::chain(3)),
         ..peer.verdict(&first, first.text.len(), b" second")
     };
     peer.send(verdict);
@@ -289,9 +289,13 @@ async fn look_up_that_was_wrong_yields_to_the_model() {
 async fn look_up_learns_from_what_it_did_not_propose() {
     let running = serve_lookup().await;
     let said = "one two; three; four; five; six; seven; eight; nine; ten; eleven;\n";
+    let sure = Wish {
+        least_percent: 60,
+        ..Wish::chain(6)
+    };
     let open = Open {
         prompt: Prompt::Text(said.to_owned()),
-        first_least_percent: 60,
+        first: Some(sure),
         ..lookup()
     };
     let mut peer = running.open(open).await;
@@ -300,7 +304,7 @@ async fn look_up_learns_from_what_it_did_not_propose() {
     for (appended, is_proposed) in [("four; fiv", false), ("e; ? three; fo", true)] {
         let verdict = peer.verdict(&block, 0, appended.as_bytes());
         peer.send(Verdict {
-            next_least_percent: Some(60),
+            next: Some(sure),
             ..verdict
         });
         block = peer.block().await;
@@ -350,7 +354,7 @@ async fn cascade_drafts_ahead_what_a_fresh_session_would_propose() {
             assert_eq!(block.text, fresh.text, "{said:?}");
             reply.extend_from_slice(&block.text);
             let verdict = Verdict {
-                next_block_tokens: Some(2),
+                next: Some(Wish::chain(2)),
                 ..peer.verdict(&block, block.text.len(), b"")
             };
             peer.send(verdict);

@@ -2,7 +2,7 @@
 
 use proto::{
     BaseHash,
-    drafter::{Block, FailureCode, Open, Verdict},
+    drafter::{Block, FailureCode, Open, Verdict, Wish},
     model::{Message, Prompt, Role, Sampling},
 };
 use tests::tiny::Tiny;
@@ -237,13 +237,13 @@ async fn verdict_that_breaks_the_specification_is_refused_by_name() {
             ..verdict
         },
         |verdict| Verdict {
-            next_block_tokens: Some(7),
+            next: Some(Wish::chain(7)),
             ..verdict
         },
     ];
     for (wrong, named) in wrong
         .into_iter()
-        .zip(["verdict.round is 2", "verdict.next_block_tokens is 7"])
+        .zip(["verdict.round is 2", "verdict.next.tokens is 7"])
     {
         let mut peer = running.open(open()).await;
         let block = peer.block().await;
@@ -256,24 +256,24 @@ async fn verdict_that_breaks_the_specification_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn paused_session_takes_in_what_is_committed_and_goes_on_where_that_ends() {
+async fn idle_session_takes_in_what_is_committed_and_resumes_where_that_ends() {
     let running = serve_default().await;
     let mut peer = running.open(open()).await;
     let block = peer.block().await;
-    let pause = Verdict {
-        next_block_tokens: Some(0),
+    let idle = Verdict {
+        next: Some(Wish::default()),
         ..peer.verdict(&block, 2, b" the")
     };
-    peer.send(pause);
+    peer.send(idle);
     for word in ["then ", "let the other ", "in the end of it all, "] {
-        let unsaid = Verdict {
-            next_block_tokens: None,
+        let unchanged = Verdict {
+            next: None,
             ..peer.unanswering(word.as_bytes())
         };
-        peer.send(unsaid);
+        peer.send(unchanged);
     }
     let resume = Verdict {
-        next_block_tokens: Some(3),
+        next: Some(Wish::chain(3)),
         ..peer.unanswering(b"x")
     };
     peer.send(resume);
@@ -289,49 +289,73 @@ async fn paused_session_takes_in_what_is_committed_and_goes_on_where_that_ends()
 }
 
 #[tokio::test]
-async fn what_a_verdict_leaves_unsaid_is_as_it_was_said_last() {
+async fn wish_holds_until_another_one_replaces_it_whole() {
     let running = serve_default().await;
+    let wish = |tokens, alternatives, least_percent| Wish {
+        tokens,
+        alternatives,
+        least_percent,
+    };
     let terms = Open {
         accepts_trees: true,
-        first_block_tokens: Some(2),
+        first: Some(wish(2, 1, 0)),
         ..open()
     };
     let mut terse = running.open(terms.clone()).await;
     let mut verbose = running.open(terms).await;
     let (mut block, mut other) = (terse.block().await, verbose.block().await);
-    assert_eq!(block.token_ends.len(), 2);
-    // Tokens, alternatives and percent, where they are said.
-    let said = [
-        [None; 3],
-        [Some(5), None, None],
-        [None, Some(3), None],
-        [None; 3],
-        [Some(6), None, Some(100)],
-        [None; 3],
-        [None, Some(0), Some(0)],
-        [None; 3],
+    assert_eq!(block.chain_tokens(), 2);
+    assert_eq!(block.token_ends.len(), 3, "{block:?}");
+    let sent = [
+        None,
+        Some(wish(5, 0, 0)),
+        None,
+        Some(wish(5, 3, 0)),
+        None,
+        Some(wish(6, 3, 100)),
+        None,
+        Some(wish(6, 0, 0)),
+        None,
     ];
-    let mut known = [2, 0, 0];
-    for said in said {
-        known = [0, 1, 2].map(|i| said[i].unwrap_or(known[i]));
-        for (peer, block, [tokens, alternatives, percent]) in [
-            (&mut terse, &mut block, said),
-            (&mut verbose, &mut other, known.map(Some)),
+    let mut holds = wish(2, 1, 0);
+    for next in sent {
+        holds = next.unwrap_or(holds);
+        for (peer, block, next) in [
+            (&mut terse, &mut block, next),
+            (&mut verbose, &mut other, Some(holds)),
         ] {
             let verdict = Verdict {
-                next_block_tokens: tokens,
-                next_alternatives: alternatives,
-                next_least_percent: percent,
+                next,
                 ..peer.verdict(block, 0, b"if ")
             };
             peer.send(verdict);
             *block = peer.block().await;
         }
-        assert_eq!(block.ways().0, other.ways().0, "{known:?}");
-        assert_eq!(block.declines(), known[2] == 100);
-        let beside = block.token_ends.len() - block.chain_tokens();
-        assert_eq!(beside > 0, known[1] > 0 && known[2] == 0, "{known:?}");
+        assert_eq!(block.ways(), other.ways(), "{holds:?}");
+        assert_eq!(block.declines(), holds.least_percent == 100);
+        let alternatives = block.token_ends.len() - block.chain_tokens();
+        let may_be = holds.alternatives > 0 && holds.least_percent == 0;
+        assert_eq!(alternatives > 0, may_be, "{holds:?}");
     }
+}
+
+#[tokio::test]
+async fn session_that_is_opened_idle_drafts_once_it_is_asked() {
+    let running = serve_default().await;
+    let idle = Open {
+        first: Some(Wish::default()),
+        ..open()
+    };
+    let mut peer = running.open(idle).await;
+    let verdict = Verdict {
+        next: None,
+        ..peer.unanswering(b"let ")
+    };
+    peer.send(verdict);
+    let verdict = peer.unanswering(b"the");
+    peer.send(verdict);
+    let block = peer.block().await;
+    assert_eq!((block.round, block.base_length), (1, 7));
 }
 
 #[tokio::test]

@@ -1,19 +1,19 @@
-//! Blocks and verdicts.
+//! Blocks: what a drafter proposes.
 
 use std::time::Duration;
 
-use crate::{BaseHash, CommittedText, ProtocolError, check, limits, wire::drafter::v1 as wire};
+use crate::{BaseHash, ProtocolError, check, limits, wire::drafter::v1 as wire};
 
 /// A proposal: bytes that may follow the base.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Block {
     /// Number of the block, from 1.
     pub round: u64,
-    /// Length in bytes of the reply that it follows.
+    /// Length in bytes of the reply that the block follows.
     pub base_length: u64,
     /// Hash of those bytes.
     pub base_hash: BaseHash,
-    /// The proposed bytes. Empty without `ends_with`: there is nothing to propose.
+    /// Proposed bytes. Empty without `ends_with`: there is nothing to propose.
     pub text: Vec<u8>,
     /// Byte end in `text` of each draft token; never decreasing, the last is the length of `text`.
     pub token_ends: Vec<u32>,
@@ -21,9 +21,9 @@ pub struct Block {
     pub ends_with: Option<EndRole>,
     /// Tokens as a tree: 0 follows the base, n follows token n-1. Empty: a chain. See [`Block::ways`].
     pub parents: Vec<u32>,
-    /// How each token was drawn, and the one that `ends_with` stands for; empty where the method need not know.
+    /// Draw of each token, and of the one that `ends_with` stands for; empty where the method needs none.
     pub draws: Vec<Draw>,
-    /// What the block cost the drafter.
+    /// Cost of the block.
     pub timings: DraftTimings,
 }
 
@@ -36,14 +36,14 @@ pub enum EndRole {
     EndOfTurn,
 }
 
-/// How a token was drawn.
+/// Draw of a token.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Draw {
     /// Its id in the draft model's vocabulary.
     pub id: u32,
     /// Natural logarithm of its probability; finite, at most 0.
     pub log_prob: f32,
-    /// What it was drawn from; `None` where the method needs no distribution.
+    /// Distribution that it was drawn from; `None` where the method needs none.
     pub distribution: Option<SparseDistribution>,
 }
 
@@ -56,17 +56,17 @@ pub struct SparseDistribution {
     pub log_probs: Vec<f32>,
 }
 
-/// What a block cost, on the drafter's clock.
+/// Cost of a block, on the drafter's clock.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct DraftTimings {
     /// Time in forward passes.
     pub compute: Duration,
-    /// Those passes, also for tokens that the block does not have; 0: not counted.
+    /// Number of those passes, also for tokens that the block does not have; 0: not counted.
     pub passes: u32,
 }
 
 impl DraftTimings {
-    /// The part of `compute` that this many tokens took, each a pass.
+    /// Share of `compute` for `tokens` tokens, at one pass each.
     pub fn compute_of(&self, tokens: usize) -> Duration {
         if self.passes == 0 {
             return self.compute;
@@ -76,41 +76,22 @@ impl DraftTimings {
     }
 }
 
-/// What became of the reply since the last verdict.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Verdict {
-    /// Last block that this answers; 0 for none.
-    pub round: u64,
-    /// Proposed bytes kept, from the end of what was committed before.
-    pub kept_bytes: u32,
-    /// Bytes committed after those.
-    pub appended: Vec<u8>,
-    /// Hash of the committed text now.
-    pub new_hash: BaseHash,
-    /// Draft tokens that the next block shall aim at; 0 for a pause. `None`, here and below: no change.
-    pub next_block_tokens: Option<u32>,
-    /// Draft tokens beside its chain that the next block may have; 0: a chain.
-    pub next_alternatives: Option<u32>,
-    /// How probable, in percent, it must look that a token of it is kept with all before it; 0: everything is sent.
-    pub next_least_percent: Option<u32>,
-}
-
-/// One way through a tree, from the base on.
+/// Path through a tree, from the base on.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Way {
-    /// The bytes of its tokens.
+    /// Bytes of its tokens.
     pub text: Vec<u8>,
-    /// Where each token ends in them.
+    /// Byte end in `text` of each token.
     pub token_ends: Vec<u32>,
 }
 
 impl Block {
-    /// Whether the drafter says that it has nothing to propose.
+    /// True if the drafter has nothing to propose.
     pub fn declines(&self) -> bool {
         self.text.is_empty() && self.ends_with.is_none()
     }
 
-    /// How many tokens the chain has: the first ones, as many as each follow the one before.
+    /// Number of tokens of the chain: the first ones, as many as each follow the one before.
     pub fn chain_tokens(&self) -> usize {
         if self.parents.is_empty() {
             return self.token_ends.len();
@@ -121,8 +102,8 @@ impl Block {
             .count()
     }
 
-    /// The chain, and the ways to those tokens besides that nothing follows, in their order. Without a tree there is only the
-    /// chain. O(tokens · bytes).
+    /// The chain, and the path to each leaf besides it, in their order. Without a tree there is only the chain.
+    /// O(tokens · bytes).
     pub fn ways(&self) -> (Way, Vec<Way>) {
         let chain = self.chain_tokens();
         let is_followed = |token: &usize| self.parents.contains(&(*token as u32 + 1));
@@ -134,7 +115,7 @@ impl Block {
         )
     }
 
-    /// The tokens from the base to this one.
+    /// Tokens from the base to this one.
     fn path(&self, token: usize) -> Vec<usize> {
         let before = |token: &usize| (self.parents[*token] as usize).checked_sub(1);
         let mut path: Vec<usize> = std::iter::successors(Some(token), before).collect();
@@ -151,33 +132,6 @@ impl Block {
             way.token_ends.push(way.text.len() as u32);
         }
         way
-    }
-}
-
-impl Verdict {
-    /// Brings the drafter's `committed` up to date. `drafted` is what the drafter has proposed behind it.
-    ///
-    /// On an error the two sides have lost step and the session is over.
-    pub fn follow(
-        &self,
-        committed: &mut CommittedText,
-        drafted: &[u8],
-    ) -> Result<(), ProtocolError> {
-        let kept = drafted.get(..self.kept_bytes as usize).ok_or_else(|| {
-            let expected = format!("at most the {} bytes proposed", drafted.len());
-            ProtocolError::invalid("verdict.kept_bytes", self.kept_bytes.to_string(), expected)
-        })?;
-        committed.append(kept)?;
-        committed.append(&self.appended)?;
-        if committed.hash() != self.new_hash {
-            let found = self.new_hash.to_string();
-            return Err(ProtocolError::invalid(
-                "verdict.new_hash",
-                found,
-                committed.hash().to_string(),
-            ));
-        }
-        Ok(())
     }
 }
 
@@ -370,61 +324,6 @@ impl From<SparseDistribution> for wire::SparseDistribution {
         Self {
             ids: distribution.ids,
             log_probs: distribution.log_probs,
-        }
-    }
-}
-
-impl TryFrom<wire::Verdict> for Verdict {
-    type Error = ProtocolError;
-
-    fn try_from(verdict: wire::Verdict) -> Result<Self, ProtocolError> {
-        check::within(
-            "kept_bytes",
-            verdict.kept_bytes,
-            0..=limits::MAX_BLOCK_BYTES,
-        )?;
-        let appended = verdict.appended.len();
-        check::size(
-            "appended",
-            appended,
-            0..=limits::MAX_APPENDED_BYTES,
-            "bytes",
-        )?;
-        let next = |field: &str, value: Option<u32>, most: u32| {
-            value
-                .map(|value| check::within(field, value, 0..=most))
-                .transpose()
-        };
-        Ok(Self {
-            round: verdict.round,
-            kept_bytes: verdict.kept_bytes,
-            appended: verdict.appended,
-            new_hash: BaseHash(verdict.new_hash),
-            next_block_tokens: next(
-                "next_block_tokens",
-                verdict.next_block_tokens,
-                limits::MAX_BLOCK_TOKENS,
-            )?,
-            next_alternatives: next(
-                "next_alternatives",
-                verdict.next_alternatives,
-                limits::MAX_ALTERNATIVES,
-            )?,
-            next_least_percent: next("next_least_percent", verdict.next_least_percent, 100)?,
-        })
-    }
-}
-
-impl From<Verdict> for wire::Verdict {
-    fn from(verdict: Verdict) -> Self {
-        Self {
-            round: verdict.round,
-            kept_bytes: verdict.kept_bytes,
-            appended: verdict.appended,
-            new_hash: verdict.new_hash.0,
-            next_block_tokens: verdict.next_block_tokens,
-            next_alternatives: verdict.next_alternatives,
-            next_least_percent: verdict.next_least_percent,
         }
     }
 }

@@ -1,6 +1,6 @@
-//! How a session begins and ends.
+//! Beginning and end of a session.
 
-use super::PROTOCOL_VERSION;
+use super::{PROTOCOL_VERSION, Wish};
 use crate::{
     ProtocolError, check, limits,
     model::{Fingerprint, Prompt, Sampling},
@@ -12,7 +12,7 @@ use crate::{
 pub struct Open {
     /// Opaque, for logs and traces.
     pub session_id: String,
-    /// What the reply answers.
+    /// Prompt that the reply answers.
     pub prompt: Prompt,
     /// Reply committed so far; empty for a new one.
     pub committed: Vec<u8>,
@@ -20,26 +20,24 @@ pub struct Open {
     pub method: String,
     /// Seed of the shared noise.
     pub seed: u64,
-    /// How the target samples.
+    /// Sampling of the target.
     pub sampling: Sampling,
     /// Factor on the draft distribution's logarithm under "coupled".
     pub sharpness: f32,
-    /// The most draft tokens that any block may have.
+    /// Draft tokens that the chain of any block may have.
     pub max_block_tokens: u32,
-    /// Bytes of any block at most.
+    /// Bytes that any block may have.
     pub max_block_bytes: u32,
     /// Blocks that may be unanswered.
     pub credit: u32,
     /// Fingerprint that the draft model's tokenizer must have.
     pub expected_fingerprint: Option<Fingerprint>,
-    /// Whether blocks may be trees of candidates.
+    /// True if blocks may be trees.
     pub accepts_trees: bool,
-    /// Draft tokens of the first block; `None`: `max_block_tokens`.
-    pub first_block_tokens: Option<u32>,
-    /// Tokens that may be drawn: id n is bit n mod 8 of byte n / 8. Empty: all.
+    /// Tokens that may be drawn: id n may if bit n mod 8 of byte n / 8 is set. Empty: all.
     pub drawable: Vec<u8>,
-    /// The same as [`super::Verdict::next_least_percent`], for the first block.
-    pub first_least_percent: u32,
+    /// Wish that holds until a verdict replaces it; `None`: see [`Open::first_wish`].
+    pub first: Option<Wish>,
 }
 
 /// Says that a session is open, with the limits that hold.
@@ -49,7 +47,7 @@ pub struct Opened {
     pub model: String,
     /// Fingerprint of its tokenizer.
     pub tokenizer_fingerprint: Fingerprint,
-    /// Draft tokens that the first block aims at.
+    /// Draft tokens that the chain of no block will exceed.
     pub block_tokens: u32,
     /// Bytes that no block will exceed.
     pub max_block_bytes: u32,
@@ -75,7 +73,7 @@ pub enum CloseReason {
 /// One thing that went wrong.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Failure {
-    /// What follows from it.
+    /// Kind of failure.
     pub code: FailureCode,
     /// Details for a person.
     pub text: String,
@@ -86,7 +84,7 @@ pub struct Failure {
 pub enum FailureCode {
     /// The draft model's context is full.
     ContextFull,
-    /// What a verdict keeps, or its hash, does not fit what the drafter has.
+    /// The kept bytes or the hash of a verdict disagree with the drafter's text.
     Desynchronised,
     /// This block is skipped.
     Overloaded,
@@ -94,6 +92,13 @@ pub enum FailureCode {
     Internal,
     /// The drafter is stopping.
     Stopping,
+}
+
+impl Open {
+    /// Wish for the first block; a chain of `max_block_tokens` where `first` is absent.
+    pub fn first_wish(&self) -> Wish {
+        self.first.unwrap_or(Wish::chain(self.max_block_tokens))
+    }
 }
 
 impl TryFrom<wire::Open> for Open {
@@ -119,6 +124,12 @@ impl TryFrom<wire::Open> for Open {
         let tokens = open.max_block_tokens;
         let bytes = open.max_block_bytes;
         let fingerprint = open.expected_fingerprint.as_deref();
+        let first = open.first.map(|first| {
+            let first = Wish::try_from(first)?;
+            first.check_within(tokens, open.accepts_trees)?;
+            Ok(first)
+        });
+        let first: Result<Option<Wish>, ProtocolError> = first.transpose();
         Ok(Self {
             session_id: check::identifier("session_id", open.session_id, 1)?,
             prompt: Prompt::try_from(prompt).map_err(|e| e.within("prompt"))?,
@@ -142,20 +153,12 @@ impl TryFrom<wire::Open> for Open {
                 .map(|bytes| check::fingerprint("expected_fingerprint", bytes))
                 .transpose()?,
             accepts_trees: open.accepts_trees,
-            first_block_tokens: open
-                .first_block_tokens
-                .map(|first| check::within("first_block_tokens", first, 1..=tokens))
-                .transpose()?,
             drawable: {
                 let most = limits::MAX_DRAWABLE_BYTES;
                 check::size("drawable", open.drawable.len(), 0..=most, "bytes")?;
                 open.drawable
             },
-            first_least_percent: check::within(
-                "first_least_percent",
-                open.first_least_percent,
-                0..=100,
-            )?,
+            first: first.map_err(|e| e.within("first"))?,
         })
     }
 }
@@ -176,9 +179,8 @@ impl From<Open> for wire::Open {
             credit: open.credit,
             expected_fingerprint: open.expected_fingerprint.map(|f| f.0.to_vec()),
             accepts_trees: open.accepts_trees,
-            first_block_tokens: open.first_block_tokens,
             drawable: open.drawable,
-            first_least_percent: open.first_least_percent,
+            first: open.first.map(Into::into),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use proto::{
     BaseHash,
-    drafter::{Block, DraftTimings, Draw, Open, SparseDistribution, Verdict},
+    drafter::{Block, DraftTimings, Draw, Open, SparseDistribution, Verdict, Wish},
     model::{Fingerprint, Message, Prompt, Role, Sampling},
     verifier::{
         AlignedGroup, DroppedBlock, FallbackReason, RoundClock, RoundDetail, TargetToken, Usage,
@@ -39,9 +39,12 @@ pub(crate) fn open() -> Open {
         credit: 2,
         expected_fingerprint: Some(Fingerprint([7; 32])),
         accepts_trees: false,
-        first_block_tokens: Some(4),
+        first: Some(Wish {
+            tokens: 4,
+            alternatives: 0,
+            least_percent: 5,
+        }),
         drawable: Vec::new(),
-        first_least_percent: 5,
     }
 }
 
@@ -93,9 +96,11 @@ pub(crate) fn verdict() -> Verdict {
         kept_bytes: 3,
         appended: b"it".to_vec(),
         new_hash: BaseHash::of(b"fn it"),
-        next_block_tokens: Some(0),
-        next_alternatives: Some(3),
-        next_least_percent: None,
+        next: Some(Wish {
+            tokens: 0,
+            alternatives: 3,
+            least_percent: 0,
+        }),
     }
 }
 

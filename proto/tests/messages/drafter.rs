@@ -7,7 +7,7 @@ use proto::{
     CommittedText, ProtocolError,
     drafter::{
         Block, CloseReason, DraftTimings, EndRole, Failure, FailureCode, FromDrafter, Open, Opened,
-        ToDrafter, Verdict,
+        ToDrafter, Verdict, Wish,
     },
     limits,
     model::{Fingerprint, Message, Prompt, Role},
@@ -145,10 +145,9 @@ fn bad_settings_of_open_are_refused_by_name() {
     });
     refused("open.sharpness", |o| o.sharpness = Some(0.0));
     refused("open.max_block_tokens", |o| o.max_block_tokens = 0);
-    refused("open.first_block_tokens", |o| {
-        o.first_block_tokens = Some(9);
-    });
-    refused("open.first_least_percent", |o| o.first_least_percent = 101);
+    refused("open.first.tokens", |o| o.first = wish(9, 0, 0));
+    refused("open.first.alternatives", |o| o.first = wish(4, 1, 0));
+    refused("open.first.least_percent", |o| o.first = wish(4, 0, 101));
     refused("open.max_block_bytes", |o| {
         o.max_block_bytes = limits::MAX_BLOCK_BYTES + 1;
     });
@@ -158,22 +157,45 @@ fn bad_settings_of_open_are_refused_by_name() {
     });
 }
 
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "it is assigned to a field that may be absent"
+)]
+fn wish(tokens: u32, alternatives: u32, least_percent: u32) -> Option<drafter::Wish> {
+    Some(drafter::Wish {
+        tokens,
+        alternatives,
+        least_percent,
+    })
+}
+
 fn sampling(open: &mut drafter::Open) -> &mut model::Sampling {
     open.sampling.get_or_insert_default()
 }
 
 #[test]
+fn absent_first_wish_is_the_longest_chain_without_a_threshold() {
+    let wire = drafter::Open {
+        first: None,
+        ..open().into()
+    };
+    let open = Open::try_from(wire).unwrap();
+    assert_eq!(open.first, None);
+    assert_eq!(open.first_wish(), Wish::chain(8));
+}
+
+#[test]
 fn another_protocol_version_is_refused_with_both_named() {
     let wire = drafter::Open {
-        protocol_version: 1,
+        protocol_version: 2,
         ..open().into()
     };
     let error = Open::try_from(wire).unwrap_err();
     assert_eq!(
         error,
         ProtocolError::Version {
-            found: 1,
-            spoken: 2
+            found: 2,
+            spoken: 3
         }
     );
     assert_eq!(
@@ -302,13 +324,13 @@ fn bad_fields_of_a_verdict_are_refused_by_name() {
     check("appended", |v| {
         v.appended = vec![0; limits::MAX_APPENDED_BYTES + 1];
     });
-    check("next_block_tokens", |v| {
-        v.next_block_tokens = Some(limits::MAX_BLOCK_TOKENS + 1);
+    check("next.tokens", |v| {
+        v.next = wish(limits::MAX_BLOCK_TOKENS + 1, 0, 0);
     });
-    check("next_alternatives", |v| {
-        v.next_alternatives = Some(limits::MAX_ALTERNATIVES + 1);
+    check("next.alternatives", |v| {
+        v.next = wish(0, limits::MAX_ALTERNATIVES + 1, 0);
     });
-    check("next_least_percent", |v| v.next_least_percent = Some(101));
+    check("next.least_percent", |v| v.next = wish(0, 0, 101));
 }
 
 #[test]
@@ -346,20 +368,38 @@ fn drafter_follows_a_verdict_and_notices_when_it_has_lost_step() {
 }
 
 #[test]
-fn round_of_a_reply_below_16_kib_takes_few_bytes_beside_its_text() {
+fn round_of_a_reply_below_16_kib_takes_few_bytes_besides_its_text() {
     // The longest numbers that such a reply has, which has no more rounds than bytes.
     let longest = (1 << 14) - 1;
     let verdict = Verdict {
         round: longest,
         kept_bytes: limits::MAX_BLOCK_BYTES,
         appended: Vec::new(),
-        next_block_tokens: None,
-        next_alternatives: None,
-        next_least_percent: None,
+        next: None,
         ..verdict()
     };
-    let sent = drafter::DraftRequest::from(ToDrafter::Verdict(verdict)).encoded_len();
+    let sent = drafter::DraftRequest::from(ToDrafter::Verdict(verdict.clone())).encoded_len();
     assert!(sent + FRAME_BYTES <= 18, "{sent}");
+    // A wish comes only with the verdicts that change it, and costs no byte for a number that is 0.
+    for (next, most) in [
+        (Wish::default(), 2),
+        (Wish::chain(limits::MAX_BLOCK_TOKENS - 1), 4),
+        (
+            Wish {
+                tokens: limits::MAX_BLOCK_TOKENS,
+                alternatives: limits::MAX_ALTERNATIVES,
+                least_percent: 100,
+            },
+            9,
+        ),
+    ] {
+        let changing = Verdict {
+            next: Some(next),
+            ..verdict.clone()
+        };
+        let changing = drafter::DraftRequest::from(ToDrafter::Verdict(changing)).encoded_len();
+        assert!(changing - sent <= most, "{next:?}: {changing}");
+    }
     let block = Block {
         round: longest,
         base_length: longest,

@@ -17,18 +17,18 @@ use tokenizer::Tokenizer;
 /// Draft tokens of a block: short, since cuts between blocks are what is hard.
 const BLOCK_TOKENS: usize = 4;
 
-/// What draft tokens spell.
+/// Bytes of a sequence of draft tokens.
 pub(super) struct DraftText {
     bytes: Vec<u8>,
-    /// Where each token ends.
+    /// End of each token in `bytes`.
     ends: Vec<u32>,
 }
 
-/// What came of one text.
+/// Result of one text.
 pub(super) struct TextReport {
     pub(super) trip: RoundTrip,
     pub(super) mapping: Mapping,
-    /// Draft tokens whose bytes are one target token, wherever they stand.
+    /// Draft tokens whose bytes are one target token, at any place.
     pub(super) shared_tokens: u32,
 }
 
@@ -48,7 +48,7 @@ impl DraftText {
         spans.map(|(start, end)| &self.bytes[start as usize..*end as usize])
     }
 
-    /// Where the block that begins at `at` ends.
+    /// End of the block that begins at `at`.
     fn block_end(&self, at: usize) -> usize {
         let before = self.ends.partition_point(|end| *end as usize <= at);
         let last = (before + BLOCK_TOKENS).min(self.ends.len());
@@ -56,7 +56,7 @@ impl DraftText {
     }
 }
 
-/// Sends `draft`, the draft tokens of `text`, through the target's vocabulary. `spellings` is what target tokens spell.
+/// Sends `draft`, the draft tokens of `text`, through the target's vocabulary. `spellings` are those of the target's tokens.
 pub(super) fn run(
     target: &Tokenizer,
     spellings: &HashSet<&[u8]>,
@@ -80,8 +80,13 @@ pub(super) fn run(
     }
 }
 
+<<<<<<< HEAD
 /// Block by block. Where a block is cut the target goes on with its own next token, as it does after any block.
 fn send(target: &Tokenizer, draft: &DraftText, trip: &mut RoundTrip) {
+=======
+/// Sends the text block by block. After a block that is cut, the target goes on with its own next token, as after any block.
+fn send(target: &TargetVocabulary, draft: &DraftText, trip: &mut RoundTrip) {
+>>>>>>> main
     let mut committed: Vec<TargetToken> = Vec::new();
     let mut at = 0;
     while at < draft.bytes.len() {
@@ -101,7 +106,7 @@ fn send(target: &Tokenizer, draft: &DraftText, trip: &mut RoundTrip) {
             let character = character(&draft.bytes[at..]);
             trip.lost_bytes += character as u32;
             at += character;
-            // What follows does not continue the tokens before.
+            // The next text does not continue these tokens.
             committed.clear();
         } else {
             at += commit(&mut committed, &next);
@@ -114,7 +119,7 @@ fn commit(committed: &mut Vec<TargetToken>, candidates: &Candidates) -> usize {
     candidates.covered_bytes()
 }
 
-/// Bytes of the first character, or of what stands in its place.
+/// Bytes of the first character, or of the invalid sequence in its place.
 fn character(bytes: &[u8]) -> usize {
     let chunk = bytes.utf8_chunks().next();
     let valid = chunk.as_ref().map_or("", |chunk| chunk.valid());
@@ -122,8 +127,13 @@ fn character(bytes: &[u8]) -> usize {
     valid.chars().next().map_or(invalid, char::len_utf8).max(1)
 }
 
+<<<<<<< HEAD
 /// Draft tokens by the group they fall in when the whole text is aligned, up to the last place where both have a boundary.
 fn mapping(target: &Tokenizer, draft: &DraftText) -> Mapping {
+=======
+/// Draft tokens by the shape of their group in an alignment of the whole text, up to the last boundary that both sides have.
+fn mapping(target: &TargetVocabulary, draft: &DraftText) -> Mapping {
+>>>>>>> main
     let whole = reencode::candidates(target, &[], &draft.bytes, usize::MAX);
     let both = |end: &&u32| whole.ends.binary_search(end).is_ok();
     let Some(last) = draft.ends.iter().rev().find(both) else {

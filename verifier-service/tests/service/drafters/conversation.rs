@@ -4,7 +4,7 @@
 use proto::{
     BaseHash, CommittedText,
     drafter::{
-        Block, DraftTimings, EndRole, Failure, FromDrafter, Open, Opened, ToDrafter, Verdict,
+        Block, DraftTimings, EndRole, Failure, FromDrafter, Open, Opened, ToDrafter, Verdict, Wish,
     },
     model::Fingerprint,
     wire::drafter::v1 as wire,
@@ -25,8 +25,8 @@ pub(super) struct Conversation {
     round: u64,
     answered: u64,
     noise: u64,
-    /// What the next block shall be, as the verifier has said last: tokens, alternatives, percent.
-    wanted: [u32; 3],
+    /// Wish that holds.
+    wanted: Wish,
 }
 
 /// The verifier is gone, or there is nothing more to say.
@@ -47,7 +47,7 @@ impl Conversation {
             round: 0,
             answered: 0,
             noise: 88_172_645_463_325_252,
-            wanted: [0; 3],
+            wanted: Wish::default(),
         }
     }
 
@@ -99,8 +99,7 @@ impl Conversation {
             other => return self.fault(format!("{other:?} comes first")),
         };
         self.committed = CommittedText::resumed(&open.committed).map_err(|_| Over)?;
-        let tokens = open.first_block_tokens.unwrap_or(open.max_block_tokens);
-        self.wanted = [tokens, 0, open.first_least_percent];
+        self.wanted = open.first_wish();
         self.script.note(|seen| seen.opens.push(open.clone()));
         Ok(open)
     }
@@ -157,10 +156,11 @@ impl Conversation {
             (Kind::Empty, message) => *message = None,
             _ => {}
         }
+        self.script.note(|seen| seen.blocks += 1);
         self.send(Ok(message)).await
     }
 
-    /// What the target will say behind all that was proposed, or its end.
+    /// Text of the target after all that was proposed, or its end.
     fn honest(&self, tokens: usize) -> Vec<u8> {
         let answer = self.script.answer.lock().expect("no panic");
         let from = (self.committed.len() + self.drafted.len()).min(answer.len());
@@ -219,17 +219,11 @@ impl Conversation {
 
     /// What the next block shall be is said where it changes, and in no finer steps than it need be.
     fn remember(&mut self, verdict: &Verdict) -> Result<(), Over> {
-        let said = [
-            verdict.next_block_tokens,
-            verdict.next_alternatives,
-            verdict.next_least_percent,
-        ];
-        let known = self.wanted.map(Some);
-        if said.iter().zip(&known).any(|(said, known)| said == known) {
-            return self.fault(format!("{verdict:?} repeats one of {known:?}"));
+        if verdict.next == Some(self.wanted) {
+            return self.fault(format!("{verdict:?} repeats the wish"));
         }
-        self.wanted = [0, 1, 2].map(|i| said[i].unwrap_or(self.wanted[i]));
-        let [_, alternatives, percent] = self.wanted;
+        self.wanted = verdict.next.unwrap_or(self.wanted);
+        let (alternatives, percent) = (self.wanted.alternatives, self.wanted.least_percent);
         if !percent.is_multiple_of(5) {
             return self.fault(format!("{percent} percent"));
         }
