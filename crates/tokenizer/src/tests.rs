@@ -3,7 +3,7 @@
 mod gguf;
 mod json;
 
-use crate::{Tokenizer, TokenizerError};
+use crate::Tokenizer;
 
 /// Text that tokenizers have got wrong: code points split over tokens, joiners, accents that NFC would
 /// compose, compatibility characters, runs of white space, and what looks like a special token.

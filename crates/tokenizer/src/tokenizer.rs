@@ -32,7 +32,7 @@ pub struct Tokenizer {
     /// Tokens found by their spelling in any text: those a vocabulary's author defined as text.
     defined: Spelled,
     /// The same and the control tokens.
-    defined_and_control: Spelled,
+    pub(crate) defined_and_control: Spelled,
     specials: Specials,
     /// How each control token is spelled.
     names: BTreeMap<u32, String>,

@@ -8,7 +8,11 @@ use candle_core::quantized::GgmlDType;
 use tokenizer::Tokenizer;
 use tokenizer::gguf::{Header, Metadata, Value};
 
-use super::{Checkpoint, CheckpointError, Mapping, RawTensor, Weights, metadata};
+use super::description::{self, Description};
+use super::error::CheckpointError;
+use super::mapping::Mapping;
+use super::metadata;
+use super::tensor::RawTensor;
 
 /// An opened GGUF file.
 pub(super) struct Gguf {
@@ -31,7 +35,7 @@ pub(super) fn tokenizer(path: &Path) -> Result<(Tokenizer, bool), CheckpointErro
     Ok((Tokenizer::from_gguf(&metadata)?, !gguf.tensors.is_empty()))
 }
 
-pub(super) fn open(path: &Path) -> Result<Checkpoint, CheckpointError> {
+pub(super) fn open(path: &Path) -> Result<(Description, Gguf), CheckpointError> {
     let (gguf, metadata) = Gguf::open(path)?;
     gguf.check_ranges()?;
     let vocab_size = match gguf.tensor("token_embd.weight")? {
@@ -41,7 +45,7 @@ pub(super) fn open(path: &Path) -> Result<Checkpoint, CheckpointError> {
     };
     let architecture = metadata::architecture(&metadata, vocab_size)?;
     let tokenizer = Arc::new(Tokenizer::from_gguf(&metadata)?);
-    let template = super::template(&tokenizer)?;
+    let template = description::template(&tokenizer)?;
     let name = metadata.get("general.name").and_then(Value::as_text);
     let file_name = || {
         path.file_name()
@@ -49,14 +53,14 @@ pub(super) fn open(path: &Path) -> Result<Checkpoint, CheckpointError> {
     };
     let name = name.map(str::to_owned).or_else(file_name);
     let file_bytes = gguf.mapping.len() as u64;
-    Ok(Checkpoint {
+    let description = Description {
         architecture,
         tokenizer,
         template,
         name: name.unwrap_or_default(),
         file_bytes,
-        weights: Weights::Gguf(gguf),
-    })
+    };
+    Ok((description, gguf))
 }
 
 impl Gguf {

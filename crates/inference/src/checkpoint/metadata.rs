@@ -2,8 +2,8 @@
 
 use tokenizer::gguf::{Metadata, Value};
 
-use super::CheckpointError;
-use crate::architecture::{Architecture, Kind, Rotary, RotaryScaling, SlidingWindow, wrong};
+use super::architecture::{Architecture, ModelFamily, Rotary, RotaryScaling, SlidingWindow, wrong};
+use super::error::CheckpointError;
 
 /// Layers of the one Gemma 3 model (27B) whose attention scale is not that of its head size.
 const GEMMA3_27B_LAYERS: usize = 62;
@@ -17,7 +17,7 @@ pub(super) fn architecture(
         metadata,
         prefix: text(metadata, "general.architecture")?,
     };
-    let kind = Kind::parse(&keys.prefix)?;
+    let kind = ModelFamily::parse(&keys.prefix)?;
     let hidden = keys.integer("embedding_length")?;
     let heads = keys.integer("attention.head_count")?;
     if heads == 0 {
@@ -39,7 +39,7 @@ pub(super) fn architecture(
         return Err(keys.wrong("rope.dimension_count", &reason));
     }
     let layers = keys.integer("block_count")?;
-    let gemma = kind == Kind::Gemma3;
+    let gemma = kind == ModelFamily::Gemma3;
     let scaled_by = if gemma && layers == GEMMA3_27B_LAYERS {
         hidden / heads
     } else {

@@ -1,11 +1,11 @@
 //! From `tokenizer.json` files.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
-use super::assert_exact;
+use super::{assert_exact, assert_parts_spell_the_whole};
 use crate::{Tokenizer, TokenizerError, alphabet};
 
 fn numbered(texts: impl IntoIterator<Item = String>) -> Map<String, Value> {

@@ -1,11 +1,11 @@
 //! What distinguishes one decoder from another: numbers, not code paths.
 
-use crate::checkpoint::CheckpointError;
+use super::error::CheckpointError;
 use kernels::Activation;
 
 /// The families that the decoder knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum ModelFamily {
     Llama,
     Mistral,
     Qwen2,
@@ -13,7 +13,7 @@ pub(crate) enum Kind {
     Gemma3,
 }
 
-impl Kind {
+impl ModelFamily {
     /// From GGUF's `general.architecture` or the `model_type` of config.json.
     pub(crate) fn parse(name: &str) -> Result<Self, CheckpointError> {
         match name {
@@ -72,7 +72,7 @@ impl Kind {
 /// A decoder's dimensions and constants.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Architecture {
-    pub(crate) kind: Kind,
+    pub(crate) kind: ModelFamily,
     pub(crate) layers: usize,
     /// Width of the residual stream.
     pub(crate) hidden: usize,

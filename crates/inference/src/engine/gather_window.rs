@@ -17,12 +17,12 @@ pub(super) fn patience(last_pass: Duration) -> Duration {
 
 /// When a session was answered, and how long it was away the last time.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Returns {
+pub(super) struct GatherWindow {
     answered: Option<Instant>,
     last: Option<Duration>,
 }
 
-impl Returns {
+impl GatherWindow {
     /// Notes that its command has been answered.
     pub(super) fn leave(&mut self, now: Instant) {
         self.answered = Some(now);
@@ -51,7 +51,7 @@ mod tests {
     #[test]
     fn only_who_was_back_soon_is_expected_and_not_for_longer_than_a_part_of_a_pass() {
         let (patience, start) = (patience(50 * MILLI), Instant::now());
-        let mut session = Returns::default();
+        let mut session = GatherWindow::default();
         assert!(!session.is_expected(start, patience), "it was never here");
         session.leave(start);
         assert!(

@@ -1,8 +1,10 @@
 //! What the model itself thinks of tokens, whatever the request makes of it: log probabilities to be told, not to be drawn by.
 
 use super::{
-    super::{History, mass, selection::Scaled},
-    DistributionError, DistributionEvaluator, highest,
+    evaluator::{DistributionError, DistributionEvaluator, highest},
+    history::History,
+    mass,
+    selection::Scaled,
 };
 
 /// Log probabilities at one place.

@@ -12,12 +12,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use candle_core::{DType, Device, Result, Tensor};
+use kernels::Tree;
 
 pub(crate) use self::profile::Profile;
 pub use self::profile::ProfileError;
-use super::Sequence;
-use crate::architecture::{Architecture, Kind, Rotary, RotaryScaling};
-use kernels::Tree;
+use crate::checkpoint::{Architecture, ModelFamily, Rotary, RotaryScaling};
+use crate::decoder::Sequence;
 
 /// Tokens that decide about the next one.
 const MEMORY: usize = 8;
@@ -139,7 +139,7 @@ fn append(sequence: &mut Sequence) -> Result<(Vec<u32>, Vec<u32>)> {
 /// One layer with one number a position: the cache of a model that remembers its tokens.
 fn architecture(profile: &Profile, vocab_size: usize) -> Architecture {
     Architecture {
-        kind: Kind::Llama,
+        kind: ModelFamily::Llama,
         layers: 1,
         hidden: 1,
         heads: 1,
@@ -170,8 +170,8 @@ fn mix(value: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Cache;
     use super::*;
+    use crate::decoder::Cache;
 
     fn simulation(agreement: f64, seed: u64) -> Simulation {
         let profile = format!(

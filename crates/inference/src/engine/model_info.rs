@@ -1,13 +1,40 @@
-//! What a loaded model says about itself, in logs and in `Describe`.
+//! Facts about a loaded model, for logs and `Describe`.
 
 use candle_core::Device;
-
-use crate::checkpoint::Checkpoint;
-use crate::decoder::Profile;
-use crate::engine::{EngineOptions, ModelInfo};
 use kernels::{Conversion, kernels};
 
-pub(crate) fn describe(
+use super::options::EngineOptions;
+use super::simulated::Profile;
+use crate::checkpoint::Checkpoint;
+
+/// What there is to know about a loaded model.
+#[derive(Clone, Debug)]
+pub struct ModelInfo {
+    /// The name that the checkpoint gives itself.
+    pub name: String,
+    /// `llama`, `mistral`, `qwen2`, `qwen3` or `gemma3`.
+    pub architecture: String,
+    /// Number of weights.
+    pub parameters: u64,
+    /// Positions that a session may hold.
+    pub context_length: usize,
+    /// Ids that the model gives logits for.
+    pub vocab_size: usize,
+    /// Weight formats in the file with their share of the weights, largest first.
+    pub quantisation: String,
+    /// Weights that were moved to another format at load, and whether exactly.
+    pub requantised: Vec<String>,
+    /// The kernels that compute products: `avx512-vnni`, `avx2`, `portable`, `cuda` or `metal`.
+    pub kernels: String,
+    /// Whether a row's logits are bit-identical in every batch.
+    pub batch_invariant: bool,
+    /// Bytes of the checkpoint's weight files.
+    pub file_bytes: u64,
+    /// Compute threads.
+    pub threads: usize,
+}
+
+pub(super) fn describe(
     checkpoint: &Checkpoint,
     options: &EngineOptions,
     device: &Device,
@@ -28,9 +55,9 @@ pub(crate) fn describe(
             Conversion::Rounded => Some(format!("{format:?} to Q8_0, rounded to eight bits")),
         });
     let on_cpu = device.is_cpu();
-    let a = &checkpoint.architecture;
+    let a = checkpoint.architecture();
     ModelInfo {
-        name: checkpoint.name.clone(),
+        name: checkpoint.description.name.clone(),
         architecture: a.kind.name().to_owned(),
         parameters,
         context_length: a.context_length.min(options.context),
@@ -47,13 +74,13 @@ pub(crate) fn describe(
             format!("{:?}", options.device)
         },
         batch_invariant: on_cpu,
-        file_bytes: checkpoint.file_bytes,
+        file_bytes: checkpoint.description.file_bytes,
         threads: options.threads,
     }
 }
 
 /// The same for a model that only waits, so that nobody takes it for anything else.
-pub(crate) fn simulated(
+pub(super) fn simulated(
     profile: &Profile,
     options: &EngineOptions,
     vocab_size: usize,

@@ -2,32 +2,32 @@
 
 use std::sync::Weak;
 
-use super::EngineError;
+use super::error::EngineError;
+use super::gather_window::GatherWindow;
 use super::prefixes::BLOCK;
-use super::returns::Returns;
 use super::work::Work;
-use crate::architecture::Architecture;
+use crate::checkpoint::Architecture;
 use crate::decoder::Cache;
 
 /// A session's cache and the sign of life of its owner.
-pub(super) struct Held {
+pub(super) struct SessionCache {
     pub(super) alive: Weak<()>,
     pub(super) cache: Cache,
     /// The tokens of the cache's positions.
     pub(super) tokens: Vec<u32>,
     /// Whole blocks at the beginning that `prefixes` has seen.
     pub(super) kept: usize,
-    pub(super) returns: Returns,
+    pub(super) window: GatherWindow,
 }
 
-impl Held {
+impl SessionCache {
     pub(super) fn new(alive: Weak<()>, architecture: &Architecture) -> Self {
         Self {
             alive,
             cache: Cache::new(architecture),
             tokens: Vec::new(),
             kept: 0,
-            returns: Returns::default(),
+            window: GatherWindow::default(),
         }
     }
 
