@@ -1,4 +1,4 @@
-//! What deciding one position costs, over a whole vocabulary of 152,000 tokens and over a distribution that top-p
+//! Time of deciding one position, over a whole vocabulary of 152,000 tokens and over a distribution that top-p
 //! has cut. `cargo bench -p alignment --bench accepting`.
 
 use std::hint::black_box;

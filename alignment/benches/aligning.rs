@@ -1,8 +1,8 @@
-//! What aligning costs, by its way and by the length of the lists, and what a block of 8 costs from its
+//! Time of aligning, by algorithm and length of the lists, and of a block of 8 from its
 //! bytes to its verdict. `cargo bench -p alignment --bench aligning`.
 
-#[path = "aligning/rivals.rs"]
-mod rivals;
+#[path = "aligning/baselines.rs"]
+mod baselines;
 #[expect(dead_code, reason = "the tests that share it use more of it")]
 #[path = "../src/reencode/toy.rs"]
 mod toy;
@@ -74,10 +74,10 @@ fn equal_lengths(c: &mut Criterion) {
             warping(&mut group, band, draft, candidates);
         }
         group.bench_function("longest common subsequence", |b| {
-            b.iter(|| rivals::common_subsequence(black_box(draft), black_box(candidates)));
+            b.iter(|| baselines::common_subsequence(black_box(draft), black_box(candidates)));
         });
         group.bench_function("proportional positions", |b| {
-            b.iter(|| rivals::proportional(black_box(length), black_box(length)));
+            b.iter(|| baselines::proportional(black_box(length), black_box(length)));
         });
         group.finish();
     }

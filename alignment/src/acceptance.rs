@@ -1,11 +1,10 @@
 //! Acceptance: what the target emits at one position, given its distribution and what was proposed there.
 //!
 //! A method decides position by position, so a block of any shape is walked with the same functions:
-//! [`crate::round`] walks a list. A tree of candidates fits without a change here, because `greedy`
-//! and `coupled` never look at the proposal: the token they emit either is one of the children of the
-//! node reached or ends the round.
+//! [`crate::round`] walks the candidate tree. `greedy` and `coupled` never look at the proposal: the token
+//! they emit is a child of the node reached, or ends the round.
 //!
-//! The methods that a drafter's word cannot bias are `greedy`, `coupled` and `point_mass`. Those that use
+//! The methods that no drafter can bias are `greedy`, `coupled` and `point_mass`. Those that use
 //! the distribution its proposal was drawn from ([`SparseDistribution`]) keep more of a sampled draft, and are exact as far
 //! as that distribution is the one it drew from: `standard` and `tli` by [`rejection`] over that distribution,
 //! `path_conditional` over the [`conditional`] distribution of each candidate. [`token_timing`] is the published
@@ -15,15 +14,14 @@
 //! Symbols: `target_prob` is the distribution after every processor and warper, x the proposed token, g(t) the
 //! shared Gumbel variate of token t, u a uniform variate in (0,1).
 
+pub mod alternatives;
 mod conditional;
 mod draft_distribution;
 mod mapped;
 mod method;
-pub mod rivals;
 mod rule;
 pub mod sharpness;
 mod sparse;
-pub mod string_level;
 mod timing;
 mod token_map;
 
@@ -57,14 +55,14 @@ pub struct Distribution<'a> {
     pub log_probs: &'a [f32],
 }
 
-/// What one position decided. The token in it is always the one that the target emits.
+/// Decision of one position. Its token is always the one that the target emits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Choice {
-    /// The proposal stands.
+    /// The candidate is accepted.
     Accepted(TargetToken),
-    /// The target says otherwise; the rest of the block is void.
+    /// A correction: the target chose another token, and the rest of the block is dropped.
     Corrected(TargetToken),
-    /// Nothing was proposed here: the whole block stood, or there was none.
+    /// A bonus token: nothing was proposed here, since the whole block was accepted or there was none.
     Bonus(TargetToken),
 }
 
@@ -131,7 +129,7 @@ pub fn coupled<'b>(
 }
 
 /// Accepts the proposal with probability `target_prob(proposed)`, else samples the distribution without it.
-/// Returns the token emitted: a sample of the distribution whatever proposed it, provided the proposal was
+/// Returns the token emitted: a sample of the distribution with any drafter, provided the proposal was
 /// fixed without knowledge of this noise (so a session's seed stays with the verifier). O(n).
 ///
 /// Revealed-information argument with the whole draft revealed: r is a point mass, so

@@ -1,14 +1,10 @@
-//! The result of aligning two token lists, whichever way it was found: a partition of both into
+//! The result of aligning two token lists, by either algorithm: a partition of both into
 //! groups that belong together, in order. [`crate::spans`] and [`crate::dtw`] both return it.
-
-mod drawing;
 
 use std::fmt;
 use std::ops::Range;
 
-pub use drawing::Drawing;
-
-/// Which draft tokens belong to which candidates.
+/// Groups of draft tokens and candidates that belong together.
 ///
 /// The groups cover both lists without gap or overlap, each with at least one token of either side;
 /// two empty lists have no group.
@@ -27,7 +23,7 @@ pub struct Group {
     pub candidates: Range<usize>,
 }
 
-/// How many tokens of either side a group holds: draft first, candidates second.
+/// Number of tokens of either side of a group: draft first, candidates second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Shape {
     /// One draft token, one candidate.
@@ -52,32 +48,7 @@ impl Alignment {
         self.links.get(candidate).cloned()
     }
 
-    /// A picture of three lines: the draft's tokens, links, and the candidates below what they belong to.
-    /// `draft_texts` and `candidate_texts` are the exact bytes of the tokens, in order.
-    ///
-    /// ```
-    /// # let alignment = alignment::spans::align(&[2, 6, 9, 10], &[2, 5, 9, 10]).unwrap();
-    /// let draft: [&[u8]; 4] = [b"fn", b" rev", b"ers", b"("];
-    /// let candidates: [&[u8]; 4] = [b"fn", b" re", b"vers", b"("];
-    /// let picture = "
-    /// draft    fn  ␣rev ers  (
-    ///          │    ├───┬┘   │
-    /// candidates  fn  ␣re vers  (
-    /// ";
-    /// assert_eq!(alignment.draw(&draft, &candidates).to_string(), picture[1..]);
-    /// ```
-    ///
-    /// Spaces, line ends and tabs show as `␣`, `⏎` and `⇥`, bytes that are no text as `\xHH`, a token
-    /// without bytes as `∅`, and one whose text is not given as `?`.
-    pub fn draw<'a>(
-        &'a self,
-        draft_texts: &'a [&'a [u8]],
-        candidate_texts: &'a [&'a [u8]],
-    ) -> Drawing<'a> {
-        Drawing::new(self, draft_texts, candidate_texts)
-    }
-
-    /// The alignment that a way of one's own leads to: (draft, candidate) cells from (0, 0) to the last token
+    /// The alignment of a path found elsewhere: (draft, candidate) cells from (0, 0) to the last token
     /// of both lists, each step one forward in either list or in both, which starts a new group. None
     /// where the cells are no such path. O(path).
     pub fn along(path: &[(usize, usize)]) -> Option<Self> {
@@ -120,7 +91,7 @@ impl Alignment {
 }
 
 impl Group {
-    /// How many tokens of either side the group holds.
+    /// Number of tokens of either side.
     pub fn shape(&self) -> Shape {
         match (self.draft.len(), self.candidates.len()) {
             (1, 1) => Shape::OneToOne,

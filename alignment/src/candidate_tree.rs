@@ -1,43 +1,43 @@
-//! Several ways in which a text may go on, as one tree of candidates that a target verifies in one pass.
+//! Candidates of a round as one tree, which a target verifies in one pass.
 //!
-//! The *main* way is a block as it always was: what a drafter would say, one token after another. Others leave it somewhere.
-//! Each way is re-encoded by itself, from the same committed tokens, so that each is spelled as it would be if it were the only
-//! one; what their spellings have in common is there once. A tree without other ways is the main one and costs nothing more.
+//! The *chain* is a block without alternatives: one draft token after another. Other paths leave it somewhere. Each path is
+//! re-encoded by itself, after the same committed tokens, so that each is spelled as it would be alone; what their spellings
+//! have in common is there once. A tree without alternatives is its chain and costs no more.
 //!
-//! That no text depends on it needs no argument of its own: the target chooses at a node as it would have chosen behind the
-//! same tokens anyway. A child that it chose is gone on from, else the round ends ([`crate::round`]).
+//! Lossless without an argument of its own: at each node the target chooses as it would have chosen after the same tokens
+//! anyway. If the chosen token is a child of the node, the round goes on there; otherwise it ends ([`crate::round`]).
 
 use crate::TargetToken;
 use crate::reencode::Candidates;
 
-/// A tree of candidates. Its nodes have numbers: first those of the main way, in order, then the others, each behind its parent.
+/// A tree of candidates. Its nodes have numbers: first the chain in order, then the alternatives, each after its parent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CandidateTree {
-    main: Candidates,
-    beside: Vec<Node>,
+    chain: Candidates,
+    alternatives: Vec<Node>,
 }
 
-/// A node that is not on the main way.
+/// A node that is not on the chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Node {
     token: TargetToken,
     /// `None`: the committed text.
     parent: Option<usize>,
-    /// Where the token ends, in bytes of its way.
+    /// End of the token, in bytes of its path.
     end: u32,
 }
 
 impl CandidateTree {
-    /// Only the main way.
-    pub fn new(main: Candidates) -> Self {
+    /// A tree that is its chain.
+    pub fn new(chain: Candidates) -> Self {
         Self {
-            main,
-            beside: Vec::new(),
+            chain,
+            alternatives: Vec::new(),
         }
     }
 
-    /// Adds another way, as far as fewer than `most` nodes are beside the main one. Gives the first node that is new, if any
-    /// is. O(tokens · nodes).
+    /// Adds another path, until `most` nodes are alternatives. Gives the first node that is new, if there is one.
+    /// O(tokens · nodes).
     pub fn add(&mut self, way: &Candidates, most: usize) -> Option<usize> {
         let (mut at, mut first) = (None, None);
         for (token, end) in way.tokens.iter().zip(&way.ends) {
@@ -45,10 +45,10 @@ impl CandidateTree {
                 at = Some(child);
                 continue;
             }
-            if self.beside.len() >= most {
+            if self.alternatives.len() >= most {
                 break;
             }
-            self.beside.push(Node {
+            self.alternatives.push(Node {
                 token: *token,
                 parent: at,
                 end: *end,
@@ -59,48 +59,48 @@ impl CandidateTree {
         first
     }
 
-    /// The main way.
-    pub fn main(&self) -> &Candidates {
-        &self.main
+    /// The main path.
+    pub fn chain(&self) -> &Candidates {
+        &self.chain
     }
 
-    /// Nodes.
+    /// Number of nodes.
     pub fn len(&self) -> usize {
-        self.main.tokens.len() + self.beside.len()
+        self.chain.tokens.len() + self.alternatives.len()
     }
 
-    /// Whether there are none.
+    /// True if there is no node.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Nodes that are not on the main way; their numbers are the highest.
-    pub fn beside(&self) -> usize {
-        self.beside.len()
+    /// Number of nodes that are not on the chain; theirs are the highest numbers.
+    pub fn alternatives(&self) -> usize {
+        self.alternatives.len()
     }
 
     /// The tokens of all nodes.
     pub fn tokens(&self) -> impl Iterator<Item = TargetToken> {
-        let beside = self.beside.iter().map(|node| node.token);
-        self.main.tokens.iter().copied().chain(beside)
+        let alternatives = self.alternatives.iter().map(|node| node.token);
+        self.chain.tokens.iter().copied().chain(alternatives)
     }
 
-    /// What each node follows: `None` the committed text.
+    /// Parent of each node; `None` is the committed text.
     pub fn parents(&self) -> impl Iterator<Item = Option<usize>> {
-        let main = (0..self.main.tokens.len()).map(|node| node.checked_sub(1));
-        main.chain(self.beside.iter().map(|node| node.parent))
+        let on_chain = (0..self.chain.tokens.len()).map(|node| node.checked_sub(1));
+        on_chain.chain(self.alternatives.iter().map(|node| node.parent))
     }
 
     /// Bytes of all nodes together.
     pub fn bytes(&self) -> usize {
-        let beside = self.beside.iter();
-        let beside =
-            beside.map(|node| (node.end - node.parent.map_or(0, |at| self.end(at))) as usize);
-        self.main.covered_bytes() + beside.sum::<usize>()
+        let alternatives = self.alternatives.iter();
+        let alternatives =
+            alternatives.map(|node| (node.end - node.parent.map_or(0, |at| self.end(at))) as usize);
+        self.chain.covered_bytes() + alternatives.sum::<usize>()
     }
 
-    /// The way that begins with `path`, nodes that follow each other from the committed text on, and goes on behind it by first
-    /// children: the main one if the path does not leave it.
+    /// The path that begins with `path`, nodes that follow each other from the committed text on, and goes on by first
+    /// children: the chain if `path` does not leave it.
     pub fn way(&self, path: &[usize]) -> (Candidates, Vec<usize>) {
         let mut nodes = path.to_vec();
         while let Some(next) = self.first_child(nodes.last().copied()) {
@@ -116,51 +116,51 @@ impl CandidateTree {
 
     /// The child of a node, or of the committed text, that is this token.
     pub(crate) fn child(&self, at: Option<usize>, token: TargetToken) -> Option<usize> {
-        let on_main = self.next_on_main(at);
-        let on_main = on_main.filter(|next| self.main.tokens[*next] == token);
-        on_main.or_else(|| self.child_beside(at, |node| node.token == token))
+        let on_chain = self.next_on_chain(at);
+        let on_chain = on_chain.filter(|next| self.chain.tokens[*next] == token);
+        on_chain.or_else(|| self.alternative_child(at, |node| node.token == token))
     }
 
-    /// Of the children of a node the main way's, else the first.
+    /// The child on the chain, else the first child.
     pub(crate) fn first_child(&self, at: Option<usize>) -> Option<usize> {
-        let on_main = self.next_on_main(at);
-        on_main.or_else(|| self.child_beside(at, |_| true))
+        let on_chain = self.next_on_chain(at);
+        on_chain.or_else(|| self.alternative_child(at, |_| true))
     }
 
     pub(crate) fn token(&self, node: usize) -> TargetToken {
-        let main = self.main.tokens.len();
-        if node < main {
-            self.main.tokens[node]
+        let chain = self.chain.tokens.len();
+        if node < chain {
+            self.chain.tokens[node]
         } else {
-            self.beside[node - main].token
+            self.alternatives[node - chain].token
         }
     }
 
-    /// Where a node's token ends, in bytes from the committed text on.
+    /// End of a node's token, in bytes from the committed text on.
     pub(crate) fn end(&self, node: usize) -> u32 {
-        let main = self.main.tokens.len();
-        if node < main {
-            self.main.ends[node]
+        let chain = self.chain.tokens.len();
+        if node < chain {
+            self.chain.ends[node]
         } else {
-            self.beside[node - main].end
+            self.alternatives[node - chain].end
         }
     }
 
-    fn next_on_main(&self, at: Option<usize>) -> Option<usize> {
+    fn next_on_chain(&self, at: Option<usize>) -> Option<usize> {
         let next = at.map_or(0, |at| at + 1);
-        (next < self.main.tokens.len()).then_some(next)
+        (next < self.chain.tokens.len()).then_some(next)
     }
 
-    fn child_beside(&self, at: Option<usize>, is_it: impl Fn(&Node) -> bool) -> Option<usize> {
-        let mut nodes = self.beside.iter();
+    fn alternative_child(&self, at: Option<usize>, is_it: impl Fn(&Node) -> bool) -> Option<usize> {
+        let mut nodes = self.alternatives.iter();
         let found = nodes.position(|node| node.parent == at && is_it(node))?;
-        Some(self.main.tokens.len() + found)
+        Some(self.chain.tokens.len() + found)
     }
 }
 
 impl From<Candidates> for CandidateTree {
-    fn from(main: Candidates) -> Self {
-        Self::new(main)
+    fn from(chain: Candidates) -> Self {
+        Self::new(chain)
     }
 }
 
@@ -168,7 +168,7 @@ impl From<Candidates> for CandidateTree {
 mod tests {
     use super::*;
 
-    /// A way of two-byte tokens.
+    /// A path of two-byte tokens.
     fn way(ids: &[u32]) -> Candidates {
         Candidates {
             tokens: ids.iter().copied().map(TargetToken).collect(),
@@ -189,26 +189,26 @@ mod tests {
     }
 
     #[test]
-    fn ways_share_what_they_begin_with() {
+    fn paths_share_their_prefixes() {
         let (tree, added) = tree_of(&[&[1, 2, 3], &[1, 4], &[5], &[1, 4, 6], &[1, 2, 3, 7]], 9);
         assert_eq!(added, [Some(3), Some(4), Some(5), Some(6)]);
         let tokens: Vec<u32> = tree.tokens().map(|token| token.0).collect();
         assert_eq!(tokens, [1, 2, 3, 4, 5, 6, 7]);
         let expected = [None, Some(0), Some(1), Some(0), None, Some(3), Some(2)];
         assert_eq!(parents(&tree), expected);
-        assert_eq!((tree.len(), tree.beside()), (7, 4));
+        assert_eq!((tree.len(), tree.alternatives()), (7, 4));
         assert_eq!(tree.bytes(), 14);
     }
 
     #[test]
-    fn way_that_is_there_adds_nothing() {
+    fn path_that_is_there_adds_nothing() {
         let (tree, added) = tree_of(&[&[1, 2], &[1], &[1, 2], &[]], 9);
         assert_eq!(added, [None, None, None]);
         assert_eq!(tree, CandidateTree::from(way(&[1, 2])));
     }
 
     #[test]
-    fn tree_has_no_more_nodes_than_it_may() {
+    fn tree_has_no_more_alternatives_than_it_may() {
         let (tree, added) = tree_of(&[&[1], &[2, 3, 4], &[5]], 2);
         assert_eq!(added, [Some(1), None]);
         assert_eq!(parents(&tree), [None, None, Some(1)]);
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn way_goes_on_where_a_path_ends() {
+    fn path_goes_on_by_first_children() {
         let (tree, _) = tree_of(&[&[1, 2, 3], &[1, 4, 5], &[1, 4, 6]], 9);
         let tokens = |path: &[usize]| -> (Vec<u32>, Vec<u32>) {
             let (candidates, _) = tree.way(path);
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_has_no_nodes() {
+    fn empty_tree_has_no_nodes() {
         let nothing = CandidateTree::default();
         assert!(nothing.is_empty() && nothing.bytes() == 0);
         assert_eq!(nothing.way(&[]).1, [0; 0]);

@@ -23,19 +23,19 @@ use matrix::Matrix;
 /// The choices that the method leaves open. The default is the paper's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// How unlike two texts are.
+    /// Distance of two texts.
     pub distance: Distance,
-    /// Which cells are looked at.
+    /// Cells that are computed.
     pub band: Band,
-    /// Which of several cheapest paths is taken.
+    /// Choice among paths of equal cost.
     pub ties: Ties,
-    /// What texts are compared.
+    /// Treatment of space markers.
     pub markers: Markers,
     /// Longest text of one token, in bytes. A cell costs its square at worst.
     pub longest_text: usize,
 }
 
-/// How unlike two texts are.
+/// Distance of two texts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Distance {
     /// The least number of bytes to insert, delete or replace (Levenshtein, 1966). The paper's choice.
@@ -48,7 +48,7 @@ pub enum Distance {
     Equality,
 }
 
-/// Which cells are looked at.
+/// Cells that are computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Band {
     /// Those at most this far off the diagonal, in tokens; widened to |k - m| where that is more,
@@ -77,17 +77,17 @@ pub enum Ties {
     LeftUpDiagonal,
 }
 
-/// What becomes of the space markers at the ends of a text: ` `, `▁` and `Ġ`.
+/// Treatment of the space markers at the ends of a text: ` `, `▁` and `Ġ`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Markers {
-    /// They go, unless nothing would stay ([`strip_markers`]). The paper's choice.
+    /// Removed, unless nothing would be left ([`strip_markers`]). The paper's choice.
     #[default]
     Strip,
-    /// They are compared as they are.
+    /// Compared as they are.
     Keep,
 }
 
-/// Why two lists cannot be aligned by their texts.
+/// Reason that two lists cannot be aligned by their texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Error {
     /// A token's text is longer than [`Options::longest_text`].
@@ -145,7 +145,7 @@ pub fn align(
     Ok(Alignment::of_path(matrix.path()))
 }
 
-/// A text without its space markers; unchanged if nothing would stay, as with runs of spaces.
+/// A text without its space markers; unchanged if nothing would be left, as with runs of spaces.
 pub fn strip_markers(text: &[u8]) -> &[u8] {
     const MARKERS: [&[u8]; 3] = [b" ", "▁".as_bytes(), "Ġ".as_bytes()];
     let mut stripped = text;

@@ -1,10 +1,10 @@
 //! Aligning and accepting across tokenizers: the pure algorithms of Duet.
 //!
 //! A draft model and a target model with different vocabularies decode one text together. This
-//! crate holds what is neither network nor tensor: how draft bytes become target tokens
-//! ([`reencode`], and [`candidate_tree`] where there are several ways to go on), which tokens of the two lists belong together ([`spans`], [`dtw`], one result
-//! type in [`aligned`]), which proposals stay ([`acceptance`], over the shared randomness of
-//! [`noise`]), and how the decisions of a round add up ([`round`]).
+//! crate holds what is neither network nor tensor: re-encoding draft bytes as target tokens ([`reencode`],
+//! and [`candidate_tree`] with alternatives), aligning the two lists of tokens ([`spans`], [`dtw`], one
+//! result type in [`aligned`]), accepting candidates ([`acceptance`], over the shared randomness of
+//! [`noise`]), and adding the decisions of a round up to a verdict ([`round`]).
 //!
 //! Everything is deterministic: no clock, no input or output, no ambient randomness, and nothing
 //! beyond `std`.

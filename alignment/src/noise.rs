@@ -34,7 +34,7 @@
 //! ```
 //!
 //! `offset` counts the bytes of the reply before the token (0 at the start of the reply), `zeros` the
-//! tokens without bytes already emitted at that offset, `rank` tells tokens with equal bytes apart.
+//! tokens without bytes already emitted at that offset, `rank` distinguishes tokens with equal bytes.
 //! The test vectors are in this file's tests. Logarithms may differ in the last bit between
 //! machines; the hash may not.
 //!
@@ -99,7 +99,7 @@ impl SharedNoise {
 }
 
 impl Position {
-    /// A standard Gumbel variate for the token with these bytes; `rank` tells apart tokens with equal
+    /// A standard Gumbel variate for the token with these bytes; `rank` distinguishes tokens with equal
     /// bytes (0 for the first, [`END_RANK`] for the one that ends a reply).
     pub fn gumbel(&self, bytes: &[u8], rank: u32) -> f64 {
         gumbel(self.hash(bytes, rank))
@@ -112,7 +112,7 @@ impl Position {
         uniform(mix(self.state.wrapping_add(step)))
     }
 
-    /// The 64 bits behind [`Position::gumbel`].
+    /// The 64 bits that [`Position::gumbel`] is made of.
     #[inline]
     pub fn hash(&self, bytes: &[u8], rank: u32) -> u64 {
         let (words, rest) = bytes.as_chunks::<8>();
@@ -130,7 +130,7 @@ impl Position {
 }
 
 impl Place {
-    /// Where the next token starts after a token of `bytes` bytes here.
+    /// Place of the token after one of `bytes` bytes here.
     #[must_use]
     pub fn after(self, bytes: usize) -> Self {
         if bytes == 0 {

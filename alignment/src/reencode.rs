@@ -6,11 +6,11 @@
 
 use crate::{TargetToken, Vocabulary};
 
-/// How many of the last committed tokens are encoded together with the draft, so that the tokenizer
-/// sees what stands to the left of it.
+/// Number of the last committed tokens that are encoded together with the draft, so that the tokenizer
+/// sees the text before it.
 ///
 /// Measured on a byte-level BPE with the usual pre-tokenizer rules, over every token boundary of a page
-/// it was not trained on (the test beside this file repeats it). A block counts as right if it is what
+/// it was not trained on (the tests of this module repeat it). A block counts as right if it is what
 /// the encoding of the whole page goes on with:
 ///
 /// | tail | 0 | 1 | 2 | 3 to 8 |
@@ -28,11 +28,11 @@ pub const TAIL_TOKENS: usize = 4;
 pub struct Candidates {
     /// The tokens to verify. The last one may merge with text not drafted yet: expect less of it.
     pub tokens: Vec<TargetToken>,
-    /// Where each candidate ends, in bytes from the start of the draft. As long as `tokens`.
+    /// End of each candidate, in bytes from the start of the draft. As long as `tokens`.
     pub ends: Vec<u32>,
     /// Bytes at the end of the draft that no candidate covers.
     pub dropped_bytes: usize,
-    /// Whether the committed tail came back as an exact prefix of ids, so that the candidates are what
+    /// True if the committed tail came back as an exact prefix of ids, so that the candidates are what
     /// the tokenizer makes of the text as a whole.
     pub joined: bool,
 }
@@ -42,7 +42,7 @@ pub struct Candidates {
 /// The last [`TAIL_TOKENS`] committed tokens are encoded together with the draft; if they come back
 /// as an exact prefix of ids, the rest are the candidates, else the draft is encoded alone. Where the
 /// committed bytes end inside a code point, the draft must begin with the bytes that finish it, and
-/// then these are proposed if the vocabulary can spell them there. The block ends ahead of the first
+/// then these are proposed if the vocabulary can spell them there. The block ends before the first
 /// byte that is not UTF-8 (a trailing partial code point included) and of the first byte that the
 /// candidates spell differently, as a normalising tokenizer may; nothing proposed is a fine answer.
 ///
@@ -70,7 +70,7 @@ impl Candidates {
         fits
     }
 
-    /// How many bytes of the draft the candidates cover.
+    /// Number of bytes of the draft that the candidates cover.
     pub fn covered_bytes(&self) -> usize {
         self.ends.last().map_or(0, |end| *end as usize)
     }

@@ -21,7 +21,7 @@
 //! the generation, whichever comes first. So no bonus follows an end of sequence, and no count goes
 //! past what is emitted: verdict, usage and metrics come from one place.
 //!
-//! Where the block is a tree of candidates, a position offers the children of the node reached: `decide`
+//! In a candidate tree a position offers the children of the node reached: `decide`
 //! goes on to the child that equals the token emitted, and `row` is that node's row in the pass. What is
 //! kept of a tree is a path.
 
@@ -47,19 +47,19 @@ pub struct OpenPosition<'r, 'a> {
     round: &'r mut Round<'a>,
 }
 
-/// What a round came to. The tokens emitted are the `accepted` candidates of the path, then `appended`.
+/// Outcome of a round. The tokens emitted are the `accepted` candidates of the path, then `appended`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// Candidates that stand.
+    /// Number of accepted candidates.
     pub accepted: usize,
-    /// Bytes of the draft that stand.
+    /// Accepted bytes of the draft.
     pub kept_bytes: u32,
     /// The token that follows them: a correction or a bonus. None where the last candidate kept finished
     /// the generation, or where the round was left early.
     pub appended: Option<TargetToken>,
-    /// Whether the last token emitted finishes the generation.
+    /// True if the last token emitted finishes the generation.
     pub finished: bool,
-    /// Where the next token starts.
+    /// Place of the next token.
     pub place: Place,
 }
 
@@ -81,7 +81,7 @@ impl<'a> Round<'a> {
         (!over).then_some(OpenPosition { round: self })
     }
 
-    /// What the decisions so far come to.
+    /// The verdict of the decisions so far.
     pub fn verdict(&self) -> Verdict {
         let last = self.path.last();
         Verdict {
@@ -113,13 +113,13 @@ impl OpenPosition<'_, '_> {
         Some(tree.token(proposed))
     }
 
-    /// Where the token emitted here starts: the key of its noise.
+    /// Place of the token emitted here: the key of its noise.
     pub fn place(&self) -> Place {
         self.round.place
     }
 
     /// Takes the target's decision: the token it emits, how many bytes that token has, and whether
-    /// the generation is over with it, for whatever reason (end of sequence, a stop string that it
+    /// the generation is over with it, for any reason (end of sequence, a stop string that it
     /// completes, the limit of tokens).
     pub fn decide(self, emitted: TargetToken, bytes: usize, finishes: bool) -> Choice {
         let child = self.round.tree.child(self.reached(), emitted);
@@ -141,7 +141,7 @@ impl OpenPosition<'_, '_> {
 }
 
 impl Verdict {
-    /// How many tokens the round emitted.
+    /// Number of tokens that the round emitted.
     pub fn emitted(&self) -> usize {
         self.accepted + usize::from(self.appended.is_some())
     }
@@ -269,7 +269,7 @@ mod tests {
         let (rows, path, verdict) = walk(&ways, &[1, 2, 3, 9]);
         assert_eq!((rows, path), (vec![0, 1, 2, 3], vec![0, 1, 2]));
         assert_eq!(verdict.appended, Some(TargetToken(9)));
-        // A leaf beside its first token: its row gives the token behind it.
+        // An alternative without children: its row gives the bonus token.
         let (rows, path, verdict) = walk(&ways, &[4, 1]);
         assert_eq!((rows, path), (vec![0, 4], vec![3]));
         assert_eq!((verdict.accepted, verdict.kept_bytes), (1, 1));

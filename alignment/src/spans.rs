@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::aligned::Alignment;
 
-/// Why two lists cannot be aligned by their bytes.
+/// Reason that two lists cannot be aligned by their bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Error {
     /// The lists do not end at the same byte.
@@ -15,7 +15,7 @@ pub enum Error {
         /// Bytes that the candidates cover.
         candidates: u32,
     },
-    /// An end lies before the one ahead of it in the same list.
+    /// An end lies before the previous one of its list.
     Descending {
         /// The end that goes back.
         end: u32,
@@ -28,7 +28,7 @@ pub enum Error {
 ///
 /// A step moves past the token that ends first, past both where they end together; so tokens belong
 /// together when their bytes overlap, directly or through others. A token without bytes joins the
-/// group that starts where it stands, or the last group at the end.
+/// group that starts there, or the last group at the end.
 ///
 /// Candidates that cover less than the draft (a dropped tail) are an error here: cut the draft's list at
 /// the candidates' end first, where the draft has a boundary there.
@@ -81,7 +81,7 @@ impl fmt::Display for Error {
                 f,
                 "the draft covers {draft} bytes and the candidates cover {candidates}"
             ),
-            Self::Descending { end } => write!(f, "end {end} lies before the one ahead of it"),
+            Self::Descending { end } => write!(f, "end {end} lies before the previous one"),
             Self::OneSideEmpty => f.write_str("one list is empty and the other is not"),
         }
     }

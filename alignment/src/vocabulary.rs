@@ -1,4 +1,4 @@
-//! What this crate needs to know of a tokenizer. A trait, because tokenizers live in another crate
+//! The interface of a tokenizer that this crate needs. A trait, because tokenizers live in another crate
 //! and because re-encoding is tested against small vocabularies with awkward merges.
 
 /// A tokenizer, as far as re-encoding needs one.

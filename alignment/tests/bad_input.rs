@@ -1,4 +1,4 @@
-//! What nobody should send and somebody will: an error by name or a plain answer, never a panic, and
+//! Input that nobody should send and somebody will: an error by name or a plain answer, never a panic, and
 //! never a token that the target's distribution does not have.
 
 use alignment::acceptance::{
@@ -39,7 +39,7 @@ fn key(id: u32) -> (&'static [u8], u32) {
     (b"", END_RANK - id)
 }
 
-/// What every method emits, with every kind of evidence, wherever something is proposed or not.
+/// Tokens that every method emits, with every kind of evidence, wherever something is proposed or not.
 fn emitted(distribution: &Distribution<'_>, proposed: u32, r: SparseDistribution<'_>) -> Vec<u32> {
     let noise = SharedNoise::new(6);
     let drawn = [

@@ -1,4 +1,4 @@
-//! Rules that look right and are not, each with the numbers it gives wrongly, beside the rule that
+//! Rules that look right and are not, each with the wrong numbers it gives, next to the rule that
 //! holds. The wrong rules live here and nowhere else.
 //!
 //! r is the exact distribution of the proposal, q a scalar taken for it.
@@ -30,7 +30,7 @@ fn one_hot<const N: usize>(x: usize, q: f64) -> Distribution<N> {
     std::array::from_fn(|t| if t == x { q } else { 0.0 })
 }
 
-/// What is emitted when x is proposed with mass `r[x]`, accepted with min(1, target(x)/q(x)), and
+/// Distribution emitted when x is proposed with mass `r[x]`, accepted with min(1, target(x)/q(x)), and
 /// replaced by a sample of `residual(x)` otherwise. Nothing proposed samples `otherwise`.
 fn emitted<const N: usize>(
     r: Distribution<N>,

@@ -46,7 +46,7 @@ fn map() -> TokenMap {
     TokenMap::new(DRAFT, &Toy, &[(DraftToken(5), END)]).expect("a map")
 }
 
-/// A distribution that depends on what stands before it, unlike for either model.
+/// A distribution that depends on the tokens before it, unlike for either model.
 fn log_probs(before: &[u32], tokens: u32, salt: u32) -> Vec<f32> {
     let sum = before.iter().fold(salt, |sum, id| sum * 5 + id + 1);
     let weights = (0..tokens).map(|id| f64::from((id * 7 + sum * 3) % 11) + 0.2);

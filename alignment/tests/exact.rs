@@ -4,7 +4,7 @@
 #[path = "exact/instance.rs"]
 mod instance;
 
-use alignment::acceptance::{PathDistribution, Rule, string_level};
+use alignment::acceptance::{PathDistribution, Rule, TokenMap, conditional};
 use instance::{Instance, Judge, OwnedDistribution, Target, Texts, total_variation};
 use proptest::prelude::*;
 
@@ -63,35 +63,19 @@ proptest! {
         instance in instance(),
         length in 1_usize..4,
     ) {
-        let tokens: Vec<&[u8]> = instance.draft.iter().map(Vec::as_slice).collect();
-        let draft_distribution = |context: &[u32]| {
-            let weights = (0..tokens.len() as u32).map(|id| {
-                let at = context.iter().fold(id, |sum, id| sum * 3 + id);
-                f64::from((at * 37 + instance.seed as u32 % 1000) % 17)
-            });
-            let weights: Vec<f64> = weights.map(|w| w + 0.1).collect();
-            let total: f64 = weights.iter().sum();
-            weights.into_iter().map(|w| w / total).collect::<Vec<f64>>()
-        };
-        let target = instance.target_distribution(&[]);
+        // Each block of draft tokens counts as one token, which the map spells as a whole (Timor et al., algorithm 3).
+        let blocks = instance.draft_blocks(length);
+        let spellings = blocks.iter().map(|(bytes, _)| bytes.as_slice());
+        let map = TokenMap::new(spellings, &instance.target, &[]).unwrap();
+        let masses = (0..).zip(blocks.iter().map(|(_, mass)| *mass));
+        let sent = OwnedDistribution::of(masses.filter(|(block, _)| !map.targets(*block).is_empty()));
         let mut out = PathDistribution::default();
-        let psi = string_level::first_token_distribution(
-            &tokens, draft_distribution, length, &instance.target, &mut out,
-        ).unwrap();
+        let psi = conditional(&sent.sparse(), &map, &[], &mut out).unwrap();
+        let target = instance.target_distribution(&[]);
         let mut emitted = Texts::new();
-        let mut open = vec![(Vec::new(), 1.0)];
-        while let Some((block, p)) = open.pop() {
-            if block.len() < length {
-                for (id, q) in draft_distribution(&block).into_iter().enumerate() {
-                    open.push(([block.as_slice(), &[id as u32]].concat(), p * q));
-                }
-                continue;
-            }
-            let distribution = match string_level::first_token(&tokens, &block, &instance.target) {
-                Some(first) => Rule::rejection(&target.distribution(), first, &psi).emitted(),
-                None => target.probabilities(),
-            };
-            for (id, q) in distribution {
+        for (block, p) in sent.probabilities() {
+            let rule = Rule::rejection(&target.distribution(), map.targets(block)[0], &psi);
+            for (id, q) in rule.emitted() {
                 *emitted.entry(vec![id]).or_default() += p * q;
             }
         }
@@ -116,7 +100,7 @@ proptest! {
     }
 }
 
-/// What is emitted when proposals are drawn from `draft` and judged by it.
+/// Distribution emitted when proposals are drawn from `draft` and judged by it.
 fn emitted(target: &OwnedDistribution, draft: &OwnedDistribution) -> Texts {
     let mut emitted = Texts::new();
     for (proposed, p) in draft.probabilities() {

@@ -1,7 +1,6 @@
-//! A short run of every fuzz target; `cargo run -p alignment --example fuzz_alignment -- all 600` makes a long one.
+//! Properties over random bytes, each for a second. `ARBTEST_BUDGET_MS=600000 cargo test -p alignment --test fuzz NAME` tries
+//! one for ten minutes. A failure names the seed that repeats it.
 
-#[path = "fuzz/input.rs"]
-mod input;
 #[path = "fuzz/plain.rs"]
 mod plain;
 #[path = "fuzz/targets.rs"]
@@ -11,17 +10,42 @@ mod targets;
 mod toy;
 
 use alignment::Vocabulary;
-use targets::{Models, TARGETS};
+use arbitrary::{Result, Unstructured};
+use arbtest::arbtest;
+use targets::Models;
+
+/// Bytes at most: no property reads more.
+const SIZE: u32 = 1 << 13;
+
+fn check(property: impl FnMut(&mut Unstructured<'_>) -> Result<()>) {
+    let test = arbtest(property).size_max(SIZE);
+    // A budget of the test would hide that of the environment.
+    let is_longer = std::env::vars().any(|(name, _)| name == "ARBTEST_BUDGET_MS");
+    if is_longer {
+        test.run();
+    } else {
+        test.budget_ms(1000).run();
+    }
+}
 
 #[test]
-fn targets_hold_for_the_first_inputs() {
+fn warping_gives_the_alignment_of_its_definition() {
+    check(targets::warping);
+}
+
+#[test]
+fn spans_part_at_common_boundaries_or_are_refused() {
+    check(targets::byte_spans);
+}
+
+#[test]
+fn candidates_spell_the_draft_after_any_committed_tokens() {
     let models = Models::new();
-    for (name, target) in TARGETS {
-        for number in 0..4_000 {
-            let input = input::generated(number, toy::PAGE.as_bytes());
-            let held =
-                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| target(&models, &input)));
-            assert!(held.is_ok(), "{name} fails on input {number}");
-        }
-    }
+    check(|u| targets::reencoding(&models, u));
+}
+
+#[test]
+fn rules_over_any_distribution_emit_distributions_of_the_target() {
+    let models = Models::new();
+    check(|u| targets::distributions(&models, u));
 }

@@ -99,8 +99,8 @@ fn generate(
         let verdict = round.verdict();
         let kept = verdict.kept_bytes as usize;
         let before = text.len() - (verdict.place.offset - place.offset) as usize;
-        let stands = &text[before..before + kept];
-        assert!(kept == 0 || ways.iter().any(|way| way.starts_with(stands)));
+        let accepted = &text[before..before + kept];
+        assert!(kept == 0 || ways.iter().any(|way| way.starts_with(accepted)));
         assert_eq!(verdict.place.offset as usize, text.len());
         place = verdict.place;
         if verdict.finished {
@@ -109,7 +109,7 @@ fn generate(
     }
 }
 
-/// A drafter that says the given blocks in turn, whatever was committed.
+/// A drafter that sends the given blocks in turn, without regard to the text.
 fn in_turn(blocks: &[Vec<u8>]) -> impl FnMut(&[u8]) -> Vec<Vec<u8>> {
     let mut blocks = blocks.iter().cycle();
     move |_| blocks.next().into_iter().cloned().collect()
@@ -169,7 +169,7 @@ fn every_tree_of_two_short_ways_gives_the_text_of_none() {
             longer.flat_map(|way| [b'a', b'b', b'c'].map(|byte| [&way[..], &[byte]].concat()));
         ways.extend(longer.collect::<Vec<_>>());
     }
-    let mut beside = 0;
+    let mut alternatives = 0;
     for method in [Method::Greedy, Method::Coupled] {
         let plain = generate(method, 3, |_| Vec::new());
         for (main, other) in ways
@@ -177,11 +177,11 @@ fn every_tree_of_two_short_ways_gives_the_text_of_none() {
             .flat_map(|main| ways.iter().map(move |other| (main, other)))
         {
             let tree = generate(method, 3, |text| {
-                beside += usize::from(!main.starts_with(other) && text.is_empty());
+                alternatives += usize::from(!main.starts_with(other) && text.is_empty());
                 vec![main.clone(), other.clone()]
             });
             assert_eq!(tree, plain, "{main:?} and {other:?}");
         }
     }
-    assert!(beside > 1000, "{beside}");
+    assert!(alternatives > 1000, "{alternatives}");
 }

@@ -1,42 +1,36 @@
-//! The process put together: model, service, health, metrics, and their common end.
+//! The process put together: a model, the drafter over it, and the frame that serves it.
 
-mod fetching;
+use std::{future::Future, sync::Arc};
 
-use std::{future::Future, path::PathBuf, sync::Arc, thread};
-
-use anyhow::Context as _;
-use chassis::{
-    admin::Admin,
-    health::Health,
-    lifecycle::{Drained, Lifecycle, Servers},
-    metrics as exposition,
-    server::{self, ConnectionLimits},
-};
+use chassis::lifecycle::Drained;
 use inference::engine::Engine;
-use prometheus_client::registry::Registry;
-use store::{ModelReference, Store, StoreError};
-use tokio::{net::TcpListener, sync::oneshot};
+use serving::{
+    frame::{Frame, Identity},
+    model::{self, ModelError},
+};
+use store::StoreError;
+use tokio::net::TcpListener;
+use tonic::service::Routes;
 
-use self::fetching::Logged;
 use crate::{
     NAME, VERSION,
     config::{Config, Serving},
     drafting::Drafter,
-    metrics::{Gauges, Metrics},
+    metrics::Metrics,
     service::DrafterService,
     source::Source,
 };
 
-/// The service by its full name, for health checks.
-const SERVICE: &str = "duet.drafter.v1.Drafter";
+const IDENTITY: Identity = Identity {
+    name: NAME,
+    version: VERSION,
+    service: "duet.drafter.v1.Drafter",
+};
 
 /// A drafter that is ready to serve.
 pub struct App {
     drafter: Arc<Drafter>,
-    health: Health,
-    lifecycle: Lifecycle,
-    registry: Registry,
-    admin: Option<TcpListener>,
+    frame: Frame,
 }
 
 impl App {
@@ -49,19 +43,8 @@ impl App {
             serving,
             ..
         } = config;
-        let load = move || {
-            source.try_map(|model| {
-                let path = resolve(cache, &model)?;
-                Engine::load(&path, engine).with_context(|| format!("cannot load {model}"))
-            })
-        };
-        let (loaded, wait) = oneshot::channel();
-        // Not on the runtime: it would wait for the download when the process is told to stop.
-        thread::Builder::new()
-            .name("load".to_owned())
-            .spawn(move || drop(loaded.send(load())))
-            .context("cannot start a thread to load the model")?;
-        let source = wait.await.context("loading was given up")??;
+        let load = move || source.try_map(|model| model::load(&model, cache, engine));
+        let source = model::on_own_thread(load).await.map_err(explained)?;
         Ok(Self::with_source(source, serving).await)
     }
 
@@ -77,22 +60,16 @@ impl App {
         } else {
             tracing::info!(model = serving.model_name, "drafts without a model");
         }
-        let mut registry = exposition::registry(NAME, VERSION);
-        let metrics = Metrics::new(&mut registry);
-        let lifecycle = Lifecycle::new(serving.grace_period);
-        let health = Health::new(&[SERVICE]).await;
+        let mut frame = Frame::new(IDENTITY, serving.grace_period).await;
+        let metrics = Metrics::new(frame.registry());
         if let Some(engine) = source.model() {
-            registry.register_collector(Box::new(Gauges(engine.clone())));
-            let model = engine.clone();
-            let fault = async move { model.ended().await };
-            lifecycle.broken_by(fault, "the model's thread has ended", &health);
+            Metrics::observe(frame.registry(), engine.clone());
+            frame.depend_on(engine);
         }
+        let lifecycle = frame.lifecycle().clone();
         Self {
-            drafter: Arc::new(Drafter::new(source, serving, metrics, lifecycle.clone())),
-            health,
-            lifecycle,
-            registry,
-            admin: None,
+            drafter: Arc::new(Drafter::new(source, serving, metrics, lifecycle)),
+            frame,
         }
     }
 
@@ -100,7 +77,7 @@ impl App {
     #[must_use]
     pub fn with_admin(self, listener: TcpListener) -> Self {
         Self {
-            admin: Some(listener),
+            frame: self.frame.with_admin(listener),
             ..self
         }
     }
@@ -111,40 +88,18 @@ impl App {
         listener: TcpListener,
         shutdown: impl Future<Output = ()>,
     ) -> anyhow::Result<Drained> {
-        let Self {
-            drafter,
-            health,
-            lifecycle,
-            registry,
-            admin,
-        } = self;
-        let reflection = server::reflection(&[proto::FILE_DESCRIPTOR_SET])
-            .context("the compiled schema cannot be served")?;
-        let router = server::builder(ConnectionLimits::default())
-            .add_service(proto::drafter::server(DrafterService::new(drafter)))
-            .add_service(health.service())
-            .add_service(reflection);
-        if let Ok(address) = listener.local_addr() {
-            tracing::info!(%address, "serving");
-        }
-        let registry = Arc::new(registry);
-        let servers = Servers {
-            router,
-            listener,
-            http: None,
-            admin: admin.map(|listener| Admin { listener, registry }),
-            health,
-        };
-        Ok(lifecycle.serve(servers, shutdown).await?)
+        let service = proto::drafter::server(DrafterService::new(self.drafter));
+        let routes = Routes::new(service);
+        self.frame.serve(listener, routes, None, shutdown).await
     }
 }
 
-fn resolve(cache: Option<PathBuf>, model: &ModelReference) -> anyhow::Result<PathBuf> {
-    let resolved = Store::open(cache)?.resolve(model, &mut Logged::default());
-    resolved.map_err(|error| match error {
-        StoreError::UnknownModel { .. } => {
+/// The same error, with a hint for those who look for a model called `ngram` or the like.
+fn explained(error: ModelError) -> anyhow::Error {
+    match error {
+        ModelError::Store(error @ StoreError::UnknownModel { .. }) => {
             anyhow::anyhow!("{error}; ngram drafts without a model, ngram+MODEL with both")
         }
         error => error.into(),
-    })
+    }
 }

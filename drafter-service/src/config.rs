@@ -1,53 +1,54 @@
-//! What the process runs with: arguments as final types, checked before anything is bound or loaded.
+//! Configuration of the process: its arguments as final types, checked before anything is bound or loaded.
 
-use std::{path::PathBuf, str::FromStr, time::Duration};
-use store::ModelReference;
+use std::{path::PathBuf, time::Duration};
 
 use chassis::args::{LogArgs, ServerArgs};
-use inference::engine::{DeviceChoice, EngineOptions};
+use inference::engine::EngineOptions;
 use proto::{drafter::Limits, limits};
+use serving::range::{OutOfRange, within};
+use store::ModelReference;
 
 use crate::{
-    args::{Args, DraftArgs, SessionArgs},
+    args::{Args, SessionArgs},
     source::{Source, SourceError},
 };
 
-/// A year: longer than any session should last, short enough for every clock.
+/// Longest duration that a flag takes: a year is more than any session needs, and no clock overflows by it.
 const LONGEST: Duration = Duration::from_hours(365 * 24);
 
-/// Everything the process runs with.
+/// Configuration of the process.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// What drafts.
+    /// Source of drafts.
     pub source: Source<ModelReference>,
     /// Folder of the model cache; `None` for the user's.
     pub cache: Option<PathBuf>,
-    /// How the model runs.
+    /// Device, limits and cache of the model's engine.
     pub engine: EngineOptions,
-    /// How sessions are served.
+    /// Limits on sessions.
     pub serving: Serving,
-    /// Where it listens and how it stops.
+    /// Ports and the end of the process.
     pub server: ServerArgs,
-    /// What is logged.
+    /// Logs.
     pub log: LogArgs,
 }
 
-/// How sessions are served by a model that is loaded, however it came to be.
+/// Limits on sessions with a loaded model.
 #[derive(Clone, Debug)]
 pub struct Serving {
-    /// Name of the model, as it was asked for.
+    /// Name of the model, as it was given.
     pub model_name: String,
     /// Device that the model runs on, for `Describe`.
     pub device: String,
-    /// What no session goes beyond. The engine's own limit on sessions holds besides.
+    /// Limits that `Describe` reports. The engine's own limit on sessions holds as well.
     pub limits: Limits,
-    /// Verdicts a second that one session takes in.
+    /// Most verdicts a second of one session.
     pub verdict_rate: u32,
-    /// How long a session may go without a verdict.
+    /// Longest time of a session without a verdict.
     pub idle_timeout: Duration,
-    /// How long a session may last.
+    /// Longest duration of a session.
     pub session_age: Duration,
-    /// How long sessions may go on after the signal to stop.
+    /// Time that sessions have to finish after the signal to stop.
     pub grace_period: Duration,
 }
 
@@ -75,19 +76,12 @@ impl Serving {
 /// A configuration that cannot be used, by the flag that is wrong.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// Nothing that could draft.
+    /// A name that is not of a source of drafts.
     #[error("--model cannot be used")]
     Model(#[source] SourceError),
     /// A value outside its range.
-    #[error("{flag} is {found}: it must be {expected}")]
-    Range {
-        /// The flag.
-        flag: &'static str,
-        /// What was given.
-        found: String,
-        /// What would be right.
-        expected: String,
-    },
+    #[error(transparent)]
+    Range(#[from] OutOfRange),
 }
 
 impl TryFrom<Args> for Config {
@@ -96,12 +90,16 @@ impl TryFrom<Args> for Config {
     fn try_from(args: Args) -> Result<Self, ConfigError> {
         let session = &args.session;
         let limits = limits(session)?;
-        within("--max-verdict-rate", session.max_verdict_rate, 1, 1_000_000)?;
+        within(
+            "--max-verdict-rate",
+            session.max_verdict_rate,
+            1..=1_000_000,
+        )?;
         lasting("--idle-timeout", session.idle_timeout)?;
         lasting("--max-session-age", session.max_session_age)?;
         let serving = Serving {
             model_name: args.model.clone(),
-            device: args.draft.device.clone(),
+            device: args.engine.device.clone(),
             limits,
             verdict_rate: session.max_verdict_rate,
             idle_timeout: session.idle_timeout,
@@ -111,7 +109,7 @@ impl TryFrom<Args> for Config {
         Ok(Self {
             source: args.model.parse().map_err(ConfigError::Model)?,
             cache: args.cache,
-            engine: engine(&args.draft, limits.max_sessions as usize)?,
+            engine: args.engine.options(limits.max_sessions as usize, 1)?,
             serving,
             server: args.server,
             log: args.log,
@@ -119,20 +117,16 @@ impl TryFrom<Args> for Config {
     }
 }
 
-fn limits(args: &SessionArgs) -> Result<Limits, ConfigError> {
-    within("--max-sessions", args.max_sessions, 1, 4096)?;
+fn limits(args: &SessionArgs) -> Result<Limits, OutOfRange> {
+    within("--max-sessions", args.max_sessions, 1..=4096)?;
     let tokens = args.max_block_tokens;
-    within("--max-block-tokens", tokens, 1, limits::MAX_BLOCK_TOKENS)?;
+    within("--max-block-tokens", tokens, 1..=limits::MAX_BLOCK_TOKENS)?;
     let bytes = args.max_block_bytes;
-    within("--max-block-bytes", bytes, 1, limits::MAX_BLOCK_BYTES)?;
-    within("--max-credit", args.max_credit, 1, limits::MAX_CREDIT)?;
+    within("--max-block-bytes", bytes, 1..=limits::MAX_BLOCK_BYTES)?;
+    within("--max-credit", args.max_credit, 1..=limits::MAX_CREDIT)?;
     let prompt = args.max_prompt_bytes;
-    within(
-        "--max-prompt-bytes",
-        prompt,
-        1,
-        limits::MAX_PROMPT_BYTES as u32,
-    )?;
+    let longest = limits::MAX_PROMPT_BYTES as u32;
+    within("--max-prompt-bytes", prompt, 1..=longest)?;
     Ok(Limits {
         max_sessions: args.max_sessions,
         max_block_tokens: tokens,
@@ -142,70 +136,12 @@ fn limits(args: &SessionArgs) -> Result<Limits, ConfigError> {
     })
 }
 
-fn engine(args: &DraftArgs, sessions: usize) -> Result<EngineOptions, ConfigError> {
-    let processors = || std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = args.threads.unwrap_or_else(processors);
-    within("--threads", threads, 1, 1024)?;
-    within("--context", args.context, 2, 1 << 24)?;
-    within("--batch-rows", args.batch_rows, 1, 1 << 16)?;
-    within("--prefix-cache", args.prefix_cache, 0, 1 << 24)?;
-    within("--queue", args.queue, 2 * sessions, 1 << 20)?;
-    Ok(EngineOptions {
-        threads,
-        max_sessions: sessions,
-        queue: args.queue,
-        max_batch_rows: args.batch_rows,
-        context: args.context,
-        prefix_cache: args.prefix_cache << 20,
-        device: device(&args.device)?,
-    })
-}
-
-fn device(name: &str) -> Result<DeviceChoice, ConfigError> {
-    let (kind, number) = name.split_once(':').unwrap_or((name, "0"));
-    match (kind, usize::from_str(number)) {
-        ("cpu", _) if name == "cpu" => Ok(DeviceChoice::Cpu),
-        ("cuda", Ok(number)) => Ok(DeviceChoice::Cuda(number)),
-        ("metal", Ok(number)) => Ok(DeviceChoice::Metal(number)),
-        _ => Err(out_of_range(
-            "--device",
-            name,
-            "cpu, cuda, cuda:N, metal or metal:N",
-        )),
-    }
-}
-
-fn lasting(flag: &'static str, found: Duration) -> Result<(), ConfigError> {
+fn lasting(flag: &'static str, found: Duration) -> Result<(), OutOfRange> {
     if !found.is_zero() && found <= LONGEST {
         return Ok(());
     }
     let found = humantime::format_duration(found).to_string();
-    Err(out_of_range(flag, found, "above 0 and at most a year"))
-}
-
-fn within<T: PartialOrd + Copy + ToString>(
-    flag: &'static str,
-    found: T,
-    least: T,
-    most: T,
-) -> Result<(), ConfigError> {
-    if found >= least && found <= most {
-        return Ok(());
-    }
-    let expected = format!("{} to {}", least.to_string(), most.to_string());
-    Err(out_of_range(flag, found.to_string(), expected))
-}
-
-fn out_of_range(
-    flag: &'static str,
-    found: impl Into<String>,
-    expected: impl Into<String>,
-) -> ConfigError {
-    ConfigError::Range {
-        flag,
-        found: found.into(),
-        expected: expected.into(),
-    }
+    Err(OutOfRange::new(flag, found, "above 0 and at most a year"))
 }
 
 #[cfg(test)]

@@ -1,5 +1,4 @@
-//! Why a session ends before its reply is complete, and how its verifier is told: by a status, or by a failure message on a
-//! stream that is open.
+//! Errors that end a session before its reply is complete. The verifier gets a status, or a failure message on an open stream.
 
 use std::time::Duration;
 
@@ -18,19 +17,19 @@ use tonic::{Code, Status, metadata::MetadataValue};
 
 /// Metadata key with the seconds after which a refused session may be tried again.
 const RETRY_AFTER: &str = "retry-after";
-/// How long a session takes, roughly; until one ends there is no room.
+/// Estimate of the time until a session ends and makes room.
 const RETRY_SECONDS: u64 = 1;
 
-/// Why a session ends.
+/// Error that ends a session.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DraftError {
     /// A message breaks the specification, a limit, or does not fit the model.
     #[error(transparent)]
     Field(#[from] ProtocolError),
-    /// A message is too large, or no message at all.
+    /// A message is too large or malformed.
     #[error("a message cannot be decoded: {0}")]
     Undecodable(String),
-    /// The method is none that this drafter has.
+    /// This drafter does not have the method.
     #[error("open.method is {method}: it must be one of {supported}")]
     Method { method: String, supported: String },
     /// The verifier expects another tokenizer.
@@ -42,7 +41,7 @@ pub(crate) enum DraftError {
         actual: Fingerprint,
         model: String,
     },
-    /// There is no model, so there are no ids.
+    /// A drafter without a model has no ids.
     #[error(
         "this drafter has no vocabulary: it proposes text that it looks up, for methods that work on bytes"
     )]
@@ -56,31 +55,31 @@ pub(crate) enum DraftError {
     /// The process has been told to stop.
     #[error("the drafter is stopping: open a session elsewhere")]
     Stopping,
-    /// No verdict came.
+    /// No verdict came in time.
     #[error("no message came for {}", humantime::format_duration(*.0))]
     Idle(Duration),
-    /// The session has lasted long enough.
+    /// The session has reached its longest duration.
     #[error("a session may last {}: open another one, here or elsewhere", humantime::format_duration(*.0))]
     Aged(Duration),
-    /// A verdict does not lead to the text that this side has.
+    /// A verdict does not fit the text of this side.
     #[error("the two sides have lost step: {0}")]
     Desynchronised(#[source] ProtocolError),
     /// The model's thread refused or failed.
     #[error("the draft model: {0}")]
     Engine(#[from] EngineError),
-    /// The logits make no sense.
+    /// The logits give no distribution.
     #[error("the draft model gave no distribution: {0}")]
     Distribution(#[from] DistributionError),
     /// The thread that encodes prompts failed.
     #[error("the prompt's encoding was given up")]
     Encoding,
-    /// The verifier is gone: nobody to tell.
+    /// The verifier is gone, so that nobody gets an answer.
     #[error("the verifier is gone")]
     Cancelled,
 }
 
 impl DraftError {
-    /// A field of `Open` whose value cannot be used here.
+    /// The error for a field of `Open` whose value cannot be used here.
     pub(crate) fn field(
         field: &str,
         found: impl Into<String>,
@@ -93,13 +92,13 @@ impl DraftError {
         })
     }
 
-    /// A field of `Open.sampling` that the model's own check refuses.
+    /// The error for a field of `Open.sampling` that the model's own check refuses.
     pub(crate) fn sampling(error: SamplingError) -> Self {
         let field = format!("open.sampling.{}", error.field);
         Self::field(&field, error.value, error.range)
     }
 
-    /// One word for metrics.
+    /// Label for metrics.
     pub(crate) fn reason(&self) -> &'static str {
         match self {
             Self::Field(_) | Self::Undecodable(_) | Self::Template(_) => "invalid_argument",
@@ -120,7 +119,7 @@ impl DraftError {
         }
     }
 
-    /// The failure that says this on an open stream; `None` where the verifier broke the protocol and a status ends the stream.
+    /// The failure message for an open stream; `None` if the verifier broke the protocol, so that a status ends the stream.
     pub(crate) fn failure(&self) -> Option<Failure> {
         let code = match self {
             Self::Field(_)

@@ -1,11 +1,10 @@
-//! The drafter: proposes what a reply may go on with.
+//! The drafter: proposes how a reply may continue.
 //!
-//! It follows the text that a verifier commits, with a small model or by looking up what the text has said before, and sends
-//! blocks of bytes that may come next.
-//! [`app::App`] is the way in; [`config::Config`] says how it runs.
+//! It follows the text that a verifier commits, with a small model or by looking up its end in the text before, and sends
+//! blocks of bytes that may come next. [`app::App`] is the way in; [`config::Config`] is what it runs with.
 //!
-//! Invariant: what drafts has a context that is a function of prompt and committed text alone. Whatever was drafted, kept and
-//! dropped on the way, a session proposes what a fresh one would that is opened with the same text.
+//! Invariant: the context of a session is a function of prompt and committed text alone. Whichever tokens it has drafted, kept
+//! and dropped, it proposes the same as a new session that is opened with the same text.
 
 pub mod app;
 pub mod args;

@@ -1,7 +1,8 @@
-//! What the drafter counts. Each number has one place where it is counted; names are part of the interface.
+//! Counters and histograms of the drafter. Each number is counted in one place; the names are part of the interface.
 
 mod gauges;
 
+use inference::engine::Engine;
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{
@@ -10,43 +11,47 @@ use prometheus_client::{
         gauge::Gauge,
         histogram::{Histogram, exponential_buckets},
     },
-    registry::{Registry, Unit},
+    registry::Registry,
 };
+use serving::metrics::{counter, family, gauge, seconds};
 
-pub(crate) use gauges::Gauges;
+use self::gauges::Gauges;
+
+/// Prefix of all names, after that of the registry.
+const PREFIX: &str = "drafter";
 
 /// All metrics. Cheap to clone; clones share their values.
 #[derive(Clone, Debug)]
 pub(crate) struct Metrics {
     /// Sessions open now.
     pub(crate) open_sessions: Gauge,
-    /// Sessions that were opened.
+    /// Sessions opened.
     pub(crate) sessions: Counter,
     /// Blocks sent.
     pub(crate) blocks: Counter,
-    /// Blocks sent without text, since there was nothing to propose.
+    /// Blocks sent without text, for lack of a proposal.
     pub(crate) declined: Counter,
-    /// Tokens drafted to be proposed, whether they were sent or not.
+    /// Tokens drafted to be proposed, sent or not.
     pub(crate) draft_tokens: Counter,
-    /// Tokens drafted beside what was proposed; those of them that were gone on from count as drafted to be proposed, too.
+    /// Tokens of branches, drafted in addition to the proposal. Those that a later proposal used count as draft tokens, too.
     pub(crate) branch_tokens: Counter,
     /// Bytes of blocks sent.
     pub(crate) block_bytes: Counter,
-    /// Verdicts taken in.
+    /// Verdicts received.
     pub(crate) verdicts: Counter,
-    /// Drafted tokens that verdicts kept.
+    /// Draft tokens that verdicts kept.
     pub(crate) kept_tokens: Counter,
-    /// Drafted tokens that verdicts dropped.
+    /// Draft tokens that verdicts dropped.
     pub(crate) dropped_tokens: Counter,
-    /// Verdicts for which more than what was proposed had been drafted.
+    /// Verdicts that found branches drafted.
     pub(crate) branched_verdicts: Counter,
-    /// Of those, verdicts after which one of the branches went on.
+    /// Verdicts among them that one of the branches had foreseen.
     pub(crate) branch_hits: Counter,
-    /// From the decision to draft a block to the block.
+    /// Time from the decision to draft a block to the block.
     pub(crate) draft_seconds: Histogram,
-    /// Prompt and committed text through the model.
+    /// Time of a session's prompt and committed text in the model.
     pub(crate) prefill_seconds: Histogram,
-    /// Waiting for the model's thread, once a pass.
+    /// Wait of a pass for the model's thread.
     pub(crate) queue_seconds: Histogram,
     failures: Family<Reason, Counter>,
 }
@@ -57,98 +62,69 @@ struct Reason {
 }
 
 impl Metrics {
-    /// New metrics, entered in `registry`.
+    /// New metrics, registered in `registry`.
     pub(crate) fn new(registry: &mut Registry) -> Self {
-        let metrics = Self {
-            open_sessions: Gauge::default(),
-            sessions: Counter::default(),
-            blocks: Counter::default(),
-            declined: Counter::default(),
-            draft_tokens: Counter::default(),
-            branch_tokens: Counter::default(),
-            block_bytes: Counter::default(),
-            verdicts: Counter::default(),
-            kept_tokens: Counter::default(),
-            dropped_tokens: Counter::default(),
-            branched_verdicts: Counter::default(),
-            branch_hits: Counter::default(),
-            draft_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 14)),
-            prefill_seconds: Histogram::new(exponential_buckets(0.004, 2.0, 14)),
-            queue_seconds: Histogram::new(exponential_buckets(0.000_01, 4.0, 10)),
-            failures: Family::default(),
-        };
-        metrics.enter(registry.sub_registry_with_prefix("drafter"));
-        metrics
+        let to = registry.sub_registry_with_prefix(PREFIX);
+        Self {
+            open_sessions: gauge(to, "open_sessions", "Sessions open now"),
+            sessions: counter(to, "sessions", "Sessions opened"),
+            blocks: counter(to, "blocks", "Blocks sent"),
+            declined: counter(
+                to,
+                "declined",
+                "Blocks sent without text: there was nothing to propose",
+            ),
+            draft_tokens: counter(to, "draft_tokens", "Tokens drafted to be proposed"),
+            branch_tokens: counter(
+                to,
+                "branch_tokens",
+                "Tokens drafted beside what was proposed",
+            ),
+            block_bytes: counter(to, "block_bytes", "Bytes of blocks sent"),
+            verdicts: counter(to, "verdicts", "Verdicts taken in"),
+            kept_tokens: counter(to, "kept_tokens", "Drafted tokens kept by verdicts"),
+            dropped_tokens: counter(to, "dropped_tokens", "Drafted tokens dropped by verdicts"),
+            branched_verdicts: counter(
+                to,
+                "branched_verdicts",
+                "Verdicts for which text beside the proposed had been drafted",
+            ),
+            branch_hits: counter(
+                to,
+                "branch_hits",
+                "Verdicts after which drafting went on from text beside the proposed",
+            ),
+            draft_seconds: seconds(
+                to,
+                "draft",
+                "Time to draft a block",
+                exponential_buckets(0.001, 2.0, 14),
+            ),
+            prefill_seconds: seconds(
+                to,
+                "prefill",
+                "Time to take in prompt and committed text",
+                exponential_buckets(0.004, 2.0, 14),
+            ),
+            queue_seconds: seconds(
+                to,
+                "queue",
+                "Time that a pass waited for the model's thread",
+                exponential_buckets(0.000_01, 4.0, 10),
+            ),
+            failures: family(to, "failures", "Sessions and blocks that failed, by reason"),
+        }
+    }
+
+    /// Registers what is read of the draft model's engine at the moment of a scrape.
+    pub(crate) fn observe(registry: &mut Registry, engine: Engine) {
+        let registry = registry.sub_registry_with_prefix(PREFIX);
+        registry.register_collector(Box::new(Gauges(engine)));
     }
 
     /// Counts a session, or a block, that failed.
     pub(crate) fn failed(&self, reason: &'static str) {
         self.failures.get_or_create(&Reason { reason }).inc();
-    }
-
-    fn enter(&self, registry: &mut Registry) {
-        let open = "Sessions open now";
-        registry.register("open_sessions", open, self.open_sessions.clone());
-        for (name, about, counter) in [
-            ("sessions", "Sessions opened", &self.sessions),
-            ("blocks", "Blocks sent", &self.blocks),
-            (
-                "declined",
-                "Blocks sent without text: there was nothing to propose",
-                &self.declined,
-            ),
-            (
-                "draft_tokens",
-                "Tokens drafted to be proposed",
-                &self.draft_tokens,
-            ),
-            (
-                "branch_tokens",
-                "Tokens drafted beside what was proposed",
-                &self.branch_tokens,
-            ),
-            ("block_bytes", "Bytes of blocks sent", &self.block_bytes),
-            ("verdicts", "Verdicts taken in", &self.verdicts),
-            (
-                "kept_tokens",
-                "Drafted tokens kept by verdicts",
-                &self.kept_tokens,
-            ),
-            (
-                "dropped_tokens",
-                "Drafted tokens dropped by verdicts",
-                &self.dropped_tokens,
-            ),
-            (
-                "branched_verdicts",
-                "Verdicts for which text beside the proposed had been drafted",
-                &self.branched_verdicts,
-            ),
-            (
-                "branch_hits",
-                "Verdicts after which drafting went on from text beside the proposed",
-                &self.branch_hits,
-            ),
-        ] {
-            registry.register(name, about, counter.clone());
-        }
-        for (name, about, histogram) in [
-            ("draft", "Time to draft a block", &self.draft_seconds),
-            (
-                "prefill",
-                "Time to take in prompt and committed text",
-                &self.prefill_seconds,
-            ),
-            (
-                "queue",
-                "Time that a pass waited for the model's thread",
-                &self.queue_seconds,
-            ),
-        ] {
-            registry.register_with_unit(name, about, Unit::Seconds, histogram.clone());
-        }
-        let failed = "Sessions and blocks that failed, by reason";
-        registry.register("failures", failed, self.failures.clone());
     }
 }
 

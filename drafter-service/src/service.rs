@@ -16,13 +16,13 @@ use tracing::Instrument as _;
 
 use crate::{drafting::Drafter, error::DraftError};
 
-/// Messages of a session that may wait to be sent: what credit allows, and a little more.
+/// Most messages of a session that wait to be sent: a little more than its credit.
 const OUTBOX: usize = 4;
 
-/// What a session sends.
+/// A message of a session, or the error that ends it.
 type Reply = Result<FromDrafter, DraftError>;
 
-/// The service.
+/// Implementation of the service.
 pub(crate) struct DrafterService {
     drafter: Arc<Drafter>,
 }
@@ -72,7 +72,7 @@ impl drafter_server::Drafter for DrafterService {
     }
 }
 
-/// A message that cannot be decoded is told to the verifier; a stream that broke means that it is gone.
+/// A message from the verifier. One that cannot be decoded is reported to it; a broken stream means that it is gone.
 fn incoming(message: Result<DraftRequest, Status>) -> Result<ToDrafter, DraftError> {
     let message = message.map_err(|status| match status.code() {
         Code::OutOfRange | Code::Internal => DraftError::Undecodable(status.message().to_owned()),

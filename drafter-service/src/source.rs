@@ -1,24 +1,24 @@
-//! What drafts: a model, a look-up in the session's own text, or both, one after the other.
+//! Sources of drafts: a model, a look-up in the session's own text, or both, one after the other.
 
 use std::{fmt, str::FromStr};
 
 use store::{ModelReference, StoreError};
 
-/// The name of the look-up, alone and in front of a model's.
+/// Name of the look-up, alone or before a model's name.
 const LOOKUP: &str = "ngram";
 
-/// What drafts, with its model, if it has one: as it was asked for, or loaded.
+/// A source of drafts, with its model if it has one: `M` is the model's name, or the loaded model.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Source<M> {
-    /// What the session's own text has said before; there is no model.
+    /// The session's own text; there is no model.
     Lookup,
     /// A model.
     Model(M),
-    /// The look-up, and the model where that finds nothing.
+    /// The look-up, and the model if that finds nothing.
     Cascade(M),
 }
 
-/// Text that names nothing that could draft.
+/// Error for a text that names no source.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     /// Not a reference to a model.
@@ -26,7 +26,7 @@ pub enum SourceError {
     Model(#[from] StoreError),
     /// A cascade without a model.
     #[error(
-        "{text:?} has no model behind the look-up: write ngram+MODEL, or ngram for the look-up alone"
+        "{text:?} has no model after the look-up: write ngram+MODEL, or ngram for the look-up alone"
     )]
     NoModel {
         /// The text as given.
@@ -43,7 +43,7 @@ impl<M> Source<M> {
         }
     }
 
-    /// The same with what `change` makes of the model.
+    /// The same with the result of `change` in the model's place.
     pub(crate) fn map<N>(self, change: impl FnOnce(M) -> N) -> Source<N> {
         match self {
             Self::Lookup => Source::Lookup,
@@ -52,7 +52,7 @@ impl<M> Source<M> {
         }
     }
 
-    /// The same with what `change` makes of the model, if it can.
+    /// The same with the result of `change` in the model's place.
     ///
     /// # Errors
     /// That of `change`.

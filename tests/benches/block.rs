@@ -1,4 +1,4 @@
-//! What a round costs beside the two models: re-encode a block of 8 draft tokens, align it, accept all of it; with the
+//! Time of a round without the two models: re-encode a block of 8 draft tokens, align it, accept all of it; with the
 //! tokenizers of real families and distributions as top-p leaves them.
 //!
 //! `cargo bench -p tests --bench block` fetches the tokenizers first, as `duet models pull` would.
@@ -35,13 +35,13 @@ const PAIRS: [[&str; 2]; 2] = [
     ["tokenizer:gemma3", "smollm2-135m"],
 ];
 
-/// A block of draft tokens behind committed text.
+/// A block of draft tokens after committed text.
 struct Block<'a> {
     target: &'a RealVocabulary,
     committed: Vec<TargetToken>,
     draft: Vec<u8>,
     draft_ends: Vec<u32>,
-    /// One for each candidate and one behind them.
+    /// One for each candidate and one for the bonus token.
     distributions: Vec<(Vec<u32>, Vec<f32>)>,
     noise: SharedNoise,
 }

@@ -33,13 +33,13 @@ test("chats are the same with and without speculation", async () => {
     const drafted = await completions.create(asked(parameters, on));
     const plain = await completions.create(asked(parameters, off));
     const said = ({ choices }) => choices.map(({ message, finish_reason }) => [message.content, finish_reason]);
-    const told = ({ choices }) => choices.flatMap((choice) => choice.logprobs?.content ?? []);
+    const listed = ({ choices }) => choices.flatMap((choice) => choice.logprobs?.content ?? []);
     assert.deepEqual(said(drafted), said(plain));
     assert.equal(drafted.usage.total_tokens, plain.usage.total_tokens);
-    assert.equal(told(drafted).length, told(plain).length);
-    told(drafted).forEach((token, at) => {
-      assert.deepEqual(token.bytes, told(plain)[at].bytes);
-      assert.ok(Math.abs(token.logprob - told(plain)[at].logprob) <= 1e-4);
+    assert.equal(listed(drafted).length, listed(plain).length);
+    listed(drafted).forEach((token, at) => {
+      assert.deepEqual(token.bytes, listed(plain)[at].bytes);
+      assert.ok(Math.abs(token.logprob - listed(plain)[at].logprob) <= 1e-4);
     });
   }
 });

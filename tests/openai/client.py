@@ -74,15 +74,15 @@ def asked(endpoint, case, speculation):
 
 
 def tokens(choice):
-    """What is told of a choice's tokens, in either shape."""
-    told = choice.logprobs
-    if told is None:
+    """Everything listed of a choice's tokens, in either shape."""
+    listed = choice.logprobs
+    if listed is None:
         return []
-    if getattr(told, "content", None) is not None:
-        every = ([token, *token.top_logprobs] for token in told.content)
+    if getattr(listed, "content", None) is not None:
+        every = ([token, *token.top_logprobs] for token in listed.content)
         return [(token.token, token.bytes, token.logprob) for token in itertools.chain(*every)]
-    own = zip(told.tokens, told.text_offset, told.token_logprobs)
-    others = (top.items() for top in told.top_logprobs)
+    own = zip(listed.tokens, listed.text_offset, listed.token_logprobs)
+    others = (top.items() for top in listed.top_logprobs)
     return [*own, *((token, None, logprob) for token, logprob in itertools.chain(*others))]
 
 
@@ -137,23 +137,23 @@ class Matrix(unittest.TestCase):
                     stream = CLIENT.chat.completions.create(**arguments, stream=True, stream_options=options)
                     chunks = list(stream)
                     said = [""] * len(whole.choices)
-                    told, ends = [[] for _ in said], [None] * len(said)
+                    listed, ends = [[] for _ in said], [None] * len(said)
                     for chunk in chunks[:-1]:
                         self.assertIsNone(chunk.usage)
                         for choice in chunk.choices:
                             self.assertIsNone(ends[choice.index])
                             said[choice.index] += choice.delta.content or ""
-                            told[choice.index] += tokens(choice)
+                            listed[choice.index] += tokens(choice)
                             ends[choice.index] = choice.finish_reason
                     self.assertEqual(said, [text(choice) for choice in whole.choices])
-                    self.assertEqual(told, [tokens(choice) for choice in whole.choices])
+                    self.assertEqual(listed, [tokens(choice) for choice in whole.choices])
                     self.assertEqual(ends, [choice.finish_reason for choice in whole.choices])
                     self.assertEqual(chunks[-1].choices, [])
                     self.assertEqual(chunks[-1].usage.completion_tokens, whole.usage.completion_tokens)
 
 
 class Api(unittest.TestCase):
-    """What the client knows of the API beside the text."""
+    """What the client knows of the API apart from the text."""
 
     def test_model_is_listed_and_found(self):
         (model,) = CLIENT.models.list()

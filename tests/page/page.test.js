@@ -30,7 +30,7 @@ beforeEach(async () => {
   page.setDefaultTimeout(PATIENCE);
   page.on("pageerror", (error) => faults.push(error.message));
   page.on("console", (message) => {
-    // What the console says of an answer such as 400 is meant to be there.
+    // The console is meant to report an answer such as 400.
     if (message.type() === "error" && !message.text().startsWith("Failed to load resource")) faults.push(message.text());
   });
   await page.goto(pair.url);

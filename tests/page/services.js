@@ -4,7 +4,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 
-// How long models may take to load on a machine that is busy with other tests.
+// Longest time of loading models on a machine that is busy with other tests.
 const PATIENCE = 180_000;
 
 export class Service {

@@ -71,7 +71,7 @@ def transformers(args):
 
 
 def common(args, drafter):
-    """What both peers are told."""
+    """The request that both peers get."""
     return ["--prompts", args.prompts, "--name", args.workload, "--count", args.count, "--tokens", args.tokens,
             "--model", args.models / f"{TARGET}.gguf", "--draft", args.models / f"{drafter}.gguf"]
 

@@ -7,7 +7,7 @@ line in the shape of a workload of `duet bench --json`.
 
 RENDERED is what render.py wrote. Weights are widened from the GGUF files to f32 (four bytes a weight). The prompt's pass is left
 out of the rates, with all that comes of it: what is first streamed, a token or with a drafter a whole block, is the head of the reply,
-and a rate is the tokens behind it by the time from there to the end. Draft and target model compute by turns on the same threads.
+and a rate is the tokens after it by the time from there to the end. Draft and target model compute by turns on the same threads.
 """
 
 import argparse
@@ -86,7 +86,7 @@ class Peer:
 
     @torch.no_grad()
     def decode(self, text, tokens, extra):
-        """A greedy reply of at most so many tokens."""
+        """A greedy reply of at most that many tokens."""
         prompt = self.tokenizer(text, return_tensors="pt", add_special_tokens=False)
         clock = Clock()
         self.forwards = 0
@@ -96,14 +96,14 @@ class Peer:
         )
         end = time.perf_counter()
         reply = output[0, prompt["input_ids"].shape[1] :].tolist()
-        behind = reply[clock.head :]
+        after = reply[clock.head :]
         return {
             "text": self.tokenizer.decode(reply),
-            "tokens": len(behind),
-            "bytes": len(self.tokenizer.decode(behind).encode()),
+            "tokens": len(after),
+            "bytes": len(self.tokenizer.decode(after).encode()),
             # The first pass is the prompt's.
             "forwards": max(1, self.forwards - 1),
-            "rate": len(behind) / (end - clock.first),
+            "rate": len(after) / (end - clock.first),
         }
 
 
@@ -150,7 +150,7 @@ def summary(args, pairs):
 
 
 def speedups(pairs):
-    """Of replies that have tokens behind their heads on both sides."""
+    """Of replies that have tokens after their heads on both sides."""
     rates = ((pair["plain"]["rate"], pair["speculative"]["rate"]) for pair in pairs)
     return [speculative / plain for plain, speculative in rates if plain and speculative]
 

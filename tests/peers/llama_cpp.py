@@ -7,7 +7,7 @@ line in the shape of a workload of `duet bench --json`.
 
 FOLDER is what tests/reference/prepare.sh filled, RENDERED what render.py wrote. Speculation is greedy, with blocks of a fixed length
 that one pass verifies. The prompt's pass is left out of the rates, with the first token, which comes of it: a rate is the tokens
-behind that one by the time from there to the end. Draft and target model compute by turns on the same threads.
+after that one by the time from there to the end. Draft and target model compute by turns on the same threads.
 """
 
 import argparse
@@ -160,7 +160,7 @@ class Pair:
         return reply.end()
 
     def draft(self, known, held):
-        """A block that may follow `known`, of which the drafter holds so many ids."""
+        """A block that may follow `known`, of which the drafter holds some ids."""
         self.drafter.forward(known[held:], held)
         block = [best(self.drafter)]
         while len(block) < self.length:
@@ -194,7 +194,7 @@ def summary(args, pairs):
 
 
 def speedups(pairs):
-    """Of replies that have tokens behind the first on both sides."""
+    """Of replies that have tokens after the first on both sides."""
     rates = ((pair["plain"]["rate"], pair["speculative"]["rate"]) for pair in pairs)
     return [speculative / plain for plain, speculative in rates if plain and speculative]
 

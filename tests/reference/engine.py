@@ -1,4 +1,4 @@
-"""llama.cpp behind the shim that `prepare.sh` builds: ids in, logits' best two out.
+"""llama.cpp through the shim that `prepare.sh` builds: ids in, logits' best two out.
 
 One sequence at a time. Nothing here knows of prompts, files of results or clocks.
 """

@@ -76,7 +76,7 @@ reference *reference_open(const char *backends, const char *model,
     if (options->attention_f32) {
         running.type_k = GGML_TYPE_F32;
         running.type_v = GGML_TYPE_F32;
-        /* The fused kernel narrows keys and values to half precision whatever the cache holds. */
+        /* The fused kernel narrows keys and values to half precision for any type of cache. */
         running.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_DISABLED;
     }
     engine->context = llama_init_from_model(engine->model, running);

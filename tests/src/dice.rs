@@ -1,4 +1,6 @@
 //! Seeded chance: `SplitMix64` (Steele, Lea, Flood, 2014), which takes any seed.
+//!
+//! Ours because the weights of tiny models, and so the texts that tests expect of them, follow from its very bits.
 
 /// Blocks of Unicode that tokenizers treat in ways of their own, and all of it: first code point and length.
 const BLOCKS: [(u32, usize); 14] = [
@@ -31,8 +33,12 @@ impl Dice {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         });
         // Mixed, for streams of neighbouring seeds would be one stream, a step apart.
-        let mut seeds = Self(hash.wrapping_add(number));
-        Self(seeds.bits())
+        Self(Self::seeded(hash.wrapping_add(number)).bits())
+    }
+
+    /// The stream of a seed.
+    pub fn seeded(seed: u64) -> Self {
+        Self(seed)
     }
 
     /// 64 random bits.
@@ -48,7 +54,7 @@ impl Dice {
         (self.bits() % limit as u64) as usize
     }
 
-    /// Whether something happens that does once in `times`.
+    /// True once in `times`, on average.
     pub fn once_in(&mut self, times: usize) -> bool {
         self.below(times) == 0
     }

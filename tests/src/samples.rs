@@ -3,7 +3,7 @@
 /// A kind of text and a few thousand bytes of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Sample {
-    /// What kind of text it is.
+    /// Kind of text.
     pub kind: &'static str,
     /// The text.
     pub text: &'static str,

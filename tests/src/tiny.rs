@@ -1,8 +1,8 @@
 //! Tiny models with seeded random weights: real GGUF files of a few hundred kilobytes, so that a test needs no download.
 //!
 //! The file is written here byte by byte, after ggml's description of the format: tensors stay inside `inference`, and the
-//! reader under test should not have been written by the same hand as the writer. What such a model says makes no sense, but
-//! it depends on everything before it, and it is mostly printable: one dimension of the residual stream is the same
+//! reader under test should not have been written by the same hand as the writer. The text of such a model makes no sense, but
+//! it depends on everything before it and is mostly printable: one dimension of the residual stream is the same
 //! everywhere, and the output matrix uses it to favour some tokens over others.
 
 use std::{
@@ -10,17 +10,19 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::dice::Dice;
+
 /// Width of the residual stream.
 const HIDDEN: usize = 64;
 const HEADS: usize = 4;
 const KV_HEADS: usize = 2;
 const FEED_FORWARD: usize = 128;
 const LAYERS: usize = 2;
-/// Where in the file tensors may start.
+/// Alignment of tensors in the file, in bytes.
 const ALIGNMENT: usize = 32;
 /// The constant dimension of the residual stream.
 const CONSTANT: f32 = 4.0;
-/// What a favour of 1 is worth, in the output matrix: more than any spread of logits makes up for.
+/// Weight of a favour of 1 in the output matrix: more than any spread of logits.
 const FAVOUR: f32 = 6.0;
 /// Spread of logits, apart from what the constant dimension adds.
 const SPREAD: f32 = 0.25;
@@ -53,7 +55,7 @@ pub struct Tiny {
     pub merges: &'static [(&'static str, &'static str)],
     /// Positions.
     pub context: u32,
-    /// How much more likely the tokens are that end a turn or a sequence: 0 like printable text, -1 never, 1 always.
+    /// Favour of tokens that end a turn or a sequence: 0 as likely as printable text, -1 never, 1 always.
     pub ends: f32,
     /// The same for control tokens that end nothing.
     pub controls: f32,
@@ -74,7 +76,7 @@ impl Default for Tiny {
     }
 }
 
-/// Control tokens behind the 256 bytes and the merges, in this order.
+/// Control tokens after the 256 bytes and the merges, in this order.
 const CONTROLS: [&str; 4] = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|pad|>"];
 /// Those of them that end something.
 const ENDS: [&str; 2] = ["<|endoftext|>", "<|im_end|>"];
@@ -165,7 +167,7 @@ impl Tiny {
 
     fn tensors(&self) -> Vec<Tensor> {
         let tokens = self.tokens();
-        let mut random = Random(self.seed);
+        let mut random = Random(Dice::seeded(self.seed));
         let mut embedding = random.matrix("token_embd.weight", tokens.len(), HIDDEN, 1.0);
         for row in embedding.values.chunks_mut(HIDDEN) {
             row[0] = CONSTANT;
@@ -242,7 +244,7 @@ fn written(text: &str) -> String {
     text.bytes().map(character).collect()
 }
 
-/// The character that stands for a byte in vocabularies of GPT-2's kind.
+/// The character of a byte in vocabularies of GPT-2's kind.
 fn character(byte: u8) -> char {
     let itself = |byte: &u8| matches!(byte, b'!'..=b'~' | 0xA1..=0xAC | 0xAE..);
     if itself(&byte) {
@@ -281,8 +283,8 @@ impl Tensor {
     }
 }
 
-/// `SplitMix64`.
-struct Random(u64);
+/// Chance that decides weights.
+struct Random(Dice);
 
 impl Random {
     fn matrix(&mut self, name: &str, rows: usize, columns: usize, spread: f32) -> Tensor {
@@ -302,12 +304,7 @@ impl Random {
     }
 
     fn uniform(&mut self) -> f32 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut x = self.0;
-        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        x ^= x >> 31;
-        (x >> 40) as f32 / (1_u32 << 24) as f32
+        (self.0.bits() >> 40) as f32 / (1_u32 << 24) as f32
     }
 }
 

@@ -26,18 +26,19 @@ pub fn read(path: impl AsRef<Path>) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Every Rust file.
-pub fn rust_sources() -> Vec<Source> {
+/// Every Rust file. Modules of a unit test module are unit tests too.
+pub fn rust_sources() -> Vec<SourceFile> {
     let mut found = sources("rs");
-    let unit_tests: Vec<PathBuf> = found.iter().flat_map(Source::unit_test_files).collect();
+    let unit_tests: Vec<PathBuf> = found.iter().flat_map(SourceFile::unit_test_files).collect();
     for source in &mut found {
-        source.is_unit_test = unit_tests.contains(&source.path);
+        let declared = |test: &PathBuf| source.path.starts_with(test.with_extension(""));
+        source.is_unit_test = unit_tests.contains(&source.path) || unit_tests.iter().any(declared);
     }
     found
 }
 
 /// Every file with this extension, at least one.
-pub fn sources(extension: &str) -> Vec<Source> {
+pub fn sources(extension: &str) -> Vec<SourceFile> {
     let mut found = all_sources();
     found.retain(|source| {
         source
@@ -54,7 +55,7 @@ pub fn sources(extension: &str) -> Vec<Source> {
 }
 
 /// Every file that is text, in order of path. What is built or downloaded is not part of the tree.
-pub fn all_sources() -> Vec<Source> {
+pub fn all_sources() -> Vec<SourceFile> {
     let mut paths = Vec::new();
     collect(Path::new(""), &mut paths);
     paths.sort();
@@ -62,7 +63,7 @@ pub fn all_sources() -> Vec<Source> {
         .into_iter()
         .filter_map(|path| {
             let text = fs::read_to_string(root().join(&path)).ok()?;
-            Some(Source {
+            Some(SourceFile {
                 path,
                 text,
                 is_unit_test: false,
@@ -71,7 +72,7 @@ pub fn all_sources() -> Vec<Source> {
         .collect()
 }
 
-/// Folders of the workspace's members.
+/// Folders of the workspace's members, from the root.
 pub fn members() -> Vec<String> {
     let workspace = parse("Cargo.toml");
     let members = workspace["workspace"]["members"]
@@ -83,29 +84,40 @@ pub fn members() -> Vec<String> {
         .collect()
 }
 
-/// Manifest of a member.
+/// Name that a member's package must have: the last part of its folder.
+pub fn package(member: &str) -> &str {
+    member.rsplit('/').next().unwrap_or(member)
+}
+
+/// Manifest of a member, by its folder.
 pub fn manifest(member: &str) -> Table {
     parse(Path::new(member).join("Cargo.toml"))
 }
 
-/// Packages that a member names in these tables, for any target, by the names that they have themselves.
+/// Packages that a member names in these tables, for any target, by their own names.
 pub fn dependencies(member: &str, tables: &[&str]) -> Vec<String> {
+    let entries = dependency_entries(member, tables).into_iter();
+    entries.map(|(name, _)| name).collect()
+}
+
+/// The same with what the manifest says of each.
+pub fn dependency_entries(member: &str, tables: &[&str]) -> Vec<(String, Value)> {
     let manifest = manifest(member);
     let mut scopes = vec![&manifest];
     if let Some(targets) = manifest.get("target").and_then(Value::as_table) {
         scopes.extend(targets.values().filter_map(Value::as_table));
     }
-    let mut names = Vec::new();
+    let mut found = Vec::new();
     for scope in scopes {
         for table in tables {
             let entries = scope.get(*table).and_then(Value::as_table);
             for (name, entry) in entries.into_iter().flatten() {
                 let renamed = entry.get("package").and_then(Value::as_str);
-                names.push(renamed.unwrap_or(name).to_owned());
+                found.push((renamed.unwrap_or(name).to_owned(), entry.clone()));
             }
         }
     }
-    names
+    found
 }
 
 /// A TOML file, by its path below the root.
@@ -117,17 +129,32 @@ pub fn parse(path: impl AsRef<Path>) -> Table {
 }
 
 /// A file of the tree.
-pub struct Source {
+pub struct SourceFile {
     /// Path below the root.
     pub path: PathBuf,
     /// All of it.
     pub text: String,
-    /// It is a module that another file declares behind `#[cfg(test)]`.
+    /// Another file declares it as a module under `#[cfg(test)]`.
     is_unit_test: bool,
 }
 
-impl Source {
-    /// Whether it lies in this folder, given from the root.
+impl SourceFile {
+    /// A file that no disk has.
+    #[cfg(test)]
+    pub(crate) fn new(path: &str, text: &str) -> Self {
+        Self {
+            path: path.into(),
+            text: text.to_owned(),
+            is_unit_test: false,
+        }
+    }
+
+    /// True if another file declares it for unit tests only.
+    pub fn is_unit_test(&self) -> bool {
+        self.is_unit_test
+    }
+
+    /// True if it lies in this folder, given from the root.
     pub fn is_in(&self, folder: &str) -> bool {
         self.path.starts_with(folder)
     }
@@ -208,7 +235,7 @@ impl Source {
     }
 }
 
-/// Whether two lines in a row open or declare a module of unit tests.
+/// True if two lines in a row open or declare a module of unit tests.
 fn is_test_module(attribute: &str, header: &str) -> bool {
     let header = header.trim();
     attribute.trim() == "#[cfg(test)]" && (header.starts_with("mod ") || header.contains(" mod "))

@@ -61,7 +61,7 @@ impl RealVocabulary {
         &self.tokenizer
     }
 
-    /// Whether every byte can be spelled. SmolLM2 lacks a few control characters.
+    /// True if every byte can be spelled. SmolLM2 lacks a few control characters.
     pub fn spells_every_byte_of(&self, text: &[u8]) -> bool {
         text.iter()
             .all(|byte| self.single_bytes[usize::from(*byte)].is_some())
@@ -82,7 +82,7 @@ impl Vocabulary for RealVocabulary {
     }
 }
 
-/// Where a known model or tokenizer is; it is fetched if it is not in the user's cache folder.
+/// Path of a known model or tokenizer; it is fetched if it is not in the user's cache folder.
 ///
 /// # Panics
 ///

@@ -171,7 +171,7 @@ fn text_comes_back_byte_for_byte_however_it_is_cut() {
     }
 }
 
-/// What our plain encoding leaves as text though the library does not: tokens that their file calls text and that are
+/// Tokens that our plain encoding leaves as text though the library does not: those that their file calls text and that are
 /// control tokens by their shape.
 fn control_spellings(name: &str, ours: &RealVocabulary) -> Vec<String> {
     let added = json_of(name)["added_tokens"].take();

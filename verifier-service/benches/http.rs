@@ -1,7 +1,7 @@
-//! How long text is under way from its commitment to a client, over HTTP and, beside it, over gRPC.
+//! Latency of text from its commitment to a client, over HTTP and over gRPC.
 //!
-//! `cargo bench -p verifier-service --bench http` prints one JSON object in microseconds: for each way the median, the 99th
-//! percentile and the most of all chunks, and the same of first chunks alone. A chunk is committed when its round's span
+//! `cargo bench -p verifier-service --bench http` prints one JSON object in microseconds: for each protocol the median, the 99th
+//! percentile and the maximum of all chunks, and the same of first chunks alone. A chunk is committed when its round's span
 //! closes; client and server share this process and its clock.
 
 use std::{
@@ -38,7 +38,7 @@ const TOKENS: u32 = 60;
 
 type Failure = Box<dyn std::error::Error>;
 
-/// When rounds were over.
+/// Ends of rounds.
 #[derive(Clone, Default)]
 struct Commitments(Arc<Mutex<Vec<Instant>>>);
 
@@ -57,7 +57,7 @@ impl Commitments {
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// How long each chunk was under way, of those that came at these moments.
+    /// Latency of each chunk, for chunks that arrived at these moments.
     fn delays(&self, arrived: &[Instant]) -> Result<Vec<Duration>, Failure> {
         let committed = std::mem::take(&mut *self.lock());
         if committed.len() != arrived.len() {
@@ -71,7 +71,7 @@ impl Commitments {
     }
 }
 
-/// Delays of all chunks, and of those that came first.
+/// Latencies of all chunks, and of first chunks.
 #[derive(Default)]
 struct Delays {
     all: Vec<Duration>,
@@ -139,7 +139,7 @@ async fn listen() -> std::io::Result<TcpListener> {
     TcpListener::bind("127.0.0.1:0").await
 }
 
-/// When each chunk with text came.
+/// Arrival of each chunk with text.
 async fn ask_http(address: SocketAddr) -> Result<Vec<Instant>, Failure> {
     let body = json!({
         "model": "tiny", "prompt": "let the fn = ", "max_tokens": TOKENS, "temperature": 0, "stream": true,
@@ -158,14 +158,14 @@ async fn ask_http(address: SocketAddr) -> Result<Vec<Instant>, Failure> {
     while stream.read_buf(&mut text).await? > 0 {
         let now = Instant::now();
         let seen = String::from_utf8_lossy(&text);
-        // The event that says why the reply ended has no text of its own.
+        // The event with the reason of the end has no text.
         let chunks = seen.matches("\"finish_reason\":null").count();
         arrived.resize(chunks.max(arrived.len()), now);
     }
     Ok(arrived)
 }
 
-/// When each chunk came.
+/// Arrival of each chunk.
 async fn ask_grpc(client: &mut Client) -> Result<Vec<Instant>, Failure> {
     let mut request = Generate::new(Prompt::Text("let the fn = ".to_owned()));
     request.max_tokens = Some(TOKENS);

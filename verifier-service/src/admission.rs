@@ -1,4 +1,4 @@
-//! Who gets in: so many requests at once, and for the rest an estimate of when to come back. Nobody waits in line.
+//! Admission: a limit on requests at once, and for those refused an estimate of when to come back. There is no queue.
 
 use std::{
     sync::{
@@ -10,10 +10,10 @@ use std::{
 
 /// Weight of the latest reply in the mean duration.
 const GAIN: f64 = 0.2;
-/// What a refused client is told at least and at most.
+/// Range of the seconds after which a refused client may come back.
 const RETRY: std::ops::RangeInclusive<f64> = 1.0..=60.0;
 
-/// Counts requests in progress. Clones share the count.
+/// Count of requests in progress. Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Admission {
     shared: Arc<Shared>,
@@ -46,7 +46,7 @@ impl Admission {
         }
     }
 
-    /// Room for one more, or how long it will take until there is some.
+    /// A permit for one more request, or the time after which there may be one.
     pub(crate) fn admit(&self) -> Result<Permit, Duration> {
         let limit = self.shared.limit;
         let room = |admitted| (admitted < limit).then_some(admitted + 1);
@@ -71,7 +71,7 @@ impl Admission {
         self.shared.admitted.load(Ordering::Acquire)
     }
 
-    /// With all places taken, one becomes free after about a mean duration divided by the number of places.
+    /// Estimate of when a place becomes free: the mean duration of a request, divided by the number of places.
     fn retry_after(&self) -> Duration {
         let mean = *self.shared.lock();
         let seconds = mean / self.shared.limit as f64;
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn place_is_free_again_when_its_permit_is_gone() {
+    fn place_is_free_again_when_its_permit_is_dropped() {
         let admission = Admission::new(2);
         let first = admission.admit().unwrap();
         let second = admission.admit().unwrap();

@@ -1,44 +1,40 @@
-//! The process put together: model, service, health, metrics, and their common end.
+//! The process put together: a model, the verifier over it, and the frame that serves it.
 
-mod fetching;
-
-use std::{future::Future, path::PathBuf, sync::Arc, thread};
+use std::{future::Future, sync::Arc};
 
 use anyhow::Context as _;
 use chassis::{
-    admin::Admin,
-    health::Health,
     http::{Http, HttpLimits},
-    lifecycle::{Drained, Lifecycle, Servers},
-    metrics as exposition,
-    server::{self, ConnectionLimits},
+    lifecycle::Drained,
 };
 use inference::engine::Engine;
-use prometheus_client::registry::Registry;
-use store::{ModelReference, Store};
-use tokio::{net::TcpListener, sync::oneshot};
+use serving::{
+    frame::{Frame, Identity},
+    model,
+};
+use tokio::net::TcpListener;
+use tonic::service::Routes;
 
-use self::fetching::Logged;
 use crate::{
     NAME, VERSION, calibration,
     config::{Config, Serving},
     http,
-    metrics::{Gauges, Metrics},
+    metrics::{Metrics, Snapshot},
     service::VerifierService,
     verification::Verifier,
 };
 
-/// The service by its full name, for health checks.
-const SERVICE: &str = "duet.verifier.v1.Verifier";
+const IDENTITY: Identity = Identity {
+    name: NAME,
+    version: VERSION,
+    service: "duet.verifier.v1.Verifier",
+};
 
 /// A verifier that is ready to serve.
 pub struct App {
     verifier: Arc<Verifier>,
-    health: Health,
-    lifecycle: Lifecycle,
-    registry: Registry,
+    frame: Frame,
     http: Option<TcpListener>,
-    admin: Option<TcpListener>,
 }
 
 impl App {
@@ -51,41 +47,26 @@ impl App {
             serving,
             ..
         } = config;
-        let load = move || -> anyhow::Result<Engine> {
-            let path = resolve(cache, &model)?;
-            Engine::load(&path, engine).with_context(|| format!("cannot load {model}"))
-        };
-        let (loaded, wait) = oneshot::channel();
-        // Not on the runtime: it would wait for the download when the process is told to stop.
-        thread::Builder::new()
-            .name("load".to_owned())
-            .spawn(move || drop(loaded.send(load())))
-            .context("cannot start a thread to load the model")?;
-        let engine = wait.await.context("loading was given up")??;
+        let engine = model::on_own_thread(move || model::load(&model, cache, engine)).await?;
         Self::with_engine(engine, serving).await
     }
 
     /// A verifier over a model that is loaded.
     pub async fn with_engine(engine: Engine, serving: Serving) -> anyhow::Result<Self> {
         engine.info().log(&serving.model_name);
-        let mut registry = exposition::registry(NAME, VERSION);
-        let metrics = Metrics::new(&mut registry);
-        let lifecycle = Lifecycle::new(serving.grace_period);
-        let health = Health::new(&[SERVICE]).await;
-        let model = engine.clone();
-        let fault = async move { model.ended().await };
-        lifecycle.broken_by(fault, "the model's thread has ended", &health);
+        let mut frame = Frame::new(IDENTITY, serving.grace_period).await;
+        let metrics = Metrics::new(frame.registry());
+        frame.depend_on(&engine);
         let costs = calibration::measure(&engine).await;
-        let verifier = Verifier::new((engine, costs), serving, metrics, lifecycle.clone());
+        let lifecycle = frame.lifecycle().clone();
+        let verifier = Verifier::new((engine, costs), serving, metrics, lifecycle);
         let verifier = Arc::new(verifier.context("a drafter cannot be used")?);
-        registry.register_collector(Box::new(Gauges(Arc::clone(&verifier))));
+        let observed = Arc::clone(&verifier);
+        Metrics::observe(frame.registry(), move || snapshot(&observed));
         Ok(Self {
             verifier,
-            health,
-            lifecycle,
-            registry,
+            frame,
             http: None,
-            admin: None,
         })
     }
 
@@ -102,7 +83,7 @@ impl App {
     #[must_use]
     pub fn with_admin(self, listener: TcpListener) -> Self {
         Self {
-            admin: Some(listener),
+            frame: self.frame.with_admin(listener),
             ..self
         }
     }
@@ -115,38 +96,24 @@ impl App {
     ) -> anyhow::Result<Drained> {
         let Self {
             verifier,
-            health,
-            lifecycle,
-            registry,
+            frame,
             http,
-            admin,
         } = self;
-        let reflection = server::reflection(&[proto::FILE_DESCRIPTOR_SET])
-            .context("the compiled schema cannot be served")?;
         let http = http.map(|listener| Http {
             listener,
             router: http::router(Arc::clone(&verifier)),
             limits: HttpLimits::default(),
         });
-        let router = server::builder(ConnectionLimits::default())
-            .add_service(proto::verifier::server(VerifierService::new(verifier)))
-            .add_service(health.service())
-            .add_service(reflection);
-        if let Ok(address) = listener.local_addr() {
-            tracing::info!(%address, "serving");
-        }
-        let registry = Arc::new(registry);
-        let servers = Servers {
-            router,
-            listener,
-            http,
-            admin: admin.map(|listener| Admin { listener, registry }),
-            health,
-        };
-        Ok(lifecycle.serve(servers, shutdown).await?)
+        let routes = Routes::new(proto::verifier::server(VerifierService::new(verifier)));
+        frame.serve(listener, routes, http, shutdown).await
     }
 }
 
-fn resolve(cache: Option<PathBuf>, model: &ModelReference) -> anyhow::Result<PathBuf> {
-    Ok(Store::open(cache)?.resolve(model, &mut Logged::default())?)
+fn snapshot(verifier: &Verifier) -> Snapshot {
+    let load = verifier.load();
+    Snapshot {
+        requests: load.requests,
+        engine: load.engine,
+        drafters: verifier.drafters(),
+    }
 }

@@ -1,9 +1,10 @@
-//! Arguments of the process. Each is an environment variable, too; nothing else is read from the environment.
+//! Arguments of the process. Each is also an environment variable; nothing else is read from the environment.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use chassis::args::{LogArgs, ServerArgs};
 use clap::Parser;
+use serving::args::EngineArgs;
 
 /// Owns every answer: decodes with the target model, verifies what drafters propose, streams the text.
 #[derive(Clone, Debug, Parser)]
@@ -36,77 +37,28 @@ pub struct Args {
     #[arg(long, env = "DUET_HTTP", value_name = "ADDRESS")]
     pub http: Option<SocketAddr>,
 
-    /// The model and its limits.
+    /// Engine of the target model.
     #[command(flatten)]
-    pub target: TargetArgs,
+    pub engine: EngineArgs,
 
-    /// What requests may ask for.
+    /// Limits on requests.
     #[command(flatten)]
     pub request: RequestArgs,
 
-    /// How drafters are used.
+    /// Use of drafters.
     #[command(flatten)]
     pub speculation: SpeculationArgs,
 
-    /// Where it listens and how it stops.
+    /// Ports and the end of the process.
     #[command(flatten)]
     pub server: ServerArgs,
 
-    /// What is logged.
+    /// Logs.
     #[command(flatten)]
     pub log: LogArgs,
 }
 
-/// How the target model runs.
-#[derive(clap::Args, Clone, Debug)]
-#[command(next_help_heading = "Target model")]
-pub struct TargetArgs {
-    /// Where the model runs: cpu, cuda, cuda:N, metal or metal:N
-    #[arg(
-        long,
-        env = "DUET_DEVICE",
-        value_name = "DEVICE",
-        default_value = "cpu"
-    )]
-    pub device: String,
-
-    /// Threads that compute [default: one for each processor]
-    #[arg(long, env = "DUET_THREADS", value_name = "COUNT")]
-    pub threads: Option<usize>,
-
-    /// Positions that one request may hold, prompt included; the model's own limit where that is smaller
-    #[arg(
-        long,
-        env = "DUET_CONTEXT",
-        value_name = "TOKENS",
-        default_value_t = 8192
-    )]
-    pub context: usize,
-
-    /// Rows of one forward pass, all requests together
-    #[arg(
-        long,
-        env = "DUET_BATCH_ROWS",
-        value_name = "ROWS",
-        default_value_t = 128
-    )]
-    pub batch_rows: usize,
-
-    /// Memory for keys and values of earlier prompts, so that what prompts have in common is computed once; 0: none
-    #[arg(
-        long,
-        env = "DUET_PREFIX_CACHE",
-        value_name = "MIB",
-        default_value_t = 256
-    )]
-    pub prefix_cache: u64,
-
-    /// Passes that may wait for the model's thread; at least twice the requests at once
-    #[arg(long, env = "DUET_QUEUE", value_name = "COUNT", default_value_t = 64)]
-    pub queue: usize,
-}
-
-/// What requests may ask for.
+/// Limits on requests.
 #[derive(clap::Args, Clone, Debug)]
 #[command(next_help_heading = "Requests")]
 pub struct RequestArgs {
@@ -129,7 +81,7 @@ pub struct RequestArgs {
     pub max_tokens: u32,
 }
 
-/// How drafters are used.
+/// Use of drafters.
 #[derive(clap::Args, Clone, Debug)]
 #[command(next_help_heading = "Speculation")]
 pub struct SpeculationArgs {
@@ -144,7 +96,7 @@ pub struct SpeculationArgs {
     )]
     pub method: String,
 
-    /// Most draft tokens of a block and candidates of a round; how many there are follows what pays, unless a request fixes it
+    /// Most draft tokens of a block and most candidates of a round; fewer where that is faster, unless a request fixes the number
     #[arg(
         long,
         env = "DUET_BLOCK_LENGTH",
@@ -153,7 +105,7 @@ pub struct SpeculationArgs {
     )]
     pub block_length: u32,
 
-    /// Blocks that a drafter may send ahead of the verdict: hides its latency, but wastes its work where a block is not kept
+    /// Blocks that a drafter may send before the verdict: hides its latency, but wastes its work where a block is rejected
     #[arg(
         long,
         env = "DUET_DRAFT_AHEAD",
@@ -162,11 +114,11 @@ pub struct SpeculationArgs {
     )]
     pub draft_ahead: u32,
 
-    /// Least time that a round waits for its block, whatever was measured
+    /// Shortest deadline of a block, whatever latency was measured
     #[arg(long, env = "DUET_DRAFT_DEADLINE_MIN", value_name = "DURATION", default_value = "2ms", value_parser = humantime::parse_duration)]
     pub draft_deadline_min: Duration,
 
-    /// Most time that a round waits for its block, whatever was measured
+    /// Longest deadline of a block, whatever latency was measured
     #[arg(long, env = "DUET_DRAFT_DEADLINE_MAX", value_name = "DURATION", default_value = "1s", value_parser = humantime::parse_duration)]
     pub draft_deadline_max: Duration,
 }

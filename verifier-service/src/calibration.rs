@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use inference::engine::{Engine, EngineError};
-use pacing::goodput::VerifyCost;
+use pacing::VerifyCost;
 
 /// Rows of the passes that are measured, as far as a pass may have so many.
 const ROWS: [usize; 5] = [1, 2, 4, 8, 16];

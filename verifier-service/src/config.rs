@@ -1,60 +1,62 @@
-//! What the process runs with: arguments as final types, checked before anything is bound or loaded.
+//! Configuration of the process: its arguments as final types, checked before anything is bound or loaded.
 
-use std::{fmt::Display, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use alignment::acceptance::Method;
 use chassis::args::{LogArgs, ServerArgs};
-use inference::engine::{DeviceChoice, EngineOptions};
-use pacing::deadline;
-
+use inference::engine::EngineOptions;
+use pacing::DeadlineOptions;
 use proto::limits::{MAX_BLOCK_TOKENS, MAX_CREDIT};
+use serving::range::{OutOfRange, within};
 use store::{ModelReference, StoreError};
 use tonic::transport::Endpoint;
 
-use crate::args::{Args, TargetArgs};
+use crate::args::Args;
 
-/// How long a round waits for a block before any latency is known, unless that is over the limit.
+/// Deadline of a block before any latency is known, unless `--draft-deadline-max` is shorter.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
+/// Rows of a pass that verifies anything: the pending token and a candidate.
+const LEAST_ROWS: usize = 2;
 
-/// Everything the process runs with.
+/// Configuration of the process.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The target model.
     pub model: ModelReference,
     /// Folder of the model cache; `None` for the user's.
     pub cache: Option<PathBuf>,
-    /// How the model runs.
+    /// Device, limits and cache of its engine.
     pub engine: EngineOptions,
-    /// How requests are served.
+    /// Limits and choices for requests.
     pub serving: Serving,
-    /// Where it serves HTTP, if it does.
+    /// Address to serve HTTP on, if it is served.
     pub http: Option<SocketAddr>,
-    /// Where it listens and how it stops.
+    /// Ports and the end of the process.
     pub server: ServerArgs,
-    /// What is logged.
+    /// Logs.
     pub log: LogArgs,
 }
 
-/// How requests are served by a model that is loaded, however it came to be.
+/// Limits and choices for requests to a loaded model.
 #[derive(Clone, Debug)]
 pub struct Serving {
-    /// Name of the model, as it was asked for.
+    /// Name of the model, as it was given.
     pub model_name: String,
     /// Addresses of drafters, in order of preference among equals.
     pub drafters: Vec<String>,
-    /// Requests at once.
+    /// Most requests at once.
     pub max_sessions: usize,
-    /// Completion tokens of a request.
+    /// Most completion tokens of a request.
     pub max_tokens: u32,
     /// Method where a request names none; `None`: greedy at temperature 0, coupled above.
     pub method: Option<Method>,
-    /// Draft tokens of a block at most, and candidates of a round.
+    /// Most draft tokens of a block, and most candidates of a round.
     pub block_length: u32,
-    /// Blocks that a drafter may send ahead of the verdict.
+    /// Blocks that a drafter may send before the verdict.
     pub draft_ahead: u32,
-    /// How long rounds wait for blocks.
-    pub deadline: deadline::Options,
-    /// How long requests may go on after the signal to stop.
+    /// Deadlines of blocks.
+    pub deadline: DeadlineOptions,
+    /// Time that requests have to finish after the signal to stop.
     pub grace_period: Duration,
 }
 
@@ -69,9 +71,9 @@ impl Serving {
             method: None,
             block_length: 16,
             draft_ahead: 1,
-            deadline: deadline::Options {
+            deadline: DeadlineOptions {
                 cap: Duration::from_secs(1),
-                ..deadline::Options::default()
+                ..DeadlineOptions::default()
             },
             grace_period: Duration::from_secs(30),
         }
@@ -85,15 +87,8 @@ pub enum ConfigError {
     #[error("--model cannot be used")]
     Model(#[source] StoreError),
     /// A value outside its range.
-    #[error("{flag} is {found}: it must be {expected}")]
-    Range {
-        /// The flag.
-        flag: &'static str,
-        /// What was given.
-        found: String,
-        /// What would be right.
-        expected: String,
-    },
+    #[error(transparent)]
+    Range(#[from] OutOfRange),
 }
 
 impl TryFrom<Args> for Config {
@@ -101,13 +96,14 @@ impl TryFrom<Args> for Config {
 
     fn try_from(args: Args) -> Result<Self, ConfigError> {
         let sessions = args.request.max_sessions;
-        let engine = engine(&args.target, sessions)?;
+        within("--max-sessions", sessions, 1..=4096)?;
+        let engine = args.engine.options(sessions, LEAST_ROWS)?;
         let rows = u32::try_from(engine.max_batch_rows).unwrap_or(u32::MAX);
         let longest = (rows - 1).min(MAX_BLOCK_TOKENS);
         let speculation = &args.speculation;
-        within("--block-length", speculation.block_length, 1, longest)?;
-        within("--draft-ahead", speculation.draft_ahead, 0, MAX_CREDIT - 1)?;
-        within("--max-tokens", args.request.max_tokens, 1, 1 << 20)?;
+        within("--block-length", speculation.block_length, 1..=longest)?;
+        within("--draft-ahead", speculation.draft_ahead, 0..=MAX_CREDIT - 1)?;
+        within("--max-tokens", args.request.max_tokens, 1..=1 << 20)?;
         for address in &args.drafter {
             check_address(address)?;
         }
@@ -137,8 +133,8 @@ impl TryFrom<Args> for Config {
     }
 }
 
-/// Whether a channel can be made to `address` later, when there is a runtime.
-fn check_address(address: &str) -> Result<(), ConfigError> {
+/// Refuses an address to which no channel could be made later, when there is a runtime.
+fn check_address(address: &str) -> Result<(), OutOfRange> {
     let endpoint = Endpoint::from_shared(address.to_owned());
     let is_sound = endpoint.is_ok_and(|endpoint| {
         let uri = endpoint.uri();
@@ -148,44 +144,10 @@ fn check_address(address: &str) -> Result<(), ConfigError> {
         return Ok(());
     }
     let expected = "the address of a drafter, such as http://127.0.0.1:50051";
-    Err(out_of_range("--drafter", address, expected))
+    Err(OutOfRange::new("--drafter", address, expected))
 }
 
-fn engine(args: &TargetArgs, sessions: usize) -> Result<EngineOptions, ConfigError> {
-    let processors = || std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = args.threads.unwrap_or_else(processors);
-    within("--threads", threads, 1, 1024)?;
-    within("--max-sessions", sessions, 1, 4096)?;
-    within("--context", args.context, 2, 1 << 24)?;
-    within("--batch-rows", args.batch_rows, 2, 1 << 16)?;
-    within("--prefix-cache", args.prefix_cache, 0, 1 << 24)?;
-    within("--queue", args.queue, 2 * sessions, 1 << 20)?;
-    Ok(EngineOptions {
-        threads,
-        max_sessions: sessions,
-        queue: args.queue,
-        max_batch_rows: args.batch_rows,
-        context: args.context,
-        prefix_cache: args.prefix_cache << 20,
-        device: device(&args.device)?,
-    })
-}
-
-fn device(name: &str) -> Result<DeviceChoice, ConfigError> {
-    let (kind, number) = name.split_once(':').unwrap_or((name, "0"));
-    match (kind, usize::from_str(number)) {
-        ("cpu", _) if name == "cpu" => Ok(DeviceChoice::Cpu),
-        ("cuda", Ok(number)) => Ok(DeviceChoice::Cuda(number)),
-        ("metal", Ok(number)) => Ok(DeviceChoice::Metal(number)),
-        _ => Err(out_of_range(
-            "--device",
-            name,
-            "cpu, cuda, cuda:N, metal or metal:N",
-        )),
-    }
-}
-
-fn method(name: &str) -> Result<Option<Method>, ConfigError> {
+fn method(name: &str) -> Result<Option<Method>, OutOfRange> {
     if name == "auto" {
         return Ok(None);
     }
@@ -194,18 +156,18 @@ fn method(name: &str) -> Result<Option<Method>, ConfigError> {
         .filter(|method| method.is_lossless())
         .map(Method::name)
         .collect();
-    // What changes the text's distribution is for requests to ask for, not for whoever runs the service.
+    // Only a request may ask for a method that changes the text's distribution, not whoever runs the service.
     let method = name.parse::<Method>().ok().filter(|m| m.is_lossless());
     let known = || format!("auto or one of {}", lossless.join(", "));
     method
         .map(Some)
-        .ok_or_else(|| out_of_range("--method", name, known()))
+        .ok_or_else(|| OutOfRange::new("--method", name, known()))
 }
 
-fn deadline(least: Duration, most: Duration) -> Result<deadline::Options, ConfigError> {
+fn deadline(least: Duration, most: Duration) -> Result<DeadlineOptions, OutOfRange> {
     let shown = |duration| humantime::format_duration(duration).to_string();
     if most.is_zero() || most > Duration::from_mins(1) {
-        return Err(out_of_range(
+        return Err(OutOfRange::new(
             "--draft-deadline-max",
             shown(most),
             "above 0 and at most 1m",
@@ -213,39 +175,18 @@ fn deadline(least: Duration, most: Duration) -> Result<deadline::Options, Config
     }
     if least > most {
         let expected = format!("at most --draft-deadline-max, {}", shown(most));
-        return Err(out_of_range("--draft-deadline-min", shown(least), expected));
+        return Err(OutOfRange::new(
+            "--draft-deadline-min",
+            shown(least),
+            expected,
+        ));
     }
-    Ok(deadline::Options {
+    Ok(DeadlineOptions {
         floor: least,
         cap: most,
         initial: FIRST_WAIT.min(most),
-        ..deadline::Options::default()
+        ..DeadlineOptions::default()
     })
-}
-
-fn within<T: PartialOrd + Display + Copy>(
-    flag: &'static str,
-    found: T,
-    least: T,
-    most: T,
-) -> Result<(), ConfigError> {
-    if found >= least && found <= most {
-        return Ok(());
-    }
-    let expected = format!("{least} to {most}");
-    Err(out_of_range(flag, found.to_string(), expected))
-}
-
-fn out_of_range(
-    flag: &'static str,
-    found: impl Into<String>,
-    expected: impl Into<String>,
-) -> ConfigError {
-    ConfigError::Range {
-        flag,
-        found: found.into(),
-        expected: expected.into(),
-    }
 }
 
 #[cfg(test)]

@@ -12,13 +12,7 @@ use std::{
 };
 
 use chassis::{channel, channel::AddressError, lifecycle::Lifecycle};
-use pacing::{
-    deadline::{self, RoundLatency},
-    goodput::{
-        DraftCost, Outcome, Rests, Survival,
-        alternatives::{Hits, Tried},
-    },
-};
+use pacing::{DeadlineOptions, Experience};
 use proto::{
     ClientError,
     drafter::{Client, Opened},
@@ -31,11 +25,9 @@ use breaker::Breaker;
 
 /// Weight of a new round trip in the mean.
 const ROUND_TRIP_GAIN: f64 = 0.2;
-/// How long a round waits for a stream to open, where the shortest deadline is not longer: less than a plain round takes that the
-/// drafter's reading of a long prompt should not hold up.
+/// Longest wait of a round for a stream to open, or the shortest deadline if that is longer. Kept below a plain round, so that a
+/// drafter which still reads a long prompt delays nothing.
 const OPENING: Duration = Duration::from_millis(20);
-/// A block may take so many times what its length lets expect.
-const SLACK: f64 = 2.0;
 
 /// All drafters. Clones share them.
 #[derive(Clone, Debug)]
@@ -52,8 +44,6 @@ struct Drafter {
     lost: Notify,
     /// How long a round may wait for a stream to open. Says nothing about how fast blocks come, so it is not measured.
     opening: Duration,
-    /// The least that a round waits for a block that is due.
-    floor: Duration,
 }
 
 /// What is known of a drafter.
@@ -65,9 +55,7 @@ struct Known {
     /// Names of its methods; empty while it was never reached.
     methods: Vec<String>,
     breaker: Breaker,
-    latency: RoundLatency,
     experience: Experience,
-    rests: Rests,
     round_trip: Option<Duration>,
     sessions: u32,
     last_error: Option<String>,
@@ -80,14 +68,6 @@ enum Reach {
     Reached,
     Lost,
     Incompatible,
-}
-
-/// What sessions have seen of a drafter, for those that come.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Experience {
-    pub(crate) survival: Survival,
-    pub(crate) cost: DraftCost,
-    pub(crate) hits: Hits,
 }
 
 /// What a session needs of a drafter.
@@ -105,9 +85,9 @@ pub(crate) struct Lease {
     drafter: Arc<Drafter>,
 }
 
-/// A drafter of which a session wants nothing for now. Clones are the same.
+/// A drafter of which a session wants nothing for now.
 #[derive(Clone, Debug)]
-pub(crate) struct Rest {
+pub(crate) struct IdleDrafter {
     drafter: Arc<Drafter>,
 }
 
@@ -123,7 +103,7 @@ impl Drafters {
     /// Connects to nothing yet; to be called on a runtime.
     pub(crate) fn new(
         addresses: &[String],
-        deadline: deadline::Options,
+        deadline: DeadlineOptions,
     ) -> Result<Self, AddressError> {
         let drafter = |address: &String| {
             Ok(Arc::new(Drafter {
@@ -132,7 +112,6 @@ impl Drafters {
                 known: Mutex::new(Known::new(deadline)),
                 lost: Notify::new(),
                 opening: OPENING.max(deadline.floor).min(deadline.cap),
-                floor: deadline.floor,
             }))
         };
         let all: Result<_, _> = addresses.iter().map(drafter).collect();
@@ -223,86 +202,32 @@ impl Lease {
         self.drafter.known().fingerprint = Some(vocabulary);
     }
 
-    /// A block of so many tokens came that could be used, so long after it was due to be drafted; `None` for the first.
-    pub(crate) fn delivered(&self, tokens: usize, compute: Duration, latency: Option<Duration>) {
-        let mut known = self.drafter.known();
-        if let Some(latency) = latency {
-            known.latency.observe(latency);
-        }
-        known.experience.cost.observe(tokens, compute, latency);
-        known.breaker.succeeded();
+    /// The stream has done what can be asked of one: its drafter is in order.
+    pub(crate) fn succeeded(&self) {
+        self.drafter.known().breaker.succeeded();
     }
 
-    /// What a block came to, and its alternatives.
-    pub(crate) fn judged(&self, outcome: Outcome, tried: &Tried) {
-        let Outcome {
-            skipped,
-            drafted,
-            stood,
-            ..
-        } = outcome;
-        self.tried(skipped + drafted, skipped + stood);
-        self.drafter.known().experience.hits.observe(tried);
+    /// Duration of a probe's block of this much computing at least. What came meanwhile was verdicts, so that nobody knows how
+    /// long this one took.
+    pub(crate) fn least_latency(&self, compute: Duration) -> Duration {
+        compute + self.drafter.known().round_trip.unwrap_or_default()
     }
 
-    /// The block of a trial came, of so many tokens. Gives how long such a block takes at least: what came meanwhile was verdicts, so
-    /// that nobody knows how long this one took.
-    pub(crate) fn tried_out(&self, tokens: usize, compute: Duration) -> Duration {
-        let mut known = self.drafter.known();
-        let latency = compute + known.round_trip.unwrap_or_default();
-        known.experience.cost.tried(tokens, compute, latency);
-        known.breaker.succeeded();
-        latency
+    /// Reads, or adds to, what sessions have seen of the drafter.
+    pub(crate) fn learn<T>(&self, of: impl FnOnce(&mut Experience) -> T) -> T {
+        of(&mut self.drafter.known().experience)
     }
 
-    /// Of so many tokens that it proposed, so many are what the target said without having seen them.
-    pub(crate) fn tried(&self, drafted: usize, stood: usize) {
-        let mut known = self.drafter.known();
-        known.experience.survival.observe_shared(drafted, stood);
-    }
-
-    /// What is known before a session has seen anything itself.
-    pub(crate) fn experience(&self) -> Experience {
-        let known = self.drafter.known();
-        Experience {
-            survival: known.experience.survival.inherited(),
-            cost: known.experience.cost,
-            hits: known.experience.hits.inherited(),
-        }
-    }
-
-    /// What a session has of this drafter that wants nothing of it for now.
-    pub(crate) fn rest(&self) -> Rest {
-        Rest {
+    /// The drafter without a hold on it, for a session that wants nothing of it for now.
+    pub(crate) fn idle(&self) -> IdleDrafter {
+        IdleDrafter {
             drafter: Arc::clone(&self.drafter),
         }
-    }
-
-    /// A block came too late to be used.
-    pub(crate) fn delivered_late(&self, latency: Duration) {
-        self.drafter.known().latency.observe(latency);
     }
 
     /// How long to wait for a stream to open.
     pub(crate) fn opening_patience(&self) -> Duration {
         self.drafter.opening
-    }
-
-    /// How long to wait for the next block, which is to have so many tokens.
-    pub(crate) fn patience(&self, tokens: u32) -> Duration {
-        let known = self.drafter.known();
-        let expected = known.experience.cost.wait(f64::from(tokens));
-        let expected = Duration::try_from_secs_f64(SLACK * expected).unwrap_or_default();
-        known.latency.wait_at_least(expected)
-    }
-
-    /// How long to wait for the next block of a drafter that had nothing to propose before: a moment, and not at all for one
-    /// that takes longer than that anyway. What comes later may still be of use to the next round.
-    pub(crate) fn brief_patience(&self) -> Duration {
-        let known = self.drafter.known();
-        let mean = known.latency.mean().unwrap_or_default();
-        let floor = self.drafter.floor;
-        if mean > floor { Duration::ZERO } else { floor }
     }
 
     /// The session ends, and the drafter is why.
@@ -331,15 +256,10 @@ impl Lease {
     }
 }
 
-impl Rest {
-    /// Counts a plain round. Whether it is this session's turn to try the drafter.
-    pub(crate) fn pass(&self) -> bool {
-        self.drafter.known().rests.pass()
-    }
-
-    /// Counts a trial: whether the session drafts from now on.
-    pub(crate) fn tried(&self, drafts: bool) {
-        self.drafter.known().rests.tried(drafts);
+impl IdleDrafter {
+    /// Reads, or adds to, what sessions have seen of the drafter.
+    pub(crate) fn learn<T>(&self, of: impl FnOnce(&mut Experience) -> T) -> T {
+        of(&mut self.drafter.known().experience)
     }
 }
 
@@ -378,16 +298,14 @@ impl Drafter {
 }
 
 impl Known {
-    fn new(deadline: deadline::Options) -> Self {
+    fn new(deadline: DeadlineOptions) -> Self {
         Self {
             reach: Reach::NotTried,
             model: None,
             fingerprint: None,
             methods: Vec::new(),
             breaker: Breaker::new(),
-            latency: RoundLatency::new(deadline),
-            experience: Experience::default(),
-            rests: Rests::default(),
+            experience: Experience::new(deadline),
             round_trip: None,
             sessions: 0,
             last_error: None,

@@ -1,4 +1,4 @@
-//! Why a request fails, and what its client is told. Drafters cause none of these.
+//! Errors of requests, and the status that the client gets. Drafters cause none of these.
 
 use std::time::Duration;
 
@@ -9,24 +9,24 @@ use tonic::{Code, Status, metadata::MetadataValue};
 /// Metadata key with the seconds after which a refused request may be tried again.
 pub const RETRY_AFTER: &str = "retry-after";
 
-/// Why a request fails.
+/// Error of a request to generate.
 #[derive(Debug, thiserror::Error)]
 pub enum GenerateError {
     /// A field breaks the specification, a limit, or does not fit the model.
     #[error(transparent)]
     Field(#[from] ProtocolError),
-    /// The method is none that this verifier has.
+    /// This verifier does not have the method.
     #[error("speculation.method is {method}: it must be one of {supported}")]
     Method {
-        /// What was asked for.
+        /// Method that was asked for.
         method: String,
-        /// What there is.
+        /// Methods that it has.
         supported: String,
     },
     /// The model's template does not take the messages.
     #[error("prompt.conversation cannot be rendered: {0}")]
     Template(#[source] TemplateError),
-    /// The request requires a drafter, and none is in use.
+    /// The request requires a drafter, and none is in use that has the method.
     #[error("speculation.mode requires a drafter, and none that has the method {method} is in use")]
     NoDrafter {
         /// The method.
@@ -35,45 +35,45 @@ pub enum GenerateError {
     /// No room for another request.
     #[error("all {limit} requests at once are in progress, {queued} passes wait for the model")]
     Busy {
-        /// Requests at once.
+        /// Limit on requests at once.
         limit: usize,
         /// Passes that wait.
         queued: usize,
-        /// When to try again.
+        /// Time after which to try again.
         retry_after: Duration,
     },
     /// The process has been told to stop.
     #[error("the verifier is stopping: ask another one")]
     Stopping,
-    /// The client does not read what it asked for.
+    /// The client does not read its reply.
     #[error("the reply was not read for {0:?}")]
     Unread(Duration),
     /// The model's thread failed.
     #[error("the target model has failed: {0}")]
     Engine(#[from] EngineError),
-    /// The logits make no sense.
+    /// The logits give no distribution.
     #[error("the target model gave no distribution: {0}")]
     Distribution(#[from] DistributionError),
 }
 
-/// Why a drafter's tokenizer cannot be checked.
+/// Error of a request to check a drafter's tokenizer.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckPairError {
     /// A field breaks the specification.
     #[error(transparent)]
     Field(#[from] ProtocolError),
-    /// There is no such drafter.
+    /// No such drafter is configured.
     #[error("{}: `Describe` lists those that are", unknown(address.as_deref()))]
     Unknown {
-        /// The address that was asked for, if one was.
+        /// Address in the request, if there is one.
         address: Option<String>,
     },
-    /// The drafter does not say what is needed.
+    /// The drafter does not give its vocabulary.
     #[error("the drafter at {address} did not say what its tokens are: {why}")]
     Drafter {
         /// Its address.
         address: String,
-        /// What came of asking.
+        /// Cause.
         why: String,
     },
     /// Another check is running.
@@ -95,7 +95,7 @@ fn unknown(address: Option<&str>) -> String {
 }
 
 impl GenerateError {
-    /// A field whose value cannot be used here.
+    /// The error for a field whose value cannot be used here.
     pub(crate) fn field(
         field: &str,
         found: impl Into<String>,

@@ -1,4 +1,5 @@
-//! What the ids of draft models are in the target's vocabulary, for methods that judge by the distribution that a token was drawn from.
+//! Lexicons: the ids of a draft model in the target's vocabulary, for methods that judge by the distribution that a token was
+//! drawn from.
 
 use std::{
     collections::HashMap,
@@ -22,22 +23,22 @@ use tonic::Request;
 
 use crate::{drafters::Wanted, target::Target};
 
-/// Draft vocabularies that are remembered. Drafters of one deployment have one or two.
+/// Most draft vocabularies that are remembered. Drafters of one deployment have one or two.
 const REMEMBERED: usize = 8;
 
-/// How long a vocabulary may take to come and to be mapped.
+/// Longest time to fetch a vocabulary and to map it.
 const FETCHING: Duration = Duration::from_mins(1);
 
-/// How the ids of one draft model are to be read.
+/// Meaning of the ids of one draft model.
 #[derive(Clone, Debug)]
 pub(crate) enum Lexicon {
     /// They are the target's.
     Same,
-    /// They stand for these target tokens.
+    /// They map to these target tokens.
     Mapped(Arc<TokenMap>),
 }
 
-/// Why the ids of a draft model cannot be read.
+/// Error for a draft model whose ids have no known meaning.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LexiconError {
     #[error("the drafter does not tell its vocabulary")]
@@ -64,7 +65,7 @@ pub(crate) struct Lexicons {
 }
 
 impl Lexicon {
-    /// The draft tokens that may be drawn under `method`, as `Open` has them; empty: all.
+    /// The draft tokens that may be drawn under `method`, as `Open.drawable` has them; empty: all.
     pub(crate) fn drawable(&self, method: Method) -> Vec<u8> {
         let bits = match (self, method) {
             (Self::Mapped(map), Method::Tli) => map.shared(),
@@ -84,7 +85,7 @@ impl Lexicons {
         }
     }
 
-    /// What `method` needs of a drafter.
+    /// Requirements of `method` on a drafter.
     pub(crate) fn wanted(&self, method: Method) -> Wanted<'static> {
         Wanted {
             method: method.name(),
@@ -97,8 +98,8 @@ impl Lexicons {
         (method == Method::Standard).then(expected)
     }
 
-    /// How to read what a drafter draws under `method`, and the fingerprint of its vocabulary. The first that asks for a
-    /// vocabulary has it fetched and mapped; that goes on if it does not wait for the end.
+    /// Lexicon of a drafter under `method`, and the fingerprint of its vocabulary. The first caller has the vocabulary fetched
+    /// and mapped; this goes on if the caller stops waiting.
     pub(crate) async fn of(
         &self,
         method: Method,
@@ -154,7 +155,7 @@ async fn fetch(
         let changed = format!("its fingerprint was {expected} and is {found}");
         return Err(LexiconError::Map(changed));
     }
-    // Encoding every token takes a while.
+    // Encodes every token: too long for the runtime's threads.
     let mapping = tokio::task::spawn_blocking(move || map(&table, &target));
     let mapped = mapping.await;
     let mapped = mapped.map_err(|error| LexiconError::Map(error.to_string()))?;
@@ -168,7 +169,7 @@ fn map(table: &VocabularyTable, target: &Target) -> Result<TokenMap, TokenMapErr
     let ends: Vec<(DraftToken, TargetToken)> = roles
         .filter_map(|(id, role)| target.end_token(role).map(|end| (DraftToken(id), end)))
         .collect();
-    // What no block could carry needs no spelling.
+    // A token that fits into no block needs no spelling.
     let drawable = |bytes| {
         if <[u8]>::len(bytes) <= MAX_BLOCK_BYTES as usize {
             bytes

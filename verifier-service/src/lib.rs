@@ -1,7 +1,7 @@
 //! The verifier: owns every answer.
 //!
-//! It decodes with the target model, re-encodes what a drafter proposes as target tokens, verifies them in the pass that it has
-//! to make anyway, and streams the text. [`app::App`] is the way in; [`config::Config`] says how it runs.
+//! It decodes with the target model, re-encodes a drafter's blocks as candidates in target tokens, verifies them in a pass that
+//! it needs anyway, and streams the text. [`app::App`] is the way in; [`config::Config`] is what it runs with.
 //!
 //! Invariant: under a method that `Describe` calls lossless, speculation changes when text arrives, never which text. With
 //! `greedy` and `coupled` that is literal, byte for byte: plain decoding is the same loop with nothing proposed.

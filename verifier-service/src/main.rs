@@ -1,30 +1,16 @@
-//! The process `verifier-service`: arguments, configuration, telemetry, model, port, service, end.
+//! The process `verifier-service`: arguments, configuration, telemetry, model, ports, service, end.
 
 use std::process::ExitCode;
 
-use chassis::{exit, lifecycle, server, telemetry::Telemetry};
+use chassis::{server, telemetry::Telemetry};
+use serving::process::{self, told_to_stop};
 use verifier_service::{app::App, args::Args, config::Config};
 
 fn main() -> ExitCode {
-    let args = match exit::parse::<Args>() {
-        Ok(args) => args,
-        Err(code) => return code,
-    };
-    let config = match Config::try_from(args) {
-        Ok(config) => config,
-        Err(error) => return exit::configuration(&error),
-    };
-    let runtime = match tokio::runtime::Runtime::new() {
-        Ok(runtime) => runtime,
-        Err(error) => return exit::failure(&error),
-    };
-    match runtime.block_on(run(config)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => exit::failure(error.as_ref()),
-    }
+    process::run::<Args, _, _>(serve)
 }
 
-async fn run(config: Config) -> anyhow::Result<()> {
+async fn serve(config: Config) -> anyhow::Result<()> {
     let _telemetry = Telemetry::start(
         env!("CARGO_PKG_NAME"),
         env!("CARGO_PKG_VERSION"),
@@ -48,11 +34,4 @@ async fn run(config: Config) -> anyhow::Result<()> {
     let drained = app.serve(listener, told_to_stop()).await?;
     tracing::info!(?drained, "stopped");
     Ok(())
-}
-
-async fn told_to_stop() {
-    match lifecycle::signal().await {
-        Ok(name) => tracing::info!(name, "told to stop"),
-        Err(error) => tracing::error!(%error, "cannot listen for signals"),
-    }
 }

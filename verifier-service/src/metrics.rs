@@ -1,4 +1,5 @@
-//! What the verifier counts. Every number of a reply's usage is here too, from the same source; names are part of the interface.
+//! Counters and histograms of the verifier. Every number of a reply's usage is counted here too, where the usage is; the names
+//! are part of the interface.
 
 mod gauges;
 
@@ -9,16 +10,21 @@ use prometheus_client::{
         family::Family,
         histogram::{Histogram, exponential_buckets},
     },
-    registry::{Registry, Unit},
+    registry::Registry,
 };
 use proto::verifier::FallbackReason;
+use serving::metrics::{counter, family, histogram, seconds};
 
-pub(crate) use gauges::Gauges;
+use self::gauges::Gauges;
+pub(crate) use self::gauges::Snapshot;
+
+/// Prefix of all names, after that of the registry.
+const PREFIX: &str = "verifier";
 
 /// All metrics. Cheap to clone; clones share their values.
 #[derive(Clone, Debug)]
 pub(crate) struct Metrics {
-    /// Counters by number alone.
+    /// Counters without labels.
     pub(crate) prompt_tokens: Counter,
     pub(crate) cached_prompt_tokens: Counter,
     pub(crate) completion_tokens: Counter,
@@ -50,6 +56,12 @@ pub(crate) struct Metrics {
     pub(crate) accept_seconds: Histogram,
     pub(crate) draft_compute_seconds: Histogram,
     pub(crate) block_tokens: Histogram,
+    labelled: Labelled,
+}
+
+/// Counters with labels.
+#[derive(Clone, Debug)]
+struct Labelled {
     requests: Family<Outcome, Counter>,
     fallbacks: Family<Reason, Counter>,
     positions: Family<Position, Counter>,
@@ -78,64 +90,95 @@ struct Shape {
 }
 
 impl Metrics {
-    /// New metrics, entered in `registry`.
+    /// New metrics, registered in `registry`.
     pub(crate) fn new(registry: &mut Registry) -> Self {
-        let seconds = || Histogram::new(exponential_buckets(0.001, 2.0, 16));
-        let micros = || Histogram::new(exponential_buckets(0.000_002, 2.0, 16));
-        let counts = || Histogram::new(exponential_buckets(1.0, 2.0, 8));
-        let metrics = Self {
-            prompt_tokens: Counter::default(),
-            cached_prompt_tokens: Counter::default(),
-            completion_tokens: Counter::default(),
-            committed_bytes: Counter::default(),
-            target_forwards: Counter::default(),
-            rounds: Counter::default(),
-            proposed_tokens: Counter::default(),
-            accepted_tokens: Counter::default(),
-            rejected_tokens: Counter::default(),
-            proposed_alternatives: Counter::default(),
-            accepted_alternatives: Counter::default(),
-            stale_blocks: Counter::default(),
-            wire_sent_bytes: Counter::default(),
-            wire_received_bytes: Counter::default(),
-            prefill_seconds: seconds(),
-            decode_seconds: seconds(),
-            draft_wait_seconds: seconds(),
-            queue_seconds: seconds(),
-            verify_seconds: seconds(),
-            overhead_seconds: micros(),
-            committed_bytes_per_forward: counts(),
-            batch_rows: counts(),
-            batch_sessions: counts(),
-            re_encode_seconds: micros(),
-            align_seconds: micros(),
-            accept_seconds: micros(),
-            draft_compute_seconds: seconds(),
-            block_tokens: counts(),
-            requests: Family::default(),
-            fallbacks: Family::default(),
-            positions: Family::default(),
-            groups: Family::default(),
-        };
-        let registry = registry.sub_registry_with_prefix("verifier");
-        metrics.enter_counters(registry);
-        metrics.enter_histograms(registry);
-        metrics
+        let to = registry.sub_registry_with_prefix(PREFIX);
+        Self {
+            prompt_tokens: counter(to, "prompt_tokens", "Tokens of prompts"),
+            cached_prompt_tokens: counter(
+                to,
+                "cached_prompt_tokens",
+                "Tokens of prompts that were not computed, since an earlier text began alike",
+            ),
+            completion_tokens: counter(to, "completion_tokens", "Tokens of replies"),
+            committed_bytes: counter(to, "committed_bytes", "Bytes of replies as sent"),
+            target_forwards: counter(
+                to,
+                "target_forwards",
+                "Passes of the target after the prompt's",
+            ),
+            rounds: counter(to, "rounds", "Rounds, plain ones included"),
+            proposed_tokens: counter(to, "proposed_tokens", "Candidates verified"),
+            accepted_tokens: counter(to, "accepted_tokens", "Candidates accepted"),
+            rejected_tokens: counter(to, "rejected_tokens", "Candidates rejected"),
+            proposed_alternatives: counter(
+                to,
+                "proposed_alternatives",
+                "Candidates verified that the draft itself does not go on with",
+            ),
+            accepted_alternatives: counter(
+                to,
+                "accepted_alternatives",
+                "Those of them that were accepted",
+            ),
+            stale_blocks: counter(to, "stale_blocks", "Blocks of another text"),
+            wire_sent_bytes: counter(to, "wire_sent_bytes", "Bytes of messages to drafters"),
+            wire_received_bytes: counter(
+                to,
+                "wire_received_bytes",
+                "Bytes of messages from drafters",
+            ),
+            labelled: Labelled::new(to),
+            prefill_seconds: long(to, "prefill", "From admission to the end of the prompt"),
+            decode_seconds: long(to, "decode", "From there to the end"),
+            draft_wait_seconds: long(to, "draft_wait", "Waiting for a block"),
+            queue_seconds: long(to, "queue", "Waiting for the model's thread"),
+            verify_seconds: long(to, "verify", "The forward pass of a round"),
+            overhead_seconds: short(to, "overhead", "The rest of a round: no pass, no waiting"),
+            re_encode_seconds: short(to, "re_encode", "Finding the candidates"),
+            align_seconds: short(to, "align", "Aligning draft tokens and candidates"),
+            accept_seconds: short(to, "accept", "Deciding what to accept"),
+            draft_compute_seconds: long(to, "draft_compute", "Drafting, on the drafter's clock"),
+            committed_bytes_per_forward: counts(
+                to,
+                "committed_bytes_per_forward",
+                "Bytes committed by one pass of the target",
+            ),
+            batch_rows: counts(to, "batch_rows", "Rows of a pass, all requests together"),
+            batch_sessions: counts(to, "batch_sessions", "Requests that share a pass"),
+            block_tokens: counts(to, "block_tokens", "Candidates of a round with a proposal"),
+        }
+    }
+
+    /// Registers what is read at the moment of a scrape.
+    pub(crate) fn observe(
+        registry: &mut Registry,
+        read: impl Fn() -> Snapshot + Send + Sync + 'static,
+    ) {
+        let gauges = Box::new(Gauges::new(read));
+        let registry = registry.sub_registry_with_prefix(PREFIX);
+        registry.register_collector(gauges);
     }
 
     /// Counts a request by how it ended.
     pub(crate) fn request(&self, outcome: &'static str) {
-        self.requests.get_or_create(&Outcome { outcome }).inc();
+        self.labelled
+            .requests
+            .get_or_create(&Outcome { outcome })
+            .inc();
     }
 
     /// Counts a round without a proposal.
     pub(crate) fn fallback(&self, reason: FallbackReason) {
         let reason = reason.name();
-        self.fallbacks.get_or_create(&Reason { reason }).inc();
+        self.labelled
+            .fallbacks
+            .get_or_create(&Reason { reason })
+            .inc();
     }
 
-    /// Counts the candidates of a round by their place in the block, the first `accepted` of `proposed` as accepted. Candidates behind
-    /// the first rejected one say nothing and are left out.
+    /// Counts the candidates of a round by their place in the block, the first `accepted` of `proposed` as accepted. Candidates
+    /// after the first rejected one were not judged and are left out.
     pub(crate) fn positions(&self, proposed: u32, accepted: u32) {
         for position in 1..=proposed.min(accepted + 1) {
             let outcome = if position <= accepted {
@@ -144,11 +187,11 @@ impl Metrics {
                 "rejected"
             };
             let at = Position { position, outcome };
-            self.positions.get_or_create(&at).inc();
+            self.labelled.positions.get_or_create(&at).inc();
         }
     }
 
-    /// Counts a group of an alignment by how many tokens of either side it has.
+    /// Counts a group of an alignment by its number of tokens on either side.
     pub(crate) fn group(&self, shape: alignment::aligned::Shape) {
         use alignment::aligned::Shape as Group;
         let shape = match shape {
@@ -157,157 +200,42 @@ impl Metrics {
             Group::ManyToOne => "n:1",
             Group::ManyToMany => "n:m",
         };
-        self.groups.get_or_create(&Shape { shape }).inc();
+        self.labelled.groups.get_or_create(&Shape { shape }).inc();
     }
+}
 
-    fn enter_counters(&self, registry: &mut Registry) {
-        for (name, about, counter) in [
-            ("prompt_tokens", "Tokens of prompts", &self.prompt_tokens),
-            (
-                "cached_prompt_tokens",
-                "Tokens of prompts that were not computed, since an earlier text began alike",
-                &self.cached_prompt_tokens,
+impl Labelled {
+    fn new(to: &mut Registry) -> Self {
+        Self {
+            requests: family(to, "requests", "Requests by how they ended"),
+            fallbacks: family(to, "fallbacks", "Rounds without a proposal by reason"),
+            positions: family(
+                to,
+                "position_tokens",
+                "Candidates by place in the block, up to the first that is rejected",
             ),
-            (
-                "completion_tokens",
-                "Tokens of replies",
-                &self.completion_tokens,
+            groups: family(
+                to,
+                "alignment_groups",
+                "Groups of draft tokens and candidates that belong together",
             ),
-            (
-                "committed_bytes",
-                "Bytes of replies as sent",
-                &self.committed_bytes,
-            ),
-            (
-                "target_forwards",
-                "Passes of the target after the prompt's",
-                &self.target_forwards,
-            ),
-            ("rounds", "Rounds, plain ones included", &self.rounds),
-            (
-                "proposed_tokens",
-                "Candidates verified",
-                &self.proposed_tokens,
-            ),
-            (
-                "accepted_tokens",
-                "Candidates accepted",
-                &self.accepted_tokens,
-            ),
-            (
-                "rejected_tokens",
-                "Candidates rejected",
-                &self.rejected_tokens,
-            ),
-            (
-                "proposed_alternatives",
-                "Candidates verified that the draft itself does not go on with",
-                &self.proposed_alternatives,
-            ),
-            (
-                "accepted_alternatives",
-                "Those of them that were accepted",
-                &self.accepted_alternatives,
-            ),
-            ("stale_blocks", "Blocks of another text", &self.stale_blocks),
-            (
-                "wire_sent_bytes",
-                "Bytes of messages to drafters",
-                &self.wire_sent_bytes,
-            ),
-            (
-                "wire_received_bytes",
-                "Bytes of messages from drafters",
-                &self.wire_received_bytes,
-            ),
-        ] {
-            registry.register(name, about, counter.clone());
         }
-        registry.register(
-            "requests",
-            "Requests by how they ended",
-            self.requests.clone(),
-        );
-        let about = "Rounds without a proposal by reason";
-        registry.register("fallbacks", about, self.fallbacks.clone());
-        let about = "Candidates by place in the block, up to the first that is rejected";
-        registry.register("position_tokens", about, self.positions.clone());
-        let about = "Groups of draft tokens and candidates that belong together";
-        registry.register("alignment_groups", about, self.groups.clone());
     }
+}
 
-    fn enter_histograms(&self, registry: &mut Registry) {
-        for (name, about, histogram) in [
-            (
-                "prefill",
-                "From admission to the end of the prompt",
-                &self.prefill_seconds,
-            ),
-            ("decode", "From there to the end", &self.decode_seconds),
-            (
-                "draft_wait",
-                "Waiting for a block",
-                &self.draft_wait_seconds,
-            ),
-            (
-                "queue",
-                "Waiting for the model's thread",
-                &self.queue_seconds,
-            ),
-            (
-                "verify",
-                "The forward pass of a round",
-                &self.verify_seconds,
-            ),
-            (
-                "overhead",
-                "The rest of a round: no pass, no waiting",
-                &self.overhead_seconds,
-            ),
-            (
-                "re_encode",
-                "Finding the candidates",
-                &self.re_encode_seconds,
-            ),
-            (
-                "align",
-                "Aligning draft tokens and candidates",
-                &self.align_seconds,
-            ),
-            ("accept", "Deciding what to accept", &self.accept_seconds),
-            (
-                "draft_compute",
-                "Drafting, on the drafter's clock",
-                &self.draft_compute_seconds,
-            ),
-        ] {
-            registry.register_with_unit(name, about, Unit::Seconds, histogram.clone());
-        }
-        for (name, about, histogram) in [
-            (
-                "committed_bytes_per_forward",
-                "Bytes committed by one pass of the target",
-                &self.committed_bytes_per_forward,
-            ),
-            (
-                "batch_rows",
-                "Rows of a pass, all requests together",
-                &self.batch_rows,
-            ),
-            (
-                "batch_sessions",
-                "Requests that share a pass",
-                &self.batch_sessions,
-            ),
-            (
-                "block_tokens",
-                "Candidates of a round with a proposal",
-                &self.block_tokens,
-            ),
-        ] {
-            registry.register(name, about, histogram.clone());
-        }
-    }
+/// Durations of a millisecond to half a minute.
+fn long(to: &mut Registry, name: &'static str, help: &'static str) -> Histogram {
+    seconds(to, name, help, exponential_buckets(0.001, 2.0, 16))
+}
+
+/// Durations of microseconds to a tenth of a second.
+fn short(to: &mut Registry, name: &'static str, help: &'static str) -> Histogram {
+    seconds(to, name, help, exponential_buckets(0.000_002, 2.0, 16))
+}
+
+/// Counts of 1 to 128.
+fn counts(to: &mut Registry, name: &'static str, help: &'static str) -> Histogram {
+    histogram(to, name, help, exponential_buckets(1.0, 2.0, 8))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! Whether two tokenizers go together: overlap by bytes, round trips of hard text, roles, how tokens map, and a verdict.
+//! Fit of two tokenizers: overlap by bytes, round trips of hard text, roles, mapping of tokens, and a verdict.
 //!
-//! No model runs here. The service checks a drafter by the vocabulary that it gives out; the command line has both tokenizers
-//! at hand. Both get the same report.
+//! No model runs here. The service checks a drafter by the vocabulary that the drafter sends; the command line has both
+//! tokenizers. Both get the same report.
 
 mod round_trip;
 mod texts;
@@ -31,21 +31,21 @@ pub struct Pair<'a> {
     pub target: &'a Arc<Tokenizer>,
     /// Name of the draft model, or of its file.
     pub drafter_name: &'a str,
-    /// What is known of the draft model's tokenizer.
+    /// The draft model's tokenizer, as far as it is known.
     pub drafter: Drafter<'a>,
 }
 
-/// What is known of a drafter's tokenizer.
+/// A draft model's tokenizer, as far as it is known.
 #[derive(Clone, Copy, Debug)]
 pub enum Drafter<'a> {
-    /// All of it.
+    /// The whole tokenizer.
     Tokenizer(&'a Tokenizer),
-    /// What its tokens spell, as it says over the wire, and the kind that it says to be.
+    /// The spelling of its tokens and the name of its family, as the drafter sends them.
     Vocabulary(&'a VocabularyTable, &'a str),
 }
 
 impl Pair<'_> {
-    /// Compares. Takes some hundred milliseconds: not for the runtime's threads.
+    /// Compares the two. Takes some hundred milliseconds: not for the runtime's threads.
     pub fn report(&self) -> PairReport {
         let own;
         let draft = match self.drafter {
@@ -111,7 +111,7 @@ impl Pair<'_> {
     }
 }
 
-/// The same report, and its verdict again, in the light of what the pair accepted when it decoded.
+/// The same report, with the verdict drawn again from how much the pair accepted when it decoded.
 #[must_use]
 pub fn with_acceptance(report: PairReport, acceptance: PairAcceptance) -> PairReport {
     verdict::judged(PairReport {
@@ -120,7 +120,7 @@ pub fn with_acceptance(report: PairReport, acceptance: PairAcceptance) -> PairRe
     })
 }
 
-/// What a tokenizer's ids spell and end, as its service would say over the wire.
+/// Spelling and role of a tokenizer's ids, as its drafter would send them.
 pub fn table(tokenizer: &Tokenizer) -> VocabularyTable {
     let specials = tokenizer.specials();
     let role = |id: u32| {
@@ -134,17 +134,17 @@ pub fn table(tokenizer: &Tokenizer) -> VocabularyTable {
     VocabularyTable::of(Fingerprint(tokenizer.fingerprint()), tokens)
 }
 
-/// How much of the draft model's vocabulary the target has too.
+/// Part of the draft model's vocabulary that the target has too.
 struct Overlap {
-    /// Both are one and the same tokenizer.
+    /// True if both are the same tokenizer.
     same: bool,
-    /// Of what draft tokens spell, as a share.
+    /// Share of the spellings of draft tokens.
     of_ids: f64,
-    /// Of the draft tokens of the texts, as a share.
+    /// Share of the draft tokens of the texts.
     of_text: f64,
 }
 
-/// What each lossless method makes of the pair.
+/// Fit of each lossless method.
 fn methods(overlap: &Overlap, mapping: &Mapping) -> Vec<MethodFit> {
     let whole = mapping.one_to_one + mapping.one_to_many;
     let paths = share(whole as usize, mapping.total() as usize);
@@ -214,7 +214,7 @@ fn ids_by_spelling(table: &VocabularyTable) -> HashMap<&[u8], u32> {
     ids
 }
 
-/// The longest tokens that fit, from the first byte on; bytes without a token are left out.
+/// Tokens of a text: the longest that matches at each place, from the first byte on. Bytes without a token are left out.
 fn longest_match(ids: &HashMap<&[u8], u32>, text: &str) -> Vec<u32> {
     let longest = ids.keys().map(|bytes| bytes.len()).max().unwrap_or(0);
     let mut rest = text.as_bytes();

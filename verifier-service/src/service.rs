@@ -17,10 +17,10 @@ use crate::{
     verification::Verifier,
 };
 
-/// What a request gets.
+/// A part of a reply, or the error that ends it.
 type Reply = Result<Part, GenerateError>;
 
-/// The service.
+/// Implementation of the service.
 pub(crate) struct VerifierService {
     verifier: Arc<Verifier>,
 }

@@ -1,4 +1,4 @@
-//! The target model as the verifier sees it: its engine, its vocabulary, and the tokens that end a reply.
+//! The target model: its engine, its vocabulary, and the tokens that end a reply.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ pub(crate) struct Target {
 /// The target's tokenizer, for re-encoding.
 pub(crate) struct TargetVocabulary {
     tokenizer: Arc<Tokenizer>,
-    /// The token that spells each single byte, where there is one.
+    /// Token of each single byte, if there is one.
     single_bytes: Vec<Option<u32>>,
 }
 
@@ -48,14 +48,14 @@ impl Target {
         &self.vocabulary.tokenizer
     }
 
-    /// Ids that may be emitted: those that the model has logits for and the vocabulary has tokens for.
+    /// Number of ids that may be emitted: those with a row of logits and a token.
     pub(crate) fn vocab_size(&self) -> usize {
         self.tokenizer()
             .vocab_size()
             .min(self.engine.info().vocab_size)
     }
 
-    /// Whether a reply is over with this token, which is no text.
+    /// True if a reply ends with this token, which is no text.
     pub(crate) fn is_end(&self, id: u32) -> bool {
         self.tokenizer()
             .specials()
@@ -64,7 +64,7 @@ impl Target {
             .is_ok()
     }
 
-    /// The target's own token for a role; the other role's where it has only that.
+    /// The target's token for a role, or for the other role if it has only that.
     pub(crate) fn end_token(&self, role: EndRole) -> Option<TargetToken> {
         let specials = self.tokenizer().specials();
         let id = match role {

@@ -4,25 +4,28 @@ mod block;
 mod decider;
 mod detail;
 mod drafting_peer;
-mod evidence;
-mod ledger;
+mod drawn_distributions;
 mod logprobs;
+mod pacing;
 mod pair_check;
-mod plan;
+mod proposal;
 mod reply_text;
+mod request_plan;
 mod round;
 mod session;
+mod shared;
 mod stops;
+mod usage_account;
 
 use std::{sync::Arc, time::Instant};
 
+use ::pacing::VerifyCost;
 use alignment::acceptance::Method;
 use chassis::{channel::AddressError, lifecycle::Lifecycle};
 use inference::{
     engine::{Engine, EngineError, Load},
     template::TemplateError,
 };
-use pacing::goodput::VerifyCost;
 use proto::{
     limits::MAX_PROMPT_BYTES,
     model::{self, Build, Fingerprint, Model},
@@ -34,22 +37,18 @@ use crate::{
     NAME, VERSION, admission::Admission, config::Serving, drafters::Drafters, error::GenerateError,
     lexicon::Lexicons, metrics::Metrics, target::Target,
 };
-use drafting_peer::Costs;
-use plan::Plan;
-pub(crate) use plan::fresh_id;
+use pacing::SharedPasses;
+use request_plan::RequestPlan;
+pub(crate) use request_plan::fresh_id;
 use session::Admitted;
 pub(crate) use session::{Parts, Session};
+use shared::Shared;
 
-/// All that requests share.
+/// The verifier: lets requests in, and says what it is.
 pub(crate) struct Verifier {
-    target: Arc<Target>,
+    shared: Arc<Shared>,
     serving: Serving,
-    drafters: Drafters,
-    costs: Costs,
-    lexicons: Lexicons,
     admission: Admission,
-    metrics: Metrics,
-    lifecycle: Lifecycle,
     /// The permit for a check of a pair: one takes a processor for a while.
     checks: Arc<Semaphore>,
 }
@@ -71,16 +70,20 @@ impl Verifier {
     ) -> Result<Self, AddressError> {
         let drafters = Drafters::new(&serving.drafters, serving.deadline)?;
         drafters.probe(&lifecycle);
+        let passes = SharedPasses::new(engine.clone(), costs);
         let target = Arc::new(Target::new(engine));
-        Ok(Self {
+        let shared = Shared {
             lexicons: Lexicons::new(Arc::clone(&target), lifecycle.clone()),
             target,
-            admission: Admission::new(serving.max_sessions),
             drafters,
-            costs: Costs::new(costs),
-            serving,
+            passes,
             metrics,
             lifecycle,
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
+            admission: Admission::new(serving.max_sessions),
+            serving,
             checks: Arc::new(Semaphore::new(1)),
         })
     }
@@ -97,7 +100,7 @@ impl Verifier {
 
     /// Counts a request that is refused.
     pub(crate) fn refused(&self, error: &GenerateError) {
-        self.metrics.request(match error {
+        self.shared.metrics.request(match error {
             GenerateError::Busy { .. } => "busy",
             GenerateError::Stopping => "stopping",
             GenerateError::NoDrafter { .. } => "no_drafter",
@@ -113,24 +116,32 @@ impl Verifier {
 
     async fn try_admit(self: &Arc<Self>, request: Generate) -> Result<Session, GenerateError> {
         let since = Instant::now();
-        if self.lifecycle.stopping().is_cancelled() {
+        if self.shared.lifecycle.stopping().is_cancelled() {
             return Err(GenerateError::Stopping);
         }
-        let plan = Plan::new(&request, &self.serving, self.target.vocab_size())?;
+        let plan = RequestPlan::new(&request, &self.serving, self.shared.target.vocab_size())?;
         if plan.speculates
             && request.requires_drafter
-            && !self.drafters.is_in_use(self.lexicons.wanted(plan.method))
+            && !self
+                .shared
+                .drafters
+                .is_in_use(self.shared.lexicons.wanted(plan.method))
         {
             let method = plan.method.name();
             return Err(GenerateError::NoDrafter { method });
         }
         let permit = self.admission.admit().map_err(|after| self.busy(after))?;
         let prompt = self.encode(request).await?;
-        let model = self.target.engine().open().map_err(|error| match error {
-            // Sessions that have just ended are still counted for a moment.
-            EngineError::Full { .. } => self.busy(std::time::Duration::from_secs(1)),
-            error => error.into(),
-        })?;
+        let model = self
+            .shared
+            .target
+            .engine()
+            .open()
+            .map_err(|error| match error {
+                // Sessions that have just ended are still counted for a moment.
+                EngineError::Full { .. } => self.busy(std::time::Duration::from_secs(1)),
+                error => error.into(),
+            })?;
         let admitted = Admitted {
             plan,
             prompt,
@@ -138,7 +149,7 @@ impl Verifier {
             permit,
             since,
         };
-        Ok(Session::new(Arc::clone(self), admitted))
+        Ok(Session::new(Arc::clone(&self.shared), admitted))
     }
 
     /// What this verifier is.
@@ -158,7 +169,7 @@ impl Verifier {
                 max_prompt_bytes: MAX_PROMPT_BYTES as u32,
                 max_block_tokens: self.serving.block_length,
             },
-            drafters: self.drafters.status(),
+            drafters: self.shared.drafters.status(),
             sessions: self.admission.in_progress() as u32,
         }
     }
@@ -171,36 +182,16 @@ impl Verifier {
     pub(crate) fn load(&self) -> Busyness {
         Busyness {
             requests: self.admission.in_progress(),
-            engine: self.target.engine().load_now(),
+            engine: self.shared.target.engine().load_now(),
         }
     }
 
     pub(crate) fn drafters(&self) -> Vec<DrafterStatus> {
-        self.drafters.status()
-    }
-
-    fn lexicons(&self) -> &Lexicons {
-        &self.lexicons
-    }
-
-    pub(crate) fn costs(&self) -> &Costs {
-        &self.costs
+        self.shared.drafters.status()
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {
-        &self.metrics
-    }
-
-    pub(crate) fn lifecycle(&self) -> &Lifecycle {
-        &self.lifecycle
-    }
-
-    fn target(&self) -> &Arc<Target> {
-        &self.target
-    }
-
-    fn drafter_pool(&self) -> &Drafters {
-        &self.drafters
+        &self.shared.metrics
     }
 
     fn busy(&self, retry_after: std::time::Duration) -> GenerateError {
@@ -213,19 +204,22 @@ impl Verifier {
 
     /// The prompt's ids, off the runtime's threads: a long one takes a while.
     async fn encode(&self, request: Generate) -> Result<Vec<u32>, GenerateError> {
-        let target = Arc::clone(&self.target);
+        let target = Arc::clone(&self.shared.target);
         let is_text = matches!(request.prompt, model::Prompt::Text(_));
         let encoding = move || {
             target
                 .engine()
-                .encode_prompt(&plan::prompt(&request.prompt))
+                .encode_prompt(&request_plan::prompt(&request.prompt))
         };
-        let encoded = self.lifecycle.tasks().spawn_blocking(encoding).await;
+        let encoded = self.shared.lifecycle.tasks().spawn_blocking(encoding).await;
         let prompt = match encoded {
             Ok(encoded) => encoded.map_err(template_error)?,
             Err(_) => return Err(GenerateError::Engine(EngineError::Stopped)),
         };
-        let (tokens, limit) = (prompt.len(), self.target.engine().info().context_length);
+        let (tokens, limit) = (
+            prompt.len(),
+            self.shared.target.engine().info().context_length,
+        );
         if tokens == 0 || tokens > limit {
             let field = if is_text {
                 "prompt.text"
@@ -240,8 +234,8 @@ impl Verifier {
     }
 
     fn describe_model(&self) -> Model {
-        let info = self.target.engine().info();
-        let tokenizer = self.target.tokenizer();
+        let info = self.shared.target.engine().info();
+        let tokenizer = self.shared.target.tokenizer();
         let device = if info.batch_invariant {
             "cpu"
         } else {

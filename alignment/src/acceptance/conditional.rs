@@ -9,7 +9,7 @@
 //!          / sum of draft_prob(d) over d whose tau(d) starts with t_0..t_{j-1} and is longer
 //! ```
 //!
-//! It is the distribution of target token j given what is revealed before it: the tokens ahead of it, and that the draft
+//! It is the distribution of target token j given what is revealed before it: the tokens before it, and that the draft
 //! token goes on. Reusing one scalar of d for each of its tokens, as the published rule does, is no such
 //! distribution, and biased.
 
@@ -25,7 +25,7 @@ pub struct PathDistribution {
     masses: Vec<f64>,
 }
 
-/// Why the draft's distribution has none over target tokens. Each is a broken contract of the drafter's.
+/// Reason that the draft's distribution gives none over target tokens. Each breaks the drafter's contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConditionalError {
     /// A draft token has mass and no target tokens.
@@ -45,7 +45,7 @@ pub enum ConditionalError {
 /// The distribution of the target token that follows `prefix`, the target tokens of the present draft token that
 /// are already emitted (none at its first). `draft_distribution` is the distribution that draft token was drawn from.
 ///
-/// O(s·|prefix| + s log s) for the s draft tokens of the distribution, whatever the size of either vocabulary:
+/// O(s·|prefix| + s log s) for the s draft tokens of the distribution, independent of both vocabularies:
 /// one scatter, then a sort by id. Allocates only until `out` has room for s.
 pub fn conditional<'o>(
     draft_distribution: &SparseDistribution<'_>,
@@ -90,18 +90,8 @@ impl PathDistribution {
         (total > 0.0).then(|| SparseDistribution::of_masses(&self.ids, &self.masses, total))
     }
 
-    /// Adds mass to a token of the distribution to come.
-    pub(super) fn push(&mut self, id: u32, mass: f64) {
-        self.entries.push((id, mass));
-    }
-
-    /// Starts a distribution anew.
-    pub(super) fn clear(&mut self) {
-        self.entries.clear();
-    }
-
     /// The distribution of the entries, those of one id added up; none without mass.
-    pub(super) fn gather(&mut self) -> Option<SparseDistribution<'_>> {
+    fn gather(&mut self) -> Option<SparseDistribution<'_>> {
         self.ids.clear();
         self.masses.clear();
         self.entries.sort_unstable_by_key(|(id, _)| *id);

@@ -5,7 +5,7 @@ use super::{Distribution, SparseDistribution};
 
 /// Room for a drafter's distribution, reused from position to position.
 ///
-/// What it holds is cut, normalised and rounded to the precision of the wire *before* anything is
+/// Cut, normalised and rounded to the precision of the wire *before* anything is
 /// drawn, so the distribution sent is the distribution sampled.
 #[derive(Clone, Debug, Default)]
 pub struct DraftDistribution {

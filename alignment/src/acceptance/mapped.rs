@@ -23,7 +23,7 @@ pub struct Origin {
     pub index: usize,
     /// Its id.
     pub id: u32,
-    /// How many of its target tokens come ahead of the candidate.
+    /// Number of its target tokens before the candidate.
     pub part: usize,
 }
 
@@ -67,7 +67,7 @@ impl MappedBlock {
 }
 
 impl Origin {
-    /// The target tokens of the draft token that come ahead of the candidate: what
+    /// The target tokens of the draft token that come before the candidate: what
     /// [`super::conditional`] takes as already emitted.
     pub fn prefix(self, map: &TokenMap) -> &[u32] {
         map.targets(self.id).get(..self.part).unwrap_or_default()

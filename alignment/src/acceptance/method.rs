@@ -10,13 +10,13 @@ use super::{
 use crate::TargetToken;
 use crate::noise::Position;
 
-/// How a block is accepted.
+/// Acceptance method of a block.
 ///
 /// More may come, so matches outside this crate keep an arm for the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Method {
-    /// The target's most probable token, whatever the noise. Lossless at temperature 0, where the distribution
+    /// The target's most probable token; the noise is not used. Lossless at temperature 0, where the distribution
     /// is that one token; not to be used above. The drafter proposes its own most probable token.
     Greedy,
     /// Both sides take the argmax of log probability plus shared noise. Lossless for any drafter, and
@@ -24,7 +24,7 @@ pub enum Method {
     Coupled,
     /// Accepts with the target's probability of the proposal, else samples without it. Lossless for
     /// any drafter that does not know the seed; the text depends on the proposals. The drafter
-    /// proposes its most probable token, whatever the temperature.
+    /// proposes its most probable token at any temperature.
     PointMass,
     /// Speculative sampling where both models have one vocabulary. The drafter draws from a sparse distribution
     /// and sends the ids drawn and that distribution.
@@ -34,7 +34,7 @@ pub enum Method {
     /// becomes one over target tokens by [`super::intersection`].
     Tli,
     /// A fixed map spells each draft token in target tokens, and each of these is judged by its own distribution
-    /// given those ahead of it ([`super::MappedBlock`], [`super::conditional`]). The drafter draws from a
+    /// given those before it ([`super::MappedBlock`], [`super::conditional`]). The drafter draws from a
     /// sparse distribution over tokens that the map spells, and sends the ids drawn and that distribution.
     PathConditional,
     /// TokenTiming as published: one scalar for each candidate, by warping ([`super::transfer`]). Biased, so
@@ -42,10 +42,10 @@ pub enum Method {
     TokenTiming,
 }
 
-/// What a method keeps of plain decoding with the target alone.
+/// Property of plain decoding that a method keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Losslessness {
-    /// The text itself: for one seed the same as without speculation, whatever the drafter does.
+    /// The text itself: for one seed the same as without speculation, with any drafter.
     SameText,
     /// The distribution of the text, as far as the drafter keeps to the contract of the method's variant; the
     /// text depends on what was proposed.
@@ -59,11 +59,11 @@ pub enum Losslessness {
 pub struct Proposal<'a> {
     /// The candidate.
     pub token: TargetToken,
-    /// What it was drawn from.
+    /// Its origin.
     pub drawn: Drawn<'a>,
 }
 
-/// How a proposal came about, as far as the drafter says. For one session and method it is the same
+/// Origin of a proposal, as far as the drafter sends it. For one session and method it is the same
 /// kind at every position, or depends on nothing but what was fixed before the draw: a drafter free to
 /// choose after it could bias the text.
 #[derive(Clone, Copy, Debug)]
@@ -108,7 +108,7 @@ impl Method {
         }
     }
 
-    /// What it keeps of plain decoding, used as its variant says.
+    /// Property of plain decoding that it keeps, used as its variant says.
     pub fn losslessness(self) -> Losslessness {
         match self {
             Self::Greedy | Self::Coupled => Losslessness::SameText,
@@ -119,32 +119,32 @@ impl Method {
         }
     }
 
-    /// Whether what is emitted follows the target's distribution exactly, used as its variant says.
+    /// True if emitted tokens follow the target's distribution exactly, used as its variant says.
     pub fn is_lossless(self) -> bool {
         self.losslessness() != Losslessness::No
     }
 
-    /// Whether it may be used where the target samples, above temperature 0.
+    /// True if it may be used where the target samples, above temperature 0.
     pub fn samples(self) -> bool {
         self != Self::Greedy
     }
 
-    /// Whether the drafter has to send the distribution that each token was drawn from.
+    /// True if the drafter has to send the distribution that each token was drawn from.
     pub fn needs_distributions(self) -> bool {
         matches!(self, Self::Standard | Self::Tli | Self::PathConditional)
     }
 
-    /// Whether the drafter has to send the probability that it gave each token.
+    /// True if the drafter has to send the probability that it gave each token.
     pub fn needs_scalars(self) -> bool {
         self == Self::TokenTiming
     }
 
-    /// Whether the drafter has to send its token ids, not only their bytes.
+    /// True if the drafter has to send its token ids, not only their bytes.
     pub fn needs_ids(self) -> bool {
         self.needs_distributions() || self.needs_scalars()
     }
 
-    /// What the target emits at one position, where `proposed` is the candidate there or none, and nothing
+    /// Token that the target emits at one position, where `proposed` is the candidate there or none, and nothing
     /// else is known of it; so methods that judge by distributions or scalars act as `point_mass`. `bytes`
     /// gives a token's exact bytes and its rank among tokens with equal bytes.
     pub fn choose<'b>(
@@ -159,9 +159,9 @@ impl Method {
         self.choose_against(distribution, proposal, noise, bytes)
     }
 
-    /// What the target emits at one position, where `proposal` is the candidate there, if any, and what it
+    /// Token that the target emits at one position, where `proposal` is the candidate there, if any, and what it
     /// was drawn from. A kind of evidence that the method does not judge by is left aside, and without
-    /// its own kind it acts as `point_mass`: exact, whatever proposed. O(n) as its rule.
+    /// its own kind it acts as `point_mass`: exact with any drafter. O(n) as its rule.
     pub fn choose_against<'b>(
         self,
         distribution: &Distribution<'_>,

@@ -5,14 +5,14 @@
 //! min(1, `target_prob`(x)/taken(x)), and a rejection samples norm(max(0, `target_prob` - taken)). What
 //! is taken makes the difference: the distribution of the proposal, all of one token, or some scalar of one token.
 //!
-//! The first two are exact by one argument. Let F be whatever is fixed before the proposal x is drawn
+//! The first two are exact by one argument. Let F be all that is fixed before the proposal x is drawn
 //! and r the distribution of x given F. With taken = r the token emitted given F follows `target_prob`; with F =
 //! everything, r has all mass on x. A scalar that is neither is no distribution of x, and the result is biased.
 
 use super::{ACCEPT, Distribution, RESIDUAL, SparseDistribution, invert, sample};
 use crate::noise::Position;
 
-/// What one position does with one proposal: how probably it is accepted, and what replaces it.
+/// Rule of one position for one proposal: its acceptance probability, and the distribution after a rejection.
 #[derive(Clone, Debug)]
 pub struct Rule<'a> {
     distribution: Distribution<'a>,
@@ -141,7 +141,7 @@ impl<'a> Rule<'a> {
     fn residual_mass(&self) -> f64 {
         match self.taken {
             Taken::OfProposed(scalar) => self.others + (self.here - scalar * self.total).max(0.0),
-            // What the two distributions have in common is common to the few ids of the proposal's alone, so
+            // The two distributions overlap in the few ids of the proposal's alone, so
             // one exponential for each of these does.
             Taken::Distribution(proposal) => {
                 let mut cursor = proposal.cursor();

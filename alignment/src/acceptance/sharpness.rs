@@ -1,8 +1,8 @@
-//! How sharp a drafter's distribution should be under `coupled`, found out while drafting.
+//! Sharpness of a drafter's distribution under `coupled`, learnt while drafting.
 //!
 //! The drafter proposes argmax(b · log `draft_prob` + noise). Any b keeps the text as it is, so b is free: 1
 //! agrees most often where both distributions are alike and flat, a large one where the target is sure. Since the
-//! noise is known, each verdict tells what every b would have proposed and whether that would stand;
+//! noise is known, each verdict shows what every b would have proposed, and whether that would have been accepted;
 //! nothing has to be tried out.
 
 use super::{Best, Distribution};
@@ -19,7 +19,7 @@ const BETTER: f64 = 0.02;
 /// The sharpness of one session.
 #[derive(Clone, Debug)]
 pub struct Sharpness {
-    /// How often each would have agreed, smoothed.
+    /// Acceptance rate of each, smoothed.
     agreement: [f64; SHARPNESSES.len()],
     current: usize,
 }
@@ -40,7 +40,7 @@ impl Sharpness {
         self.current
     }
 
-    /// Counts a position: whether what each sharpness would have proposed there stands.
+    /// Counts a position: whether the proposal of each sharpness there would be accepted.
     pub fn observe(&mut self, agreed: [bool; SHARPNESSES.len()]) {
         for (agreement, agreed) in self.agreement.iter_mut().zip(agreed) {
             *agreement += GAIN * (f64::from(u8::from(agreed)) - *agreement);
@@ -53,7 +53,7 @@ impl Sharpness {
     }
 }
 
-/// What [`super::coupled`] gives with each of [`SHARPNESSES`]. O(n), the noise of a token hashed once.
+/// Choices of [`super::coupled`] with each of [`SHARPNESSES`]. O(n), the noise of a token hashed once.
 pub fn coupled_each<'b>(
     distribution: &Distribution<'_>,
     noise: &Position,

@@ -6,11 +6,11 @@ use std::fmt;
 use super::{PROPOSE, invert};
 use crate::noise::Position;
 
-/// How far the sum of a distribution's probabilities may be from 1: more than rounding to single precision of
+/// Largest difference of a distribution's sum from 1: more than rounding to single precision of
 /// many small ones, less than a distribution that lacks a token that matters.
 const SUM_TOLERANCE: f64 = 1e-3;
 
-/// A distribution over few tokens. What it stands for are its numbers divided by their sum, and a drafter that
+/// A distribution over few tokens: its numbers divided by their sum. A drafter that
 /// sends it draws from just that ([`SparseDistribution::sample`]): the distribution sent is the distribution sampled, after
 /// temperature and every cut, and after rounding to the precision of the wire.
 #[derive(Clone, Copy, Debug)]
@@ -20,19 +20,19 @@ pub struct SparseDistribution<'a> {
     total: f64,
 }
 
-/// Why numbers are no distribution.
+/// Reason that numbers are no distribution.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum SparseDistributionError {
     /// There is no token.
     Empty,
     /// The two lists are not parallel.
     Lengths {
-        /// How many ids there are.
+        /// Number of ids.
         ids: usize,
-        /// How many log probabilities.
+        /// Number of log probabilities.
         log_probs: usize,
     },
-    /// An id is not above the one ahead of it.
+    /// An id is not above the previous one.
     NotAscending {
         /// That id.
         id: u32,
@@ -41,7 +41,7 @@ pub enum SparseDistributionError {
     OutOfRange {
         /// That id.
         id: u32,
-        /// How many tokens there are.
+        /// Number of tokens.
         vocabulary: usize,
     },
     /// A log probability is not a number, infinite, or above 0.
@@ -53,7 +53,7 @@ pub enum SparseDistributionError {
     },
     /// The probabilities do not add up to 1.
     Sum {
-        /// What they add up to.
+        /// Their sum.
         sum: f64,
     },
 }
@@ -71,7 +71,7 @@ enum Masses<'a> {
 #[derive(Debug)]
 pub(super) struct Cursor<'a> {
     distribution: SparseDistribution<'a>,
-    /// Ids ahead of this one are below the id last asked for.
+    /// Ids before this one are below the id last asked for.
     at: usize,
 }
 
@@ -136,7 +136,7 @@ impl<'a> SparseDistribution<'a> {
             .map_or(0.0, |at| self.mass(at) / self.total)
     }
 
-    /// Whether a token has mass, as a proposal must have in its own distribution. O(log s).
+    /// True if a token has mass, as a proposal must have in its own distribution. O(log s).
     pub fn contains(&self, id: u32) -> bool {
         self.probability(id) > 0.0
     }
@@ -197,7 +197,7 @@ impl fmt::Display for SparseDistributionError {
             Self::Lengths { ids, log_probs } => {
                 write!(f, "{ids} ids and {log_probs} log probabilities")
             }
-            Self::NotAscending { id } => write!(f, "id {id} is not above the one ahead of it"),
+            Self::NotAscending { id } => write!(f, "id {id} is not above the previous one"),
             Self::OutOfRange { id, vocabulary } => {
                 write!(f, "id {id} in a vocabulary of {vocabulary} tokens")
             }
@@ -232,8 +232,8 @@ mod tests {
         check(&[], &[], "the distribution names no token");
         check(&[1], &[], "1 ids and 0 log probabilities");
         check(&[], &[0.0], "0 ids and 1 log probabilities");
-        check(&[3, 3], &[HALF; 2], "id 3 is not above the one ahead of it");
-        check(&[3, 1], &[HALF; 2], "id 1 is not above the one ahead of it");
+        check(&[3, 3], &[HALF; 2], "id 3 is not above the previous one");
+        check(&[3, 1], &[HALF; 2], "id 1 is not above the previous one");
         check(&[3, 10], &[HALF; 2], "id 10 in a vocabulary of 10 tokens");
         for (broken, shown) in [
             (f32::NAN, "NaN"),

@@ -28,7 +28,7 @@ impl OwnedDistribution {
         }
     }
 
-    /// The probabilities that the stored numbers stand for, normalised.
+    /// Probabilities of the stored numbers, normalised.
     fn probabilities(&self) -> Vec<f64> {
         let masses: Vec<f64> = self
             .log_probs

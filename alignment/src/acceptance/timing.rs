@@ -14,14 +14,14 @@ use super::{Distribution, Rule};
 use crate::aligned::Alignment;
 use crate::noise::Position;
 
-/// Why scalars cannot be carried over.
+/// Reason that scalars cannot be transferred.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum TransferError {
     /// There is not one scalar for each draft token that the alignment covers.
     Lengths {
-        /// How many scalars there are.
+        /// Number of scalars.
         scalars: usize,
-        /// How many draft tokens.
+        /// Number of draft tokens.
         draft: usize,
     },
     /// A scalar is no probability above 0.

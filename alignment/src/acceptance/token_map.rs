@@ -1,5 +1,5 @@
 //! The fixed map from draft tokens to target tokens, for methods that use the draft's distribution: each draft
-//! token becomes the target tokens that spell it by itself, whatever stands around it.
+//! token becomes the target tokens that spell it by itself, in any context.
 //!
 //! Fixed and causal on purpose. The distribution of the next target token then follows from the draft's distribution
 //! alone, which re-encoding a whole block would not allow: there, text drafted later decides which
@@ -9,24 +9,24 @@ use std::fmt;
 
 use crate::{DraftToken, TargetToken, Vocabulary};
 
-/// Which target tokens each draft token becomes.
+/// Target tokens of each draft token.
 #[derive(Clone, Debug)]
 pub struct TokenMap {
-    /// Where each draft token's targets begin in `targets`, and one more: their end.
+    /// Start of each draft token's targets in `targets`, and one more: their end.
     starts: Vec<u32>,
     targets: Vec<u32>,
     shared: Vec<u64>,
     mapped: Vec<u64>,
 }
 
-/// Why no map can be built.
+/// Reason that no map can be built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenMapError {
     /// An end is given for a draft token that does not exist.
     EndOutOfRange {
         /// That token.
         draft: DraftToken,
-        /// How many draft tokens there are.
+        /// Number of draft tokens.
         vocabulary: usize,
     },
     /// The paths of all tokens together have more than 2^32 tokens.
@@ -72,17 +72,17 @@ impl TokenMap {
         })
     }
 
-    /// How many draft tokens there are.
+    /// Number of draft tokens.
     pub fn len(&self) -> usize {
         self.starts.len() - 1
     }
 
-    /// Whether there is no draft token.
+    /// True if there is no draft token.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// What a draft token becomes; nothing for one that cannot be spelled or does not exist.
+    /// Target tokens of a draft token; none for one that cannot be spelled or does not exist.
     pub fn targets(&self, draft: u32) -> &[u32] {
         let at = draft as usize;
         match self.starts.get(at..at.saturating_add(2)) {
@@ -91,7 +91,7 @@ impl TokenMap {
         }
     }
 
-    /// Whether a draft token is one target token: with the same bytes, or with the same role.
+    /// True if a draft token is one target token: with the same bytes, or with the same role.
     pub fn is_shared(&self, draft: u32) -> bool {
         self.targets(draft).len() == 1
     }
@@ -158,7 +158,7 @@ mod tests {
 
     /// Knows a, b, ab and the bytes of é, normalises accents away, and takes the longest that fits.
     struct Toy {
-        tells_bytes: bool,
+        has_bytes: bool,
     }
 
     const TOKENS: [&[u8]; 6] = [b"a", b"b", b"ab", b"\xc3", b"\xa9", b"e"];
@@ -185,15 +185,15 @@ mod tests {
 
         fn single_byte(&self, byte: u8) -> Option<u32> {
             let at = TOKENS.iter().position(|token| *token == [byte])?;
-            self.tells_bytes.then_some(at as u32)
+            self.has_bytes.then_some(at as u32)
         }
     }
 
     const DRAFT: [&[u8]; 7] = [b"ab", b"aba", b"\xc3", "é".as_bytes(), b"z", b"", b""];
 
-    fn map(tells_bytes: bool) -> TokenMap {
+    fn map(has_bytes: bool) -> TokenMap {
         let ends = [(DraftToken(6), TargetToken(77))];
-        TokenMap::new(DRAFT, &Toy { tells_bytes }, &ends).unwrap()
+        TokenMap::new(DRAFT, &Toy { has_bytes }, &ends).unwrap()
     }
 
     #[test]
@@ -234,7 +234,7 @@ mod tests {
     #[test]
     fn end_of_a_token_that_does_not_exist_is_refused() {
         let ends = [(DraftToken(7), TargetToken(1))];
-        let refused = TokenMap::new(DRAFT, &Toy { tells_bytes: true }, &ends).unwrap_err();
+        let refused = TokenMap::new(DRAFT, &Toy { has_bytes: true }, &ends).unwrap_err();
         assert_eq!(refused.to_string(), "end given for draft token 7 of 7");
     }
 }

@@ -13,7 +13,7 @@ const UNIT: u64 = 720_720;
 pub(super) struct Distances<'a> {
     kind: Distance,
     text: &'a [u8],
-    /// Bit i of entry b: whether byte i of the text is b. All zero but for bytes of the text.
+    /// Bit i of entry b is set if byte i of the text is b. All zero but for bytes of the text.
     places: [u64; 256],
     /// A row of the matrix of texts that do not fit a word.
     row: Vec<u32>,
@@ -104,11 +104,11 @@ impl<'a> Distances<'a> {
 }
 
 fn without_common_ends<'a>(a: &'a [u8], b: &'a [u8]) -> (&'a [u8], &'a [u8]) {
-    let ahead = a.iter().zip(b).take_while(|(x, y)| x == y).count();
-    let (a, b) = (&a[ahead..], &b[ahead..]);
+    let prefix = a.iter().zip(b).take_while(|(x, y)| x == y).count();
+    let (a, b) = (&a[prefix..], &b[prefix..]);
     let pairs = a.iter().rev().zip(b.iter().rev());
-    let behind = pairs.take_while(|(x, y)| x == y).count();
-    (&a[..a.len() - behind], &b[..b.len() - behind])
+    let suffix = pairs.take_while(|(x, y)| x == y).count();
+    (&a[..a.len() - suffix], &b[..b.len() - suffix])
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use super::{Band, Options, Ties};
 /// Costs of cells outside the band; far below overflow of what is added to it.
 const UNREACHED: u64 = u64::MAX >> 4;
 
-/// Where the cheapest path to a cell comes from.
+/// Last step of the cheapest path to a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     Diagonal,

@@ -22,7 +22,7 @@ fn ids(candidates: &Candidates) -> Vec<u32> {
     candidates.tokens.iter().map(|token| token.0).collect()
 }
 
-/// What every answer must satisfy, whatever went in.
+/// Properties of the answer to any input.
 fn check_spelled(
     vocabulary: &impl Vocabulary,
     found: &Candidates,
@@ -41,7 +41,7 @@ fn check_spelled(
     assert_eq!(found.dropped_bytes, draft.len() - spelled.len());
 }
 
-/// How often a block agrees with the encoding of a whole page that the toy was not trained on.
+/// Share of blocks that agree with the encoding of a whole page that the toy was not trained on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Agreement {
     /// Blocks that start where a character does: agreeing, and all.
@@ -57,7 +57,7 @@ fn agreement(tail_tokens: usize) -> Agreement {
     let mut measured = Agreement::default();
     for cut in 1..whole.len() - BLOCK {
         let recent = targets(&whole[cut.saturating_sub(tail_tokens)..cut]);
-        // The draft goes on behind the block, so that its own end changes nothing.
+        // The draft goes on after the block, so that its own end changes nothing.
         let draft = BPE.decode(&whole[cut..(cut + 3 * BLOCK).min(whole.len())]);
         let found = after_tail(&*BPE, &Tail::of(&*BPE, &recent), &draft, BLOCK);
         let inside = !UNSEEN.is_char_boundary(BPE.decode(&whole[..cut]).len());
@@ -204,7 +204,7 @@ fn unfinished_code_point_is_joined_where_the_tokenizer_splits_it_there() {
 #[test]
 fn unfinished_code_point_gets_no_proposal_from_a_vocabulary_that_cannot_spell_it() {
     let mut bpe = Bpe::trained(PAGE, 400);
-    bpe.tells_bytes = false;
+    bpe.has_bytes = false;
     let known = PAGE
         .chars()
         .map(String::from)
@@ -216,7 +216,7 @@ fn unfinished_code_point_gets_no_proposal_from_a_vocabulary_that_cannot_spell_it
         candidates(&bpe, &committed, draft, 32),
         Candidates::nothing(draft)
     );
-    bpe.tells_bytes = true;
+    bpe.has_bytes = true;
     assert_eq!(candidates(&bpe, &committed, draft, 32).dropped_bytes, 0);
 }
 

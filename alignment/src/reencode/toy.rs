@@ -78,10 +78,10 @@ It was 98765 in 2031, then 1234567 -- what a value!  Two  spaces   and	tabs too.
 pub(super) struct Bpe {
     tokens: Vec<Vec<u8>>,
     merges: HashMap<(u32, u32), u32>,
-    /// Whether text is normalised first, as some tokenizers do: e and a combining acute become é.
+    /// Text is normalised first, as some tokenizers do: e and a combining acute become é.
     pub(super) normalises: bool,
-    /// Whether it tells its single bytes.
-    pub(super) tells_bytes: bool,
+    /// [`Vocabulary::single_byte`] answers.
+    pub(super) has_bytes: bool,
 }
 
 /// A vocabulary of the letters a to z; the rest is one unknown token without bytes.
@@ -99,7 +99,7 @@ impl Bpe {
             tokens: (0..=255).map(|byte| vec![byte]).collect(),
             merges: HashMap::new(),
             normalises: false,
-            tells_bytes: true,
+            has_bytes: true,
         };
         for _ in 0..merges {
             let mut pairs: BTreeMap<(u32, u32), usize> = BTreeMap::new();
@@ -171,7 +171,7 @@ impl Vocabulary for Bpe {
     }
 
     fn single_byte(&self, byte: u8) -> Option<u32> {
-        self.tells_bytes.then_some(u32::from(byte))
+        self.has_bytes.then_some(u32::from(byte))
     }
 }
 
@@ -232,13 +232,13 @@ fn piece_length(rest: &str, first: char) -> usize {
             .sum::<usize>()
     };
     let is_line_end = |c: char| c == '\n' || c == '\r';
-    let ahead = if first.is_alphanumeric() || is_line_end(first) {
+    let before = if first.is_alphanumeric() || is_line_end(first) {
         0
     } else {
         first.len_utf8()
     };
-    let letters = run(ahead, usize::MAX, char::is_alphabetic);
-    if letters > ahead {
+    let letters = run(before, usize::MAX, char::is_alphabetic);
+    if letters > before {
         return letters;
     }
     if first.is_numeric() {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use alignment::acceptance::{
     Distribution, PathDistribution, Rule, SparseDistribution, TokenMap, conditional, intersection,
 };
+use alignment::noise::SharedNoise;
 use alignment::{DraftToken, TargetToken, Vocabulary};
 
 /// Probabilities of the first target tokens of a reply.
@@ -33,7 +34,7 @@ pub(crate) struct Instance {
     pub(crate) seed: u64,
 }
 
-/// How each candidate of a draft token is judged.
+/// Rule that judges each candidate of a draft token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Judge {
     PointMass,
@@ -96,7 +97,7 @@ impl OwnedDistribution {
         SparseDistribution::new(&self.ids, &self.log_probs, 1 << 20).expect("a distribution")
     }
 
-    /// What the stored numbers stand for, normalised.
+    /// Probabilities of the stored numbers, normalised.
     pub(crate) fn probabilities(&self) -> Vec<(u32, f64)> {
         let masses = self.log_probs.iter().map(|lp| f64::from(*lp).exp());
         let total: f64 = masses.clone().sum();
@@ -110,12 +111,10 @@ impl OwnedDistribution {
 
 /// A number in [0, 1) that belongs to its arguments.
 fn hash(seed: u64, context: &[u32], id: u32) -> f64 {
-    let mut state = seed ^ 0x9e37_79b9_7f4a_7c15;
-    for word in context.iter().chain([&id, &7]) {
-        state = (state ^ u64::from(*word)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        state ^= state >> 29;
-    }
-    (state.wrapping_mul(0x94d0_49bb_1331_11eb) >> 11) as f64 / (1_u64 << 53) as f64
+    let words = context.iter().chain([&id]);
+    let bytes: Vec<u8> = words.flat_map(|word| word.to_le_bytes()).collect();
+    let hash = SharedNoise::new(seed).at(0, 0).hash(&bytes, 0);
+    (hash >> 11) as f64 / (1_u64 << 53) as f64
 }
 
 /// Uneven, and without mass for one token in five.
@@ -161,6 +160,25 @@ impl Instance {
             .filter(drawn)
             .map(|id| (id, mass(!self.seed, context, id)));
         OwnedDistribution::of(masses.map(|(id, m)| (id, if id == last { m + 0.05 } else { m })))
+    }
+
+    /// Bytes of each block of `length` draft tokens, with its probability. Ends spell nothing.
+    pub(crate) fn draft_blocks(&self, length: usize) -> Vec<(Vec<u8>, f64)> {
+        let mut blocks = vec![(Vec::new(), 1.0)];
+        for _ in 0..length {
+            let longer = blocks.iter().flat_map(|(block, mass): &(Vec<u8>, f64)| {
+                let at = block.len() + self.seed as usize % 1000;
+                let weights = (0..self.draft.len()).map(|id| (at * 3 + id * 37) % 17 + 1);
+                let weights: Vec<usize> = weights.collect();
+                let share = mass / weights.iter().sum::<usize>() as f64;
+                let tokens = self.draft.iter().zip(weights);
+                tokens.map(move |(token, weight)| {
+                    ([block.as_slice(), token].concat(), share * weight as f64)
+                })
+            });
+            blocks = longer.collect();
+        }
+        blocks
     }
 
     /// The distribution of the first `length` target tokens without speculation.

@@ -1,4 +1,4 @@
-//! Functions that take any bytes and must hold for all of them. A finding is a panic.
+//! Properties of everything that can be read off random bytes. A finding is a panic.
 
 use alignment::acceptance::{
     Distribution, Drawn, Method, PathDistribution, Proposal, Rule, SparseDistribution, TokenMap,
@@ -9,20 +9,10 @@ use alignment::dtw::{Band, Distance, Markers, Options, Ties};
 use alignment::noise::SharedNoise;
 use alignment::{DraftToken, TargetToken, Vocabulary, dtw, reencode, spans};
 
-use crate::input::Input;
+use arbitrary::{Result, Unstructured};
+
 use crate::plain;
 use crate::toy::{Bpe, PAGE};
-
-/// A target, by name.
-pub(crate) type Target = (&'static str, fn(&Models, &[u8]));
-
-/// All of them.
-pub(crate) const TARGETS: [Target; 4] = [
-    ("warping", warping),
-    ("spans", byte_spans),
-    ("reencoding", reencoding),
-    ("distributions", distributions),
-];
 
 /// Vocabularies, trained once.
 pub(crate) struct Models {
@@ -34,7 +24,7 @@ impl Models {
     pub(crate) fn new() -> Self {
         let mut normalising = Bpe::trained(PAGE, 300);
         normalising.normalises = true;
-        normalising.tells_bytes = false;
+        normalising.has_bytes = false;
         Self {
             target: Bpe::trained(PAGE, 500),
             normalising,
@@ -42,12 +32,38 @@ impl Models {
     }
 }
 
+/// Up to `most` things.
+fn list<'a, T>(
+    u: &mut Unstructured<'a>,
+    most: usize,
+    mut one: impl FnMut(&mut Unstructured<'a>) -> Result<T>,
+) -> Result<Vec<T>> {
+    let length = u.int_in_range(0..=most)?;
+    (0..length).map(|_| one(u)).collect()
+}
+
+/// Up to `longest` bytes, as far as there are any.
+fn bytes<'a>(u: &mut Unstructured<'a>, longest: usize) -> Result<&'a [u8]> {
+    let length = u.int_in_range(0..=longest.min(u.len()))?;
+    u.bytes(length)
+}
+
+/// Any bytes, or some of the page that the vocabularies are trained on.
+fn piece<'a>(u: &mut Unstructured<'a>) -> Result<&'a [u8]> {
+    if u.ratio(1, 4)? {
+        return bytes(u, 6);
+    }
+    let page = PAGE.as_bytes();
+    let from = u.choose_index(page.len())?;
+    let length = u.int_in_range(0..=40)?;
+    Ok(&page[from..page.len().min(from + length)])
+}
+
 /// Warping gives a whole alignment, that of the definition.
-fn warping(_: &Models, bytes: &[u8]) {
-    let mut input = Input::new(bytes);
-    let band = match input.below(3) {
+pub(crate) fn warping(u: &mut Unstructured<'_>) -> Result<()> {
+    let band = match u.int_in_range(0..=2)? {
         0 => Band::Unbounded,
-        _ => Band::Width(input.below(12)),
+        _ => Band::Width(u.int_in_range(0..=11)?),
     };
     let ties = [
         Ties::DiagonalUpLeft,
@@ -63,15 +79,15 @@ fn warping(_: &Models, bytes: &[u8]) {
         Distance::Equality,
     ];
     let options = Options {
-        distance: distances[input.below(3)],
+        distance: *u.choose(&distances)?,
         band,
-        ties: ties[input.below(6)],
-        markers: [Markers::Strip, Markers::Keep][input.below(2)],
+        ties: *u.choose(&ties)?,
+        markers: *u.choose(&[Markers::Strip, Markers::Keep])?,
         longest_text: 90,
     };
-    let longest = [3, 100][input.below(2)];
-    let draft = input.list(24, |input| input.bytes(longest));
-    let candidates = input.list(24, |input| input.bytes(longest));
+    let longest = *u.choose(&[3, 100])?;
+    let draft = list(u, 24, |u| bytes(u, longest))?;
+    let candidates = list(u, 24, |u| bytes(u, longest))?;
     let too_long = draft.iter().chain(&candidates).any(|text| text.len() > 90);
     let found = dtw::align(&draft, &candidates, &options);
     if draft.is_empty() != candidates.is_empty() {
@@ -85,25 +101,24 @@ fn warping(_: &Models, bytes: &[u8]) {
             Some(&found),
             plain::warping(&draft, &candidates, &options).as_ref()
         );
-        assert!(found.draw(&draft, &candidates).to_string().lines().count() == 3);
     }
+    Ok(())
 }
 
 /// Spans are refused, or part the lists where both have a boundary.
-fn byte_spans(_: &Models, bytes: &[u8]) {
-    let mut input = Input::new(bytes);
-    let kind = input.below(4);
+pub(crate) fn byte_spans(u: &mut Unstructured<'_>) -> Result<()> {
+    let kind = u.int_in_range(0..=3)?;
     let mut ends = || {
         let mut end = 0_u32;
-        input.list(60, |input| {
+        list(u, 60, |u| {
             if kind == 0 {
-                return input.word();
+                return u.arbitrary();
             }
-            end += input.below(4) as u32;
-            end
+            end += u.int_in_range(0..=3)?;
+            Ok(end)
         })
     };
-    let (mut draft, mut candidates) = (ends(), ends());
+    let (mut draft, mut candidates) = (ends()?, ends()?);
     if kind > 1 {
         let last = draft
             .iter()
@@ -123,13 +138,13 @@ fn byte_spans(_: &Models, bytes: &[u8]) {
                     candidates[group.candidates.end - 1]
                 );
             }
-            found.draw(&[], &[]).to_string();
         }
         Err(error) => {
             assert!(kind < 2, "{error}");
             error.to_string();
         }
     }
+    Ok(())
 }
 
 fn covers(alignment: &Alignment, k: usize, m: usize) {
@@ -147,19 +162,19 @@ fn covers(alignment: &Alignment, k: usize, m: usize) {
     assert_eq!((i, j), (k, m));
 }
 
-/// Candidates spell the draft's bytes as far as they go, whatever is committed.
-fn reencoding(models: &Models, bytes: &[u8]) {
-    let mut input = Input::new(bytes);
-    let vocabulary = [&models.target, &models.normalising][input.below(2)];
-    let most = input.below(40);
-    let committed = input.list(7, |input| {
-        TargetToken(match input.below(4) {
-            0 => u32::from(input.byte()),
-            1 => input.word(),
-            _ => input.word() % (vocabulary.control() + 1),
-        })
-    });
-    let draft = input.bytes(200);
+/// Candidates spell the draft's bytes as far as they go, after any committed tokens.
+pub(crate) fn reencoding(models: &Models, u: &mut Unstructured<'_>) -> Result<()> {
+    let vocabulary = *u.choose(&[&models.target, &models.normalising])?;
+    let most = u.int_in_range(0..=39)?;
+    let committed = list(u, 6, |u| {
+        Ok(TargetToken(match u.int_in_range(0..=3)? {
+            0 => u32::from(u.arbitrary::<u8>()?),
+            1 => u.arbitrary()?,
+            _ => u.int_in_range(0..=vocabulary.control())?,
+        }))
+    })?;
+    let draft = list(u, 8, piece)?.concat();
+    let draft = draft.as_slice();
     let before = committed.clone();
     let candidates = reencode::candidates(vocabulary, &committed, draft, most);
     assert_eq!(committed, before);
@@ -174,25 +189,26 @@ fn reencoding(models: &Models, bytes: &[u8]) {
     }
     assert_eq!(start, candidates.covered_bytes());
     assert_eq!(start + candidates.dropped_bytes, draft.len());
+    Ok(())
 }
 
 /// A sparse distribution is refused by name, or every rule over it emits a distribution of the target's tokens.
-fn distributions<'a>(models: &Models, bytes: &'a [u8]) {
-    let mut input = Input::new(bytes);
+pub(crate) fn distributions(models: &Models, u: &mut Unstructured<'_>) -> Result<()> {
     // From bits that mean anything to distributions as they should be.
-    let kind = input.below(8);
-    let vocabulary = if kind < 3 { 1 + input.below(40) } else { 40 };
-    let mut ids = input.list(12, |input| {
-        if kind == 0 {
-            input.word()
-        } else {
-            input.below(40) as u32
-        }
-    });
-    let mut log_probs = input.list(12, |input| match kind {
-        0 => f32::from_bits(input.word()),
-        _ => -f32::from(input.byte()) / 16.0,
-    });
+    let kind = u.int_in_range(0..=7)?;
+    let vocabulary = if kind < 3 {
+        u.int_in_range(1..=40)?
+    } else {
+        40
+    };
+    let mut ids = list(u, 12, |u| match kind {
+        0 => u.arbitrary(),
+        _ => u.int_in_range(0..=39_u32),
+    })?;
+    let mut log_probs = list(u, 12, |u| match kind {
+        0 => Ok(f32::from_bits(u.arbitrary()?)),
+        _ => Ok(-f32::from(u.arbitrary::<u8>()?) / 16.0),
+    })?;
     if kind > 0 {
         ids.sort_unstable();
         ids.dedup();
@@ -204,10 +220,10 @@ fn distributions<'a>(models: &Models, bytes: &'a [u8]) {
             *log_prob = (*log_prob - total.ln() as f32).min(0.0);
         }
     }
-    let target_logs = input.list(40, |input| match kind {
-        0 => f32::from_bits(input.word()),
-        _ => f32::from(input.byte()) / 8.0 - 20.0,
-    });
+    let target_logs = list(u, 40, |u| match kind {
+        0 => Ok(f32::from_bits(u.arbitrary()?)),
+        _ => Ok(f32::from(u.arbitrary::<u8>()?) / 8.0 - 20.0),
+    })?;
     let target_ids: Vec<u32> = (0..40).collect();
     let target = Distribution {
         ids: &target_ids,
@@ -215,35 +231,46 @@ fn distributions<'a>(models: &Models, bytes: &'a [u8]) {
     };
     let draft = match SparseDistribution::new(&ids, &log_probs, vocabulary) {
         Ok(draft) => draft,
-        Err(error) => return drop(error.to_string()),
+        Err(error) => {
+            error.to_string();
+            return Ok(());
+        }
     };
     let total: f64 = draft.ids().iter().map(|id| draft.probability(*id)).sum();
     assert!((total - 1.0).abs() < 1e-12);
-    judge(&target, &draft, &mut input);
+    judge(&target, &draft, u)?;
 
     // Few control tokens, since a distribution with mass on one ends the test.
-    let token = |input: &mut Input<'a>| match (input.below(12), input.bytes(3)) {
-        (11, _) => &b""[..],
-        (n, b"") => &PAGE.as_bytes()[n * 40..n * 40 + 1 + n / 3],
-        (_, bytes) => bytes,
-    };
-    let tokens: Vec<&[u8]> = (0..vocabulary).map(|_| token(&mut input)).collect();
+    let tokens = (0..vocabulary).map(|n| match (u.int_in_range(0..=11)?, bytes(u, 3)?) {
+        (11, _) => Ok(&b""[..]),
+        (_, b"") => Ok(&PAGE.as_bytes()[n * 12..n * 12 + 1 + n % 4]),
+        (_, bytes) => Ok(bytes),
+    });
+    let tokens = tokens.collect::<Result<Vec<&[u8]>>>()?;
     let ends = [(DraftToken(0), TargetToken(models.target.control()))];
     let map = TokenMap::new(tokens, &models.target, &ends).expect("a map");
     let mut out = PathDistribution::default();
     let prefix = map.targets(draft.ids()[0]);
-    let prefix = &prefix[..input.below(3).min(prefix.len())];
+    let prefix = &prefix[..u.int_in_range(0..=2)?.min(prefix.len())];
     match conditional(&draft, &map, prefix, &mut out) {
-        Ok(r) => judge(&target, &r, &mut input),
-        Err(error) => drop(error.to_string()),
+        Ok(r) => judge(&target, &r, u),
+        Err(error) => {
+            error.to_string();
+            Ok(())
+        }
     }
 }
 
 /// Every rule and method over one proposal.
-fn judge(target: &Distribution<'_>, r: &SparseDistribution<'_>, input: &mut Input<'_>) {
-    let noise = SharedNoise::new(u64::from(input.word())).at(0, 0);
-    let proposed = [r.sample(&noise), input.word() % 50][input.below(2)];
-    let scalar = f64::from(f32::from_bits(input.word()));
+fn judge(
+    target: &Distribution<'_>,
+    r: &SparseDistribution<'_>,
+    u: &mut Unstructured<'_>,
+) -> Result<()> {
+    let noise = SharedNoise::new(u.arbitrary()?).at(0, 0);
+    let other = u.int_in_range(0..=49)?;
+    let proposed = *u.choose(&[r.sample(&noise), other])?;
+    let scalar = f64::from(f32::from_bits(u.arbitrary()?));
     let rules = [
         Rule::point_mass(target, proposed),
         Rule::rejection(target, proposed, r),
@@ -273,4 +300,5 @@ fn judge(target: &Distribution<'_>, r: &SparseDistribution<'_>, input: &mut Inpu
             assert!(!sane || !any || method == Method::Greedy || has_mass(emitted.0));
         }
     }
+    Ok(())
 }

@@ -1,4 +1,4 @@
-//! The admin port: metrics and probes over plain HTTP, for those who run the process. It stays up while the process drains.
+//! The admin port: metrics and health probes over plain HTTP, for operators. It stays up while the process drains.
 
 use std::{io, sync::Arc};
 
@@ -18,17 +18,17 @@ use crate::{
     metrics,
 };
 
-/// What the admin port serves.
+/// The admin port: its listener and the metrics it serves.
 #[derive(Debug)]
 pub struct Admin {
-    /// Where.
+    /// Listener of the port.
     pub listener: TcpListener,
-    /// `GET /metrics`, as `OpenMetrics` text.
+    /// Metrics that `GET /metrics` returns as `OpenMetrics` text.
     pub registry: Arc<Registry>,
 }
 
 impl Admin {
-    /// Serves until `stop`. `GET /livez` fails when only a restart can help, `GET /readyz` when the process is not serving.
+    /// Serves until `stop`. `GET /livez` fails if only a restart can help, `GET /readyz` if the process is not serving.
     pub async fn serve(self, health: Health, stop: CancellationToken) -> io::Result<()> {
         let router = Router::new()
             .route("/metrics", get(scrape).with_state(self.registry))

@@ -1,13 +1,13 @@
-//! Arguments that all our servers share, to be flattened into a process's own. Each is an environment variable, too.
+//! Arguments that all our servers share, flattened into those of a process. Each is also an environment variable.
 
 use std::{net::SocketAddr, time::Duration};
 
 use clap::{Args, ValueEnum};
 use tracing_subscriber::filter::Targets;
 
-/// Where a server listens and how it stops.
+/// Ports of a server, and its grace period.
 ///
-/// A process with another default port says so: `#[command(mut_arg("listen", |arg| arg.default_value("127.0.0.1:50052")))]`.
+/// A process with another default port declares it: `#[command(mut_arg("listen", |arg| arg.default_value("127.0.0.1:50052")))]`.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Server")]
 pub struct ServerArgs {
@@ -24,7 +24,7 @@ pub struct ServerArgs {
     #[arg(long, env = "DUET_ADMIN_LISTEN", value_name = "ADDRESS")]
     pub admin_listen: Option<SocketAddr>,
 
-    /// How long requests in progress may take to finish after SIGTERM, such as 30s or 2m
+    /// Longest time for requests in progress to finish after SIGTERM, such as 30s or 2m
     #[arg(
         long,
         env = "DUET_GRACE_PERIOD",
@@ -35,11 +35,11 @@ pub struct ServerArgs {
     pub grace_period: Duration,
 }
 
-/// What is logged, and how. Logs go to standard error.
+/// Level and format of the log, which goes to standard error.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Logs")]
 pub struct LogArgs {
-    /// Form of a log line
+    /// Format of a log line
     #[arg(
         long,
         env = "DUET_LOG_FORMAT",
@@ -58,7 +58,7 @@ pub struct LogArgs {
     pub log_level: Targets,
 }
 
-/// Form of a log line.
+/// Format of a log line.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub enum LogFormat {
     /// For people
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn process_may_have_a_default_port_of_its_own() {
+    fn process_may_have_its_own_default_port() {
         let args = Process::try_parse_from(["process"]).unwrap();
         assert_eq!(args.server.listen.port(), 50052);
         assert_eq!(args.server.admin_listen, None);
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_that_mean_nothing_are_refused_by_name() {
+    fn invalid_arguments_are_refused_by_name() {
         for (flag, value) in [
             ("--listen", "localhost"),
             ("--admin-listen", "9090"),

@@ -1,33 +1,37 @@
-//! How a process ends before it has begun: a message on standard error and an exit code, returned from `main` so that
-//! telemetry is flushed on the way.
+//! Exit of a process on an error: a message on standard error and an exit code. `main` returns the code, so that telemetry is
+//! flushed before.
 
 use std::{error::Error, io, process::ExitCode};
 
 use clap::Parser;
 
-/// Exit code for a configuration that cannot be used (`EX_USAGE` of sysexits). Nothing has been bound by then.
+/// Exit code for a configuration that cannot be used (`EX_USAGE` of sysexits). No port has been bound by then.
 pub const CONFIGURATION: u8 = 64;
 
-/// Parses the command line and the environment. `Err` is what `main` shall return: help and version have succeeded, anything
-/// else is a configuration that cannot be used. The text has been printed.
+/// Parses the command line and the environment. On `Err` the message has been printed and `main` returns the code: success for
+/// help and version, [`CONFIGURATION`] for anything else.
 pub fn parse<A: Parser>() -> Result<A, ExitCode> {
     A::try_parse().map_err(|error| {
-        // Where standard error is closed there is nobody to tell.
+        // A closed standard error leaves nowhere to report to.
         drop(error.print());
         usage(&error)
     })
 }
 
-/// Reports a configuration that parses and still cannot be used.
+/// Reports a configuration that parses but cannot be used.
 pub fn configuration(error: &dyn Error) -> ExitCode {
-    report(&mut io::stderr(), error);
-    ExitCode::from(CONFIGURATION)
+    with_code(CONFIGURATION, error)
 }
 
-/// Reports anything else that ends the process.
+/// Reports any other error that ends the process.
 pub fn failure(error: &dyn Error) -> ExitCode {
+    with_code(1, error)
+}
+
+/// Reports an error, with its causes, that ends the process with this exit code.
+pub fn with_code(code: u8, error: &dyn Error) -> ExitCode {
     report(&mut io::stderr(), error);
-    ExitCode::FAILURE
+    ExitCode::from(code)
 }
 
 fn usage(error: &clap::Error) -> ExitCode {
@@ -46,7 +50,7 @@ fn report(to: &mut impl io::Write, error: &dyn Error) {
         text.push_str(&error.to_string());
         source = error.source();
     }
-    // As above.
+    // A closed standard error leaves nowhere to report to.
     drop(writeln!(to, "{text}"));
 }
 

@@ -1,4 +1,4 @@
-//! Whether a process can serve, in one place: the gRPC health service and the admin port say the same.
+//! Health of a process, kept in one place: the gRPC health service and the admin port report the same.
 
 use std::sync::Arc;
 
@@ -9,20 +9,20 @@ use tonic_health::{
     server::{HealthReporter, HealthService},
 };
 
-/// Where a process is in its life.
+/// State of a process in its life.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum State {
     /// Loading.
     Starting,
     /// Ready for requests.
     Serving,
-    /// Finishing what it has accepted.
+    /// Finishing accepted requests.
     Stopping,
-    /// Unable to serve again: to be restarted.
+    /// Unable to serve again: must be restarted.
     Broken,
 }
 
-/// A process's health. Cheap to clone. States only move forwards: what is stopping does not serve again.
+/// Health of a process. Cheap to clone. States only move forwards: a stopping process does not serve again.
 #[derive(Clone, Debug)]
 pub struct Health {
     reporter: HealthReporter,
@@ -31,7 +31,8 @@ pub struct Health {
 }
 
 impl Health {
-    /// Starts as [`State::Starting`]. `services` are the gRPC services to report on, by full name, besides "", the process.
+    /// Health that starts as [`State::Starting`]. `services` are the full names of the gRPC services to report on, in addition
+    /// to "", the process.
     pub async fn new(services: &[&'static str]) -> Self {
         let services = std::iter::once("")
             .chain(services.iter().copied())
@@ -51,12 +52,12 @@ impl Health {
         HealthServer::new(HealthService::from_health_reporter(self.reporter.clone()))
     }
 
-    /// Where the process is.
+    /// Current state.
     pub fn state(&self) -> State {
         *self.state.borrow()
     }
 
-    /// Moves on to `state`. A move backwards is ignored: it comes from a task that has not heard yet.
+    /// Moves on to `state`. A move backwards is ignored: it comes from a task that does not know the latest state yet.
     pub async fn set(&self, state: State) {
         let moved = self.state.send_if_modified(|current| {
             let forwards = state > *current;
@@ -75,7 +76,7 @@ impl Health {
         }
     }
 
-    /// Ends the streams of those who watch, once they have seen the last state; they would keep a server from draining.
+    /// Ends the streams of watchers after they have received the last state; open ones would keep a server from draining.
     pub(crate) async fn dismiss_watchers(&self) {
         let mut reporter = self.reporter.clone();
         for service in self.services.iter() {

@@ -1,10 +1,8 @@
 //! HTTP/1.1 for clients, with a limit on everything that a client can make the process hold or wait for.
 //!
-//! Ours rather than `axum::serve`, which has no way to limit headers, connections, or how long either side may stall.
+//! Written here because `axum::serve` cannot limit headers, connections, or the time that either side may stall.
 
-mod stall;
-
-use std::{io, sync::Arc, time::Duration};
+use std::{io, pin::Pin, sync::Arc, time::Duration};
 
 use axum::Router;
 use hyper::server::conn::http1;
@@ -13,42 +11,42 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
 };
+use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 
-use self::stall::Stalling;
-
-/// Pause after the system could not give a connection, such as for want of file descriptors.
+/// Pause after the system failed to accept a connection, for example for lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// What one HTTP port serves.
+/// An HTTP port: its listener, routes and limits.
 #[derive(Debug)]
 pub struct Http {
-    /// Where.
+    /// Listener of the port.
     pub listener: TcpListener,
-    /// What. A handler is dropped when its client goes away.
+    /// Routes. A handler is dropped when its client disconnects.
     pub router: Router,
-    /// What clients may take up.
+    /// Limits on clients.
     pub limits: HttpLimits,
 }
 
-/// What clients may take up.
+/// Limits on clients.
 #[derive(Clone, Copy, Debug)]
 pub struct HttpLimits {
-    /// Connections at once; further ones wait to be accepted.
+    /// Most connections at once; further ones wait to be accepted.
     pub max_connections: usize,
-    /// Header lines of a request.
+    /// Most header lines of a request.
     pub max_headers: usize,
-    /// Bytes of a request's line and headers together.
+    /// Most bytes of a request's line and headers together.
     pub max_header_bytes: usize,
-    /// Bytes of either direction that a connection may buffer.
+    /// Most bytes that a connection buffers in each direction.
     pub max_buffer_bytes: usize,
-    /// How long a request's headers may take to arrive, and how long a connection may stay idle.
+    /// Longest time for the headers of a request to arrive, and for a connection to be idle.
     pub header_patience: Duration,
-    /// How long a client may leave a full connection unread.
+    /// Longest time that a client may leave a full connection unread.
     pub write_patience: Duration,
 }
 
@@ -86,7 +84,7 @@ impl Http {
                 accepted = accept(&listener, &room) => accepted,
                 Some(_) = connections.join_next() => continue,
             };
-            // Those that have ended while there was always another to accept.
+            // Reaps connections that ended while others kept arriving.
             while connections.try_join_next().is_some() {}
             match accepted {
                 Ok((stream, permit)) => {
@@ -114,9 +112,20 @@ async fn accept(
     let permit = Arc::clone(room).acquire_owned().await;
     let permit = permit.map_err(io::Error::other)?;
     let (stream, _) = listener.accept().await?;
-    // A client that is gone already is no reason to pause.
+    // An error means that the client has left already; that is no reason to pause.
     let _ = stream.set_nodelay(true);
     Ok((stream, permit))
+}
+
+/// A stream whose writes fail once its peer has not read for `timeout`. Otherwise a client that asks for a long answer and never
+/// reads it would keep its connection for ever.
+fn with_write_timeout<S: AsyncRead + AsyncWrite>(
+    stream: S,
+    timeout: Duration,
+) -> Pin<Box<TimeoutStream<S>>> {
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(timeout));
+    Box::pin(stream)
 }
 
 async fn connection(
@@ -125,7 +134,7 @@ async fn connection(
     limits: HttpLimits,
     stopping: CancellationToken,
 ) {
-    let io = TokioIo::new(Stalling::new(stream, limits.write_patience));
+    let io = TokioIo::new(with_write_timeout(stream, limits.write_patience));
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_patience)
@@ -142,7 +151,25 @@ async fn connection(
         }
     };
     if let Err(error) = ended {
-        // Clients leave in the middle all the time.
+        // Clients often disconnect in the middle, so this is no warning.
         tracing::debug!(%error, "a connection has ended early");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn peer_that_stops_reading_is_given_up_and_one_that_reads_is_not() {
+        let (near, mut far) = duplex(8);
+        let mut stream = with_write_timeout(near, Duration::from_millis(20));
+        let mut read = [0; 72];
+        let (written, _) = tokio::join!(stream.write_all(&[0; 72]), far.read_exact(&mut read));
+        written.unwrap();
+        let error = stream.write_all(&[0; 16]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 }

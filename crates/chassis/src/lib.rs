@@ -1,8 +1,8 @@
-//! What any process of Duet needs, whatever it serves.
+//! Parts that every process of Duet needs, independent of what it serves.
 //!
-//! A process runs through it in this order: [`exit::parse`] its arguments, [`telemetry::Telemetry::start`], load what it
-//! serves, [`server::bind`], then [`lifecycle::Lifecycle::serve`] until [`lifecycle::signal`], which turns health to
-//! `NOT_SERVING` first, drains within the grace period and leaves. Nothing here knows what a model, a block or a reply is.
+//! The order in a process: [`exit::parse`] the arguments, [`telemetry::Telemetry::start`], load the model, [`server::bind`],
+//! then [`lifecycle::Lifecycle::serve`] until [`lifecycle::signal`]. On a signal health turns `NOT_SERVING` first, then the
+//! process drains within the grace period and ends. Nothing here knows models, blocks or replies.
 
 pub mod admin;
 pub mod args;

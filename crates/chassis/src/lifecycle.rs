@@ -1,4 +1,4 @@
-//! The life of a server: serve, be told to stop, finish what was accepted, leave.
+//! The life of a server: serve, receive a signal to stop, finish accepted requests, end.
 
 use std::{future::Future, io, time::Duration};
 
@@ -17,10 +17,10 @@ use crate::{
     http::Http,
 };
 
-/// How long work may take to say that it was cut off, and a scrape of the admin port to finish.
+/// Longest time for work to report that it was cut off, and for a scrape of the admin port to finish.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// What connects a process's work to its end. Cheap to clone; clones share everything.
+/// Signals and tasks that connect a process's work to its end. Cheap to clone; clones share everything.
 #[derive(Clone, Debug)]
 pub struct Lifecycle {
     stopping: CancellationToken,
@@ -29,34 +29,34 @@ pub struct Lifecycle {
     grace: Duration,
 }
 
-/// What a process serves.
+/// Servers of a process.
 #[derive(Debug)]
 pub struct Servers {
     /// The gRPC services, on top of [`crate::server::builder`].
     pub router: Router,
-    /// Where they are served.
+    /// Listener of the gRPC services.
     pub listener: TcpListener,
     /// The port for HTTP clients, if there is one.
     pub http: Option<Http>,
     /// The admin port, if there is one.
     pub admin: Option<Admin>,
-    /// Health of all of it.
+    /// Health of the process.
     pub health: Health,
 }
 
-/// How a drain ended.
+/// End of a drain.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Drained {
-    /// Everything that was accepted has finished.
+    /// All accepted work has finished.
     Finished,
-    /// The grace period was over before that.
+    /// The grace period ended before that.
     CutOff {
-        /// Tasks that had not finished.
+        /// Number of unfinished tasks.
         tasks: usize,
     },
 }
 
-/// Why serving ended unasked.
+/// Failure that ended serving.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The gRPC server failed.
@@ -70,7 +70,7 @@ pub enum ServeError {
     Task(#[from] JoinError),
 }
 
-/// Waits for SIGTERM or SIGINT and gives the name of the one that came.
+/// Waits for SIGTERM or SIGINT and returns the name of the one received.
 pub async fn signal() -> io::Result<&'static str> {
     let mut terminate = listen(SignalKind::terminate())?;
     let mut interrupt = listen(SignalKind::interrupt())?;
@@ -81,7 +81,7 @@ pub async fn signal() -> io::Result<&'static str> {
 }
 
 impl Lifecycle {
-    /// A life that ends within `grace` of being told to stop, and two seconds behind it.
+    /// A life that ends within `grace` after the signal to stop, plus two seconds.
     pub fn new(grace: Duration) -> Self {
         Self {
             stopping: CancellationToken::new(),
@@ -91,12 +91,12 @@ impl Lifecycle {
         }
     }
 
-    /// Where work is spawned that the end has to wait for: one task a session.
+    /// Tracker of tasks that the end must wait for: one for each session.
     pub fn tasks(&self) -> &TaskTracker {
         &self.tasks
     }
 
-    /// Says that the process is broken, to be restarted, when `fault` comes before it is told to stop; `what` is for the log.
+    /// Sets health to broken if `fault` completes before the process stops; `what` names the faulty part in the log.
     pub fn broken_by(
         &self,
         fault: impl Future<Output = ()> + Send + 'static,
@@ -115,17 +115,17 @@ impl Lifecycle {
         });
     }
 
-    /// Cancelled when no new work may begin. Work in progress goes on.
+    /// Token that is cancelled when no new work may begin. Work in progress goes on.
     pub fn stopping(&self) -> &CancellationToken {
         &self.stopping
     }
 
-    /// Cancelled when the grace period is over: work in progress must say so to its client and end.
+    /// Token that is cancelled when the grace period is over: work in progress must report this to its client and end.
     pub fn cut_off(&self) -> &CancellationToken {
         &self.cut_off
     }
 
-    /// Serves until `shutdown`, then drains: health says `NOT_SERVING`, the listeners close, tasks and open calls finish within
+    /// Serves until `shutdown`, then drains: health turns `NOT_SERVING`, the listeners close, tasks and open calls finish within
     /// the grace period or are cut off. The admin port stays up until the end. Returns early only if a server fails.
     pub async fn serve(
         &self,
@@ -174,19 +174,19 @@ impl Lifecycle {
         health.dismiss_watchers().await;
         self.stopping.cancel();
         self.tasks.close();
-        if timeout(self.grace, self.rest(public)).await.is_ok() {
+        if timeout(self.grace, self.finish(public)).await.is_ok() {
             return Drained::Finished;
         }
         let tasks = self.tasks.len();
         self.cut_off.cancel();
-        if timeout(LINGER, self.rest(public)).await.is_err() {
+        if timeout(LINGER, self.finish(public)).await.is_err() {
             tracing::warn!(tasks = self.tasks.len(), "connections are dropped");
         }
         Drained::CutOff { tasks }
     }
 
-    /// Waits for what is still going on: tasks, then calls that are still open.
-    async fn rest<T: 'static>(&self, public: &mut JoinSet<T>) {
+    /// Waits for unfinished tasks, then for open calls.
+    async fn finish<T: 'static>(&self, public: &mut JoinSet<T>) {
         self.tasks.wait().await;
         while public.join_next().await.is_some() {}
     }

@@ -1,4 +1,4 @@
-//! The registry that a process's metrics go into.
+//! The registry of a process's metrics.
 
 use std::fmt;
 
@@ -8,10 +8,10 @@ use prometheus_client::{
     registry::Registry,
 };
 
-/// Content type of [`encode`]'s text.
+/// Content type of the text from [`encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// A registry with the prefix `duet_` and one metric, `duet_build_info`, which says who is being scraped.
+/// A registry with the prefix `duet_` and one metric, `duet_build_info`, which identifies the process.
 pub fn registry(service: &'static str, version: &'static str) -> Registry {
     let mut registry = Registry::with_prefix("duet");
     let build = Info::new([("service", service), ("version", version)]);
@@ -26,10 +26,10 @@ pub fn encode(registry: &Registry) -> Result<String, fmt::Error> {
     Ok(text)
 }
 
-/// What is read at the moment of a scrape: name without `duet_`, help and value.
+/// A value read at the moment of a scrape: name without `duet_`, help text and value.
 pub type Reading = (&'static str, &'static str, u64);
 
-/// Encodes gauges that a collector has read.
+/// Encodes gauges read by a collector.
 pub fn encode_gauges(encoder: &mut DescriptorEncoder<'_>, gauges: &[Reading]) -> fmt::Result {
     for (name, about, value) in gauges {
         let descriptor = encoder.encode_descriptor(name, about, None, MetricType::Gauge)?;
@@ -38,7 +38,7 @@ pub fn encode_gauges(encoder: &mut DescriptorEncoder<'_>, gauges: &[Reading]) ->
     Ok(())
 }
 
-/// The same for counters.
+/// Encodes counters read by a collector.
 pub fn encode_counters(encoder: &mut DescriptorEncoder<'_>, counters: &[Reading]) -> fmt::Result {
     for (name, about, value) in counters {
         let descriptor = encoder.encode_descriptor(name, about, None, MetricType::Counter)?;

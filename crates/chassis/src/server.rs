@@ -8,25 +8,25 @@ use tonic_reflection::server::v1::{ServerReflection, ServerReflectionServer};
 
 use crate::trace;
 
-/// Pings on a connection that is silent, so that a peer that vanished is noticed within half a minute.
+/// Interval of pings on a silent connection, so that a peer that vanished is noticed within half a minute.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
-/// How long a ping may stay unanswered.
+/// Longest time that a ping may stay unanswered.
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-/// What a peer may send on one stream before it is read. Our messages are small, prompts apart.
+/// Bytes that a peer may send on one stream before they are read. Our messages are small, except for prompts.
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 /// The same for a connection: a few prompts at once.
 const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
-/// Size of a request's headers.
+/// Most bytes in the headers of a request.
 const MAX_HEADER_BYTES: u32 = 16 << 10;
 
-/// What a connection may take up.
+/// Limits on a connection.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionLimits {
-    /// Streams at once on one connection. A verifier has all its sessions with a drafter on one.
+    /// Most streams at once on one connection. A verifier has all its sessions with a drafter on one.
     pub max_streams: u32,
-    /// Age at which a connection is told to go, so that clients find new replicas; its streams go on. `None`: no limit.
+    /// Age at which a connection is asked to close, so that clients find new replicas; its streams go on. `None`: no limit.
     pub max_age: Option<Duration>,
-    /// How long the streams of such a connection may still take.
+    /// Longest time that the streams of such a connection may go on.
     pub max_age_grace: Duration,
 }
 
@@ -71,10 +71,10 @@ pub fn reflection(
     builder.build_v1()
 }
 
-/// A port that cannot be had.
+/// Failure to listen on a port.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
-    /// Something else listens there.
+    /// Another process listens there.
     #[error(
         "{address} is in use by another process: stop that one, or choose another address with {flag} (port 0 picks a free one)"
     )]
@@ -101,7 +101,7 @@ pub enum BindError {
         address: SocketAddr,
         /// The argument it came from.
         flag: &'static str,
-        /// What the system says.
+        /// Error of the system.
         source: io::Error,
     },
 }

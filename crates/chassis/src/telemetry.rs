@@ -1,7 +1,7 @@
 //! Logs and traces: `tracing` for the code, a log on standard error, spans to an OTLP collector if one is configured.
 //!
-//! Traces are configured by the standard `OTEL_*` variables and by nothing else. Spans have ids in any case, so logs
-//! carry trace ids and a trace that begins elsewhere passes through a process that exports nothing.
+//! Only the standard `OTEL_*` variables configure traces. Spans have ids even without a collector, so logs carry trace ids, and
+//! a trace that begins elsewhere passes through a process that exports nothing.
 
 mod line;
 
@@ -18,9 +18,9 @@ use tracing_subscriber::{
 
 use crate::args::{LogArgs, LogFormat};
 
-/// How long the last spans may take to reach the collector.
+/// Longest time for the last spans to reach the collector.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
-/// Crates under the exporter itself, whose spans would make new spans without end.
+/// Crates that the exporter uses. Exporting their spans would create new spans without end.
 const BELOW_EXPORTER: [&str; 6] = [
     "h2",
     "hyper",
@@ -30,18 +30,18 @@ const BELOW_EXPORTER: [&str; 6] = [
     "tower",
 ];
 
-/// Keeps telemetry going. When it is dropped, the last spans are flushed, which may block for 5 seconds: drop it at the end
-/// of `main`, with the runtime still there.
+/// Guard of running telemetry. Dropping it flushes the last spans, which may block for 5 seconds: drop it at the end of `main`
+/// while the runtime still exists.
 #[derive(Debug)]
 #[must_use = "telemetry ends when this is dropped"]
 pub struct Telemetry {
     provider: SdkTracerProvider,
 }
 
-/// Why telemetry cannot start.
+/// Failure to start telemetry.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
-    /// The `OTEL_*` variables ask for an exporter that cannot be made.
+    /// The `OTEL_*` variables ask for an exporter that cannot be built.
     #[error("the OTEL_EXPORTER_OTLP_* variables cannot be used: correct or unset them")]
     Exporter(#[from] ExporterBuildError),
     /// Another subscriber is installed.
@@ -50,8 +50,8 @@ pub enum TelemetryError {
 }
 
 impl Telemetry {
-    /// Starts logs and traces for the whole process. `service` names it where `OTEL_SERVICE_NAME` does not. To be called
-    /// once, on a multi-threaded runtime, which the exporter uses.
+    /// Starts logs and traces for the whole process. `service` is its name unless `OTEL_SERVICE_NAME` gives one.
+    /// Must be called once, on a multi-threaded runtime, which the exporter uses.
     pub fn start(service: &str, version: &str, args: &LogArgs) -> Result<Self, TelemetryError> {
         let mut provider = SdkTracerProvider::builder().with_resource(resource(service, version));
         let exports = exporter_configured();
@@ -103,18 +103,18 @@ where
     let layer = fmt::layer().with_writer(writer).with_ansi(false);
     match args.log_format {
         LogFormat::Text => {
-            let layer = layer.map_event_format(line::Text);
+            let layer = layer.map_event_format(line::TextLine);
             layer.with_filter(args.log_level.clone()).boxed()
         }
         LogFormat::Json => {
             let layer = layer.json().flatten_event(true).with_current_span(false);
-            let layer = layer.map_event_format(line::Json);
+            let layer = layer.map_event_format(line::JsonLine);
             layer.with_filter(args.log_level.clone()).boxed()
         }
     }
 }
 
-/// What the process is, as the variables say it, with our name where they do not.
+/// Description of the process from the variables, with our name if they give none.
 fn resource(service: &str, version: &str) -> Resource {
     let builder =
         Resource::builder().with_attribute(KeyValue::new("service.version", version.to_owned()));
@@ -129,7 +129,7 @@ fn resource(service: &str, version: &str) -> Resource {
     }
 }
 
-/// Whether the variables ask for traces to be exported. The SDK reads all the rest by itself.
+/// True if the variables ask to export traces. The SDK reads all other variables itself.
 fn exporter_configured() -> bool {
     #[expect(
         clippy::disallowed_methods,

@@ -23,8 +23,8 @@ pub fn inject(metadata: &mut MetadataMap) {
     TraceContextPropagator::new().inject_context(&context, &mut Outgoing(metadata.as_mut()));
 }
 
-/// Makes `span` a child of the span in the headers of an incoming request, if there is one. To be called before the span is
-/// entered for the first time.
+/// Makes `span` a child of the span in the headers of an incoming request, if there is one. Must be called before the span is
+/// first entered.
 pub fn adopt(span: &Span, headers: &HeaderMap) {
     let context = TraceContextPropagator::new().extract(&Incoming(headers));
     if let Err(error) = span.set_parent(context) {
@@ -32,9 +32,9 @@ pub fn adopt(span: &Span, headers: &HeaderMap) {
     }
 }
 
-/// The span of an incoming call, as a child of the caller's; none for health checks and reflection. [`crate::server::builder`]
-/// has it run around every handler, up to the response's headers: work that goes on behind them is to be instrumented
-/// with a child of the span that is current in the handler.
+/// Span of an incoming call, as a child of the caller's; none for health checks and reflection. `server::builder` enters it
+/// around every handler, up to the response's headers. Work that goes on after them must be instrumented with a child of the
+/// span that is current in the handler.
 pub fn call_span(request: &http::Request<()>) -> Span {
     let path = request.uri().path().trim_start_matches('/');
     if path.starts_with("grpc.") {

@@ -1,5 +1,5 @@
-//! Traces reach a collector, and the last ones are flushed, in a process of its own: the variables that ask for it are a
-//! process's, and so is the subscriber.
+//! Traces reach a collector, and the last ones are flushed. The test runs in its own process, because the variables and the
+//! subscriber are global to a process.
 
 use std::process::Stdio;
 
@@ -36,7 +36,7 @@ impl TraceService for Collector {
     }
 }
 
-/// The life of a process's telemetry. It is right without a collector, and the other test runs it with one.
+/// The life of a process's telemetry: here without a collector; the other test runs it with one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn telemetry_starts_and_ends() {
     let log_level = "info".parse::<Targets>().unwrap();

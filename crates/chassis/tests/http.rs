@@ -1,4 +1,4 @@
-//! The HTTP port under clients that take their time, or too much of anything.
+//! The HTTP port under clients that are slow or exceed a limit.
 
 use std::time::Duration;
 
@@ -117,7 +117,7 @@ async fn connection_over_the_limit_waits_until_one_ends() {
     let waiting = tokio::time::timeout(SHORT, ask(&mut third)).await;
     assert!(waiting.is_err(), "{waiting:?}");
     drop(first);
-    // What it has sent meanwhile is answered.
+    // Its request, sent meanwhile, is answered.
     let mut read = [0; 12];
     third.read_exact(&mut read).await.expect("an answer");
     assert_eq!(&read, b"HTTP/1.1 200");
@@ -134,7 +134,7 @@ async fn client_that_stops_reading_is_given_up() {
     let mut deaf = port.connect().await;
     let request = b"GET /endless HTTP/1.1\r\nhost: x\r\n\r\n";
     deaf.write_all(request).await.expect("a request");
-    // There is room for one, so this is answered when the other has been given up.
+    // There is room for one connection, so this is answered after the other has been given up.
     ask(&mut port.connect().await).await;
 }
 

@@ -1,4 +1,4 @@
-//! A real server lives and ends: health, drain and cut-off, over TCP on a port of the system's choice.
+//! A real server starts and ends: health, drain and cut-off, over TCP on a free port.
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
@@ -26,8 +26,8 @@ use tonic_health::pb::{
     health_server::{Health as HealthRpc, HealthServer},
 };
 
-/// Stands for a service of ours: each `watch` is a session whose messages the test hands in. The wire is the health
-/// protocol's, since it is at hand.
+/// A stand-in for one of our services: each `watch` is a session whose messages the test supplies. It speaks the health
+/// protocol because that needs no schema of its own.
 struct Sessions {
     lifecycle: Lifecycle,
     opened: mpsc::Sender<mpsc::Sender<i32>>,
@@ -215,7 +215,7 @@ async fn health_turns_not_serving_before_the_stream_ends() {
     assert_eq!(
         process.health.state(),
         State::Stopping,
-        "what stops does not serve again"
+        "a stopping process does not serve again"
     );
 }
 
@@ -227,7 +227,7 @@ async fn accepted_session_finishes_while_new_ones_are_refused() {
     let session = process.opened.recv().await.unwrap();
     let (stop, _) = oneshot::channel();
     std::mem::replace(&mut process.stop, stop).send(()).unwrap();
-    // The listener closes: whoever comes now is refused, by the system or by the server.
+    // The listener closes: new connections are refused, by the system or by the server.
     let refused = loop {
         match process.client().check(request("")).await {
             Ok(_) => tokio::task::yield_now().await,
@@ -249,7 +249,7 @@ async fn accepted_session_finishes_while_new_ones_are_refused() {
 }
 
 #[tokio::test]
-async fn session_that_outlives_the_grace_period_is_cut_off_and_told() {
+async fn session_that_outlives_the_grace_period_is_cut_off_with_an_error() {
     let mut process = start(false, Duration::ZERO).await;
     let mut reply = process
         .client()

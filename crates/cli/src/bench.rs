@@ -1,22 +1,24 @@
-//! `duet bench`: what speculation brings, measured in turn with plain decoding on the same verifier.
+//! `duet bench`: the speed-up of speculation over plain decoding, measured by turns on the same verifier.
 //!
-//! Both services run in this process, each on a runtime, and where the system allows on processors, of its own, and talk gRPC
-//! over loopback; or a verifier that runs already is asked. Every prompt is decoded plainly and with each setting, one after
-//! the other and in alternating order, so that whatever else the machine does falls on both.
+//! Both services run in this process and talk gRPC over loopback. Each has its own runtime, and its own processors where the
+//! system allows. Alternatively a running verifier is asked. Every prompt is decoded plainly and with each setting, one after
+//! the other and in alternating order, so that other load on the machine affects all settings alike.
 
 mod args;
 mod arrivals;
 mod chart;
+mod experiment;
+mod generated;
 mod machine;
-mod made;
+mod measurement;
 mod plots;
 mod processors;
 mod relay;
+mod reply;
 mod report;
-mod sample;
 mod services;
-mod session;
 mod statistics;
+mod task;
 mod workloads;
 
 pub(crate) use self::args::Args;
@@ -25,26 +27,26 @@ use std::io::{self, Write as _};
 
 use anyhow::Context as _;
 
-use self::args::Plan;
+use self::experiment::Experiment;
 use self::machine::Machine;
-use self::report::{Report, Row};
-use self::services::{Target, Tested};
-use self::session::Session;
-use self::workloads::Workload;
+use self::measurement::Measurement;
+use self::report::{BenchReport, ReportRow};
+use self::services::{LoadedTarget, Tested};
+use self::task::Workload;
 use crate::runtime::Exit;
 
-/// Prompts that an error names; the report has all.
+/// Most prompts that an error names; the report has all.
 const LISTED: usize = 20;
 
-/// Measures and prints. Exit codes: 0 every text that should be equal was, 1 one was not, 64 a wrong command line or file, 70 no
-/// measurement.
+/// Measures and prints. Exit codes: 0 if all texts that must be equal are, 1 if one is not, 64 for a wrong command line or file,
+/// 70 if nothing could be measured.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
-    let plan = args.plan()?;
-    if let Some(folder) = &plan.plots {
+    let experiment = args.experiment()?;
+    if let Some(folder) = &experiment.plots {
         plots::prepare(folder)?;
     }
     let mut machine = Machine::here();
-    let measured = measure(&plan, &mut machine).await;
+    let measured = measure(&experiment, &mut machine).await;
     let rows = measured.map_err(|error| {
         if error.is::<Exit>() {
             return error;
@@ -52,21 +54,21 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         error.context(Exit::unable("the measurement could not be made"))
     })?;
     machine.end();
-    let report = Report {
+    let report = BenchReport {
         machine: &machine,
-        plan: &plan,
+        experiment: &experiment,
         rows: &rows,
     };
     let mut out = io::stdout().lock();
-    if plan.json {
+    if experiment.json {
         writeln!(out, "{:#}", report.json())?;
     } else {
         writeln!(out, "{report}")?;
     }
-    if let Some(folder) = &plan.plots {
+    if let Some(folder) = &experiment.plots {
         plots::write(folder, &rows).context(Exit::unable("the plots are not written"))?;
     }
-    let mut broken: Vec<&str> = rows.iter().flat_map(Row::broken_promises).collect();
+    let mut broken: Vec<&str> = rows.iter().flat_map(ReportRow::broken_promises).collect();
     if broken.is_empty() {
         return Ok(());
     }
@@ -78,37 +80,43 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     .into())
 }
 
-async fn measure(plan: &Plan, machine: &mut Machine) -> anyhow::Result<Vec<Row>> {
-    let workloads = workloads::load(plan).await?;
+async fn measure(experiment: &Experiment, machine: &mut Machine) -> anyhow::Result<Vec<ReportRow>> {
+    let workloads = workloads::load(
+        &experiment.workloads,
+        experiment.prompts.as_deref(),
+        experiment.count,
+        experiment.cache.clone(),
+    )
+    .await?;
     let mut rows = Vec::new();
-    if let Some(address) = &plan.verifier {
-        let session = Session::new(Tested::running(address).await?, plan)?;
-        rows.extend(session.measure(&workloads).await?);
+    if let Some(address) = &experiment.verifier {
+        let measurement = Measurement::new(Tested::running(address).await?, experiment)?;
+        rows.extend(measurement.measure(&workloads).await?);
         return Ok(rows);
     }
-    for name in &plan.targets {
-        let target = Target::load(name, plan).await?;
+    for name in &experiment.targets {
+        let target = LoadedTarget::load(name, experiment).await?;
         machine.runs_on(&target);
-        for drafter in &plan.drafters {
-            rows.extend(with_drafter(&target, drafter, &workloads, plan).await?);
+        for drafter in &experiment.drafters {
+            rows.extend(with_drafter(&target, drafter, &workloads, experiment).await?);
         }
     }
     Ok(rows)
 }
 
 async fn with_drafter(
-    target: &Target,
+    target: &LoadedTarget,
     drafter: &str,
     workloads: &[Workload],
-    plan: &Plan,
-) -> anyhow::Result<Vec<Row>> {
-    let drafter = services::drafter(drafter, plan).await?;
+    experiment: &Experiment,
+) -> anyhow::Result<Vec<ReportRow>> {
+    let drafter = services::drafter(drafter, experiment).await?;
     let mut rows = Vec::new();
-    for &round_trip in &plan.round_trips {
-        let tested = target.verify(&drafter, round_trip, plan).await?;
-        let session = Session::new(tested, plan)?;
-        let measured = session.measure(workloads).await;
-        let stopped = session.stop().await;
+    for &round_trip in &experiment.round_trips {
+        let tested = target.verify(&drafter, round_trip, experiment).await?;
+        let measurement = Measurement::new(tested, experiment)?;
+        let measured = measurement.measure(workloads).await;
+        let stopped = measurement.stop().await;
         rows.extend(measured?);
         stopped?;
     }

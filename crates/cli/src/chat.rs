@@ -1,5 +1,5 @@
-//! `duet chat`: a conversation in the terminal, with a verifier by gRPC, with any OpenAI-compatible server over HTTP, or with a
-//! pair of its own.
+//! `duet chat`: a conversation in the terminal, with a verifier over gRPC, any OpenAI-compatible server over HTTP, or a pair that
+//! starts in this process.
 
 mod api;
 mod command;
@@ -13,18 +13,18 @@ use std::io;
 use proto::verifier::Speculation;
 use tokio::signal::ctrl_c;
 
-use self::command::Command;
+use self::command::ChatCommand;
 use self::conversation::Conversation;
 use self::input::{Input, Line};
 use self::screen::Screen;
 use self::server::Server;
-use crate::pair::{Pair, PairArgs};
+use crate::pair::{LocalPair, PairArgs};
 use crate::request::SamplingArgs;
 
-/// Whom to talk to, and how.
+/// Server and settings of the chat.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct Args {
-    /// Address of a running verifier; without it and --api, a pair is started here
+    /// Address of a running verifier; without it and --api, a pair starts here
     #[arg(
         long,
         env = "DUET_VERIFIER",
@@ -48,7 +48,7 @@ pub(crate) struct Args {
     sampling: SamplingArgs,
 }
 
-/// Talks until the input ends.
+/// Chats until the input ends.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let (server, pair) = args.server().await?;
     let mut chat = Chat {
@@ -67,19 +67,19 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
 }
 
 impl Args {
-    async fn server(&self) -> anyhow::Result<(Server, Option<Pair>)> {
+    async fn server(&self) -> anyhow::Result<(Server, Option<LocalPair>)> {
         if let Some(address) = &self.api {
             return Ok((Server::api(address).await?, None));
         }
         if let Some(address) = &self.verifier {
             return Ok((Server::verifier(address)?, None));
         }
-        let pair = Pair::start(&self.pair.options()).await?;
+        let pair = LocalPair::start(&self.pair.options()).await?;
         Ok((Server::verifier(pair.address())?, Some(pair)))
     }
 }
 
-/// A conversation under way.
+/// A running conversation.
 struct Chat {
     server: Server,
     conversation: Conversation,
@@ -107,13 +107,13 @@ impl Chat {
                 Line::Text(text) if text.trim().is_empty() => continue,
                 Line::Text(text) => text,
             };
-            match Command::parse(&text) {
-                Some(Ok(Command::Quit)) => return Ok(()),
+            match ChatCommand::parse(&text) {
+                Some(Ok(ChatCommand::Quit)) => return Ok(()),
                 Some(Ok(command)) => self.obey(command)?,
                 Some(Err(wrong)) => self.screen.note(&wrong)?,
                 None => {
                     let answered = self.answer(text).await;
-                    // A person can try again; a script has to know.
+                    // A person can try again; a script must fail.
                     match answered {
                         Err(error) if input.is_terminal() => {
                             self.screen.note(&format!("error: {error:#}"))?;
@@ -125,7 +125,7 @@ impl Chat {
         }
     }
 
-    /// One turn. Ctrl-C keeps what has come so far.
+    /// One turn. Ctrl-C ends the answer and keeps its text so far.
     async fn answer(&mut self, text: String) -> anyhow::Result<()> {
         self.conversation.ask(text);
         let mut request = self.conversation.request();
@@ -150,20 +150,20 @@ impl Chat {
         Ok(())
     }
 
-    fn obey(&mut self, command: Command) -> io::Result<()> {
+    fn obey(&mut self, command: ChatCommand) -> io::Result<()> {
         match command {
-            Command::Help => self.screen.note(command::HELP),
-            Command::Stats => self.screen.note(&self.conversation.stats()),
-            Command::Reset => {
+            ChatCommand::Help => self.screen.note(command::HELP),
+            ChatCommand::Stats => self.screen.note(&self.conversation.stats()),
+            ChatCommand::Reset => {
                 self.conversation.reset();
                 self.screen.note("The conversation begins anew.")
             }
-            Command::System(text) => {
+            ChatCommand::System(text) => {
                 self.conversation.instruct(text);
                 self.screen
                     .note("The instructions hold from here; the conversation begins anew.")
             }
-            Command::Speculation(on) => {
+            ChatCommand::Speculation(on) => {
                 self.speculation = if on {
                     Speculation::auto()
                 } else {
@@ -172,7 +172,7 @@ impl Chat {
                 let state = if on { "may" } else { "may not" };
                 self.screen.note(&format!("Drafters {state} help."))
             }
-            Command::Quit => Ok(()),
+            ChatCommand::Quit => Ok(()),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `duet check-pair`: whether two models, or two tokenizers, or a running verifier and its drafter, go together.
+//! `duet check-pair`: compatibility of two models, two tokenizers, or a running verifier and its drafter.
 
 mod report;
 
@@ -14,15 +14,15 @@ use proto::verifier::{CheckPair, Generate, PairAcceptance, PairReport, Speculati
 use store::{ModelReference, Store};
 use verifier_service::pair::{self, Drafter};
 
-use crate::pair::{Options, Pair};
+use crate::pair::{LocalPair, PairOptions};
 use crate::progress::Stderr;
 use crate::request;
 use crate::runtime::Exit;
 
-/// Draft tokens of the blocks whose acceptance is sampled.
+/// Draft tokens in a block while acceptance is sampled.
 const BLOCK_TOKENS: u32 = 8;
 
-/// What the pair is asked when acceptance is sampled: an edit, prose, and a function.
+/// Prompts for sampling acceptance: an edit, prose, and a function.
 const PROMPTS: [&str; 3] = [
     "Add a docstring to this function and reply with the whole function:\n\ndef mean(values):\n    total = 0.0\n    for value \
      in values:\n        total += value\n    return total / len(values)",
@@ -30,7 +30,7 @@ const PROMPTS: [&str; 3] = [
     "Write a Rust function that reverses the words of a sentence.",
 ];
 
-/// Which two, and whether they shall decode.
+/// The pair, and the sampling of its acceptance.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct Args {
     /// Target: a known name, a path to a GGUF file, a model's folder or a tokenizer.json, or hf:owner/repository/file.gguf
@@ -52,11 +52,12 @@ pub(crate) struct Args {
     drafter: Option<String>,
 
     /// Ask this verifier about its drafter instead: --drafter's, else the first one in use. Nothing is loaded, nothing decodes
-    // Threads and cache, of no effect then, may well be set in the environment, which counts as given.
+    // No conflict with --threads and --cache, which have no effect then: they may be set in the environment, and clap counts that
+    // as given.
     #[arg(long, value_name = "URL", conflicts_with_all = ["target", "sample", "no_sample"])]
     verifier: Option<String>,
 
-    /// Tokens of each of the three replies over which acceptance is sampled, where both sides have weights
+    /// Tokens in each of the three replies that sample the acceptance rate, if both sides have weights
     #[arg(long, env = "DUET_SAMPLE", value_name = "TOKENS", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4096))]
     sample: u32,
 
@@ -64,15 +65,15 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "sample")]
     no_sample: bool,
 
-    /// Threads that compute, for each model [default: half of the processors]
+    /// Compute threads of each model [default: half of the processors]
     #[arg(long, env = "DUET_THREADS", value_name = "COUNT")]
     threads: Option<usize>,
 
-    /// Folder in which models are cached [default: duet in the user's cache folder]
+    /// Folder that caches models [default: duet in the user's cache folder]
     #[arg(long, env = "DUET_CACHE", value_name = "FOLDER")]
     cache: Option<PathBuf>,
 
-    /// Print one JSON object on standard output and nothing else
+    /// Print one JSON object on standard output, and nothing else
     #[arg(long)]
     json: bool,
 }
@@ -93,7 +94,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The report of a verifier on the drafter of this address, else on the first one in use.
+/// Report of a verifier on the drafter with this address, or on the first one in use.
 async fn asked(verifier: &str, drafter: Option<String>) -> anyhow::Result<PairReport> {
     let request = chassis::trace::request(CheckPair { drafter });
     let checked = request::connect(verifier)?.check_pair(request).await;
@@ -103,7 +104,7 @@ async fn asked(verifier: &str, drafter: Option<String>) -> anyhow::Result<PairRe
         .report)
 }
 
-/// The report on a target and a drafter that are read here.
+/// Report on a target and a drafter that are read here.
 async fn computed(args: &Args, models: [&String; 2]) -> anyhow::Result<PairReport> {
     let (cache, owned) = (args.cache.clone(), models.map(Clone::clone));
     let compared = tokio::task::spawn_blocking(move || compare(cache, &owned));
@@ -114,7 +115,7 @@ async fn computed(args: &Args, models: [&String; 2]) -> anyhow::Result<PairRepor
     Ok(report)
 }
 
-/// The report on the tokenizers, and whether both sides have weights.
+/// Report on the tokenizers, and true if both sides have weights.
 fn compare(cache: Option<PathBuf>, models: &[String; 2]) -> anyhow::Result<(PairReport, bool)> {
     let store = Store::open(cache)?;
     let [target_name, drafter_name] = models;
@@ -154,9 +155,9 @@ fn unusable(flag: &str, model: &str) -> Exit {
     Exit::usage(format!("{flag} {model} cannot be used"))
 }
 
-/// What the pair accepts when it decodes the built-in prompts greedily.
+/// Acceptance of the pair when it decodes the built-in prompts greedily.
 async fn sample(args: &Args, [target, drafter]: [&String; 2]) -> anyhow::Result<PairAcceptance> {
-    let pair = Pair::start(&Options {
+    let pair = LocalPair::start(&PairOptions {
         target: target.clone(),
         drafter: drafter.clone(),
         threads: args.threads,
@@ -174,7 +175,7 @@ async fn sample(args: &Args, [target, drafter]: [&String; 2]) -> anyhow::Result<
         let mut request = Generate::new(Prompt::Conversation(vec![message]));
         request.max_tokens = Some(args.sample);
         request.sampling = Sampling::greedy();
-        // What blocks are worth here is not asked, only how much of them stands.
+        // The length is fixed: the acceptance rate is sampled here, not the benefit of blocks.
         request.speculation = Speculation::Auto {
             method: None,
             block_tokens: Some(BLOCK_TOKENS),

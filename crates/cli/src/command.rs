@@ -4,18 +4,18 @@ use clap::Subcommand;
 
 use crate::{bench, chat, check_lossless, check_pair, demo, generate, models, runtime};
 
-/// What `duet` can do.
+/// Subcommands of `duet`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Measure what speculation brings, in turn with plain decoding.
+    /// Measure the speed-up of speculation over plain decoding, by turns.
     Bench(Box<bench::Args>),
     /// Talk with a model; both services run here unless a server is named.
     Chat(Box<chat::Args>),
-    /// Hold an acceptance method against plain decoding on real models.
+    /// Compare an acceptance method with plain decoding on real models.
     CheckLossless(Box<check_lossless::Args>),
-    /// Say whether two models, or two tokenizers, go together.
+    /// Report whether two models, or two tokenizers, fit together.
     CheckPair(check_pair::Args),
-    /// Run both services here and show what the drafter contributes.
+    /// Run both services here and show the drafter's contribution.
     Demo(Box<demo::Args>),
     /// Ask a verifier for a reply.
     Generate(Box<generate::Args>),
@@ -24,7 +24,7 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// Runs it to its end.
+    /// Runs the subcommand to its end.
     pub(crate) fn run(self) -> anyhow::Result<()> {
         match self {
             Self::Models(args) => models::run(args),

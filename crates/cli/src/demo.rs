@@ -1,4 +1,4 @@
-//! `duet demo`: both services in this process, talking gRPC over loopback, with and without speculation.
+//! `duet demo`: one prompt with and without speculation; both services run in this process and talk gRPC over loopback.
 
 mod report;
 
@@ -7,21 +7,21 @@ use std::io::{self, IsTerminal as _, Write as _};
 use proto::model::{Message, Prompt, Role};
 use proto::verifier::{Generate, Piece, Speculation};
 
-use self::report::Report;
-use crate::pair::{Pair, PairArgs};
-use crate::request::{self, Answer, SamplingArgs};
+use self::report::DemoReport;
+use crate::pair::{LocalPair, PairArgs};
+use crate::request::{self, SamplingArgs, WholeReply};
 
-/// A task whose reply repeats most of the prompt, as edits do: where drafting pays most.
+/// A task whose reply repeats most of the prompt, like many edits: there drafting pays most.
 const PROMPT: &str = "Add type hints and a one-line docstring to each function of this Python module, and reply with the \
 whole module:\n\n```python\ndef mean(values):\n    total = 0.0\n    for value in values:\n        total += value\n    return \
 total / len(values)\n\n\ndef variance(values):\n    center = mean(values)\n    total = 0.0\n    for value in values:\n        \
 total += (value - center) ** 2\n    return total / len(values)\n\n\ndef normalize(values):\n    center = mean(values)\n    \
 spread = variance(values) ** 0.5\n    return [(value - center) / spread for value in values]\n```";
 
-/// Which models, what to ask and how to show it.
+/// Prompt, models and output.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct Args {
-    /// What to ask
+    /// Prompt
     #[arg(long, env = "DUET_PROMPT", value_name = "TEXT", default_value = PROMPT, hide_default_value = true)]
     prompt: String,
 
@@ -31,38 +31,38 @@ pub(crate) struct Args {
     #[command(flatten)]
     sampling: SamplingArgs,
 
-    /// Leave out the run without speculation that the other is compared with
+    /// Skip the run without speculation, so that nothing is compared
     #[arg(long)]
     no_baseline: bool,
 
-    /// Print one JSON object on standard output and nothing else
+    /// Print one JSON object on standard output, and nothing else
     #[arg(long)]
     json: bool,
 }
 
 /// Runs the demo.
 pub(crate) async fn run(mut args: Args) -> anyhow::Result<()> {
-    // Both runs must draw the same noise.
+    // Both runs must use the same noise.
     args.sampling.seed.get_or_insert(0);
-    let pair = Pair::start(&args.pair.options()).await?;
-    let screen = Screen::new(&args);
-    screen.note(&format!(
+    let pair = LocalPair::start(&args.pair.options()).await?;
+    let output = Output::new(&args);
+    output.note(&format!(
         "{} drafts for {}\n",
         args.pair.drafter, args.pair.target
     ))?;
     let mut client = request::connect(pair.address())?;
     let speculative = request::ask(&mut client, args.request(Speculation::auto()), |piece| {
-        screen.show(piece)
+        output.show(piece)
     });
     let speculative = speculative.await?;
-    screen.end_of_text(&speculative)?;
+    output.end_of_text(&speculative)?;
     let plain = if args.no_baseline {
         None
     } else {
-        screen.note("The same again without the drafter ...")?;
+        output.note("The same again without the drafter ...")?;
         Some(request::ask(&mut client, args.request(Speculation::Off), |_| Ok(())).await?)
     };
-    let report = Report {
+    let report = DemoReport {
         target: &args.pair.target,
         drafter: &args.pair.drafter,
         prompt: &args.prompt,
@@ -92,13 +92,13 @@ impl Args {
     }
 }
 
-/// Standard output, in colour where it is a terminal, silent for JSON.
-struct Screen {
+/// Standard output: in colour on a terminal, silent for JSON.
+struct Output {
     silent: bool,
     colour: bool,
 }
 
-impl Screen {
+impl Output {
     fn new(args: &Args) -> Self {
         Self {
             silent: args.json,
@@ -122,7 +122,7 @@ impl Screen {
         request::show(piece, self.colour)
     }
 
-    fn end_of_text(&self, answer: &Answer) -> io::Result<()> {
+    fn end_of_text(&self, answer: &WholeReply) -> io::Result<()> {
         if !answer.text.ends_with('\n') {
             self.note("")?;
         }

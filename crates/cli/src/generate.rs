@@ -9,15 +9,15 @@ use proto::model::{Message, Prompt, Role};
 use proto::verifier::{FinishReason, Generate, Speculation, Usage};
 use serde_json::{Value, json};
 
-use crate::request::{self, Answer, SamplingArgs};
+use crate::request::{self, SamplingArgs, WholeReply};
 
-/// Most bytes that are read as a prompt from standard input.
+/// Most bytes read as a prompt from standard input.
 const MAX_STDIN_BYTES: u64 = proto::limits::MAX_PROMPT_BYTES as u64;
 
-/// What to ask, and whom.
+/// Prompt, verifier and settings.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct Args {
-    /// What to ask; read from standard input when it is not given
+    /// Prompt; read from standard input if not given
     prompt: Option<String>,
 
     /// Address of the verifier
@@ -37,7 +37,7 @@ pub(crate) struct Args {
     #[arg(long, env = "DUET_SYSTEM", value_name = "TEXT", conflicts_with = "raw")]
     system: Option<String>,
 
-    /// How the reply begins; the model goes on from there
+    /// Beginning of the reply; the model continues it
     #[arg(long, env = "DUET_BEGIN", value_name = "TEXT", conflicts_with = "raw")]
     begin: Option<String>,
 
@@ -48,7 +48,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TEXT")]
     stop: Vec<String>,
 
-    /// Whether drafters may help
+    /// Use of drafters
     #[arg(
         long,
         env = "DUET_SPECULATION",
@@ -57,19 +57,20 @@ pub(crate) struct Args {
     )]
     speculation: Mode,
 
-    /// How drafts are accepted, by name, such as greedy or coupled; the verifier chooses when it is not given
+    /// Name of the acceptance method, such as greedy or coupled [default: the verifier's choice]
     #[arg(long, env = "DUET_REQUEST_METHOD", value_name = "METHOD")]
     method: Option<String>,
 
-    /// Allow a method that is not lossless: the text then follows another distribution than the target's
+    /// Allow a lossy method: the text then follows another distribution than the target's
     #[arg(long, env = "DUET_REQUEST_ALLOW_LOSSY")]
     allow_lossy: bool,
 
-    /// Draft tokens of a block; the verifier chooses when it is not given
+    /// Draft tokens in a block [default: the verifier adapts the length]
     #[arg(long, env = "DUET_REQUEST_BLOCK_LENGTH", value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(1..))]
     block_length: Option<u32>,
 
-    /// Draft tokens of a block beside its chain, other ways to go on; the verifier chooses when neither this nor the length is given
+    /// Alternatives in a block: second-best draft tokens beside its chain [default: the verifier's choice, unless --block-length is
+    /// given]
     #[arg(long, env = "DUET_REQUEST_ALTERNATIVES", value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(..=i64::from(MAX_REQUESTED_ALTERNATIVES)))]
     alternatives: Option<u32>,
 
@@ -78,16 +79,16 @@ pub(crate) struct Args {
     json: bool,
 }
 
-/// Whether drafters may help.
+/// Use of drafters.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 enum Mode {
     /// Plain decoding
     Off,
-    /// Where they are of use
+    /// Drafting where it pays
     Auto,
 }
 
-/// Asks and prints.
+/// Sends the request and prints the reply.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let request = args.request()?;
     let mut client = request::connect(&args.verifier)?;
@@ -169,8 +170,8 @@ fn read_stdin() -> anyhow::Result<String> {
     String::from_utf8(bytes).context("the prompt on standard input is not UTF-8: convert it")
 }
 
-fn report(answer: &Answer) -> Value {
-    let Answer { text, finish } = answer;
+fn report(answer: &WholeReply) -> Value {
+    let WholeReply { text, finish } = answer;
     json!({
         "text": text,
         "finish_reason": match finish.reason {

@@ -1,4 +1,4 @@
-//! The binary `duet`: reads the command line and hands over to a subcommand.
+//! The binary `duet`: parses the command line and runs a subcommand.
 
 mod bench;
 mod chat;
@@ -6,7 +6,6 @@ mod check_lossless;
 mod check_pair;
 mod command;
 mod demo;
-mod dice;
 mod generate;
 mod models;
 mod pair;
@@ -17,6 +16,7 @@ mod runtime;
 
 use std::process::ExitCode;
 
+use chassis::exit;
 use clap::Parser;
 
 use crate::command::Command;
@@ -30,9 +30,8 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => return runtime::not_parsed(&error),
-    };
-    runtime::exit_code(cli.command.run())
+    match exit::parse::<Cli>() {
+        Ok(cli) => runtime::exit_code(cli.command.run()),
+        Err(code) => code,
+    }
 }

@@ -10,10 +10,10 @@ use store::{KnownModel, ModelReference, Store};
 
 use crate::progress;
 
-/// What to do with which models.
+/// Action and cache folder.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Folder in which models are cached [default: duet in the user's cache folder]
+    /// Folder that caches models [default: duet in the user's cache folder]
     #[arg(long, env = "DUET_CACHE", value_name = "FOLDER", global = true)]
     cache: Option<PathBuf>,
     #[command(subcommand)]
@@ -33,7 +33,7 @@ enum Action {
         /// A known name, or hf:owner/repository/file.gguf.
         name: ModelReference,
     },
-    /// Print the path of a cached model; fetches nothing.
+    /// Print the path of a cached model, without fetching.
     Path {
         /// A known name.
         name: String,

@@ -15,11 +15,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::progress::Stderr;
 
-/// How long a round waits for its block where nobody waits for the answer: what is measured or checked shall not depend on
-/// how busy the machine is.
+/// Longest wait of a round for its block in patient runs: there no result may depend on the machine's load.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The flags of a pair that is started here.
+/// Flags of a pair that starts in this process.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct PairArgs {
     /// Target model: a known name, a path, or hf:owner/repository/file.gguf
@@ -31,7 +30,7 @@ pub(crate) struct PairArgs {
     )]
     pub(crate) target: String,
 
-    /// What drafts: a model, ngram for none, which looks up what the text has said before, or ngram+MODEL
+    /// Drafter: a model; ngram, which looks text up in the prompt and reply; or ngram+MODEL
     #[arg(
         long,
         env = "DUET_DRAFT_MODEL",
@@ -40,19 +39,19 @@ pub(crate) struct PairArgs {
     )]
     pub(crate) drafter: String,
 
-    /// Threads that compute, for each model [default: half of the processors]
+    /// Compute threads of each model [default: half of the processors]
     #[arg(long, env = "DUET_THREADS", value_name = "COUNT")]
     threads: Option<usize>,
 
-    /// Folder in which models are cached [default: duet in the user's cache folder]
+    /// Folder that caches models [default: duet in the user's cache folder]
     #[arg(long, env = "DUET_CACHE", value_name = "FOLDER")]
     cache: Option<PathBuf>,
 }
 
 impl PairArgs {
-    /// The pair for somebody who waits for the answer.
-    pub(crate) fn options(&self) -> Options {
-        Options {
+    /// Options of a pair for interactive use.
+    pub(crate) fn options(&self) -> PairOptions {
+        PairOptions {
             target: self.target.clone(),
             drafter: self.drafter.clone(),
             threads: self.threads,
@@ -62,32 +61,32 @@ impl PairArgs {
     }
 }
 
-/// Which models, and how they run.
+/// Models of a pair, and the way they run.
 #[derive(Clone, Debug)]
-pub(crate) struct Options {
-    /// Target model, by any reference.
+pub(crate) struct PairOptions {
+    /// Reference of the target model.
     pub(crate) target: String,
-    /// Draft model, or a look-up, as drafter-service takes it.
+    /// Draft model or look-up, in the syntax of drafter-service.
     pub(crate) drafter: String,
-    /// Threads that compute, for each model; `None`: half of the processors, since both compute at once.
+    /// Compute threads of each model; `None`: half of the processors, since both models compute at once.
     pub(crate) threads: Option<usize>,
-    /// Folder of the model cache; `None`: the user's.
+    /// Folder of the model cache; `None`: the user's default.
     pub(crate) cache: Option<PathBuf>,
-    /// Whether rounds wait for blocks as long as they take.
+    /// True if rounds wait for every block, however late.
     pub(crate) is_patient: bool,
 }
 
 /// Both services on free ports of the loopback interface.
-pub(crate) struct Pair {
+pub(crate) struct LocalPair {
     address: String,
     tasks: JoinSet<anyhow::Result<()>>,
     stop: CancellationToken,
     tokenizer: Arc<Tokenizer>,
 }
 
-impl Pair {
+impl LocalPair {
     /// Fetches and loads the models and starts the services.
-    pub(crate) async fn start(options: &Options) -> anyhow::Result<Self> {
+    pub(crate) async fn start(options: &PairOptions) -> anyhow::Result<Self> {
         let wanted = options.clone();
         let engines = tokio::task::spawn_blocking(move || {
             let store = Store::open(wanted.cache.clone())?;
@@ -123,17 +122,17 @@ impl Pair {
         })
     }
 
-    /// The verifier's address.
+    /// Address of the verifier.
     pub(crate) fn address(&self) -> &str {
         &self.address
     }
 
-    /// The target's tokenizer.
+    /// Tokenizer of the target.
     pub(crate) fn tokenizer(&self) -> &Tokenizer {
         &self.tokenizer
     }
 
-    /// Stops both and waits for them.
+    /// Stops both services and waits for their end.
     pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
         self.stop.cancel();
         while let Some(ended) = self.tasks.join_next().await {
@@ -143,7 +142,7 @@ impl Pair {
     }
 }
 
-impl Options {
+impl PairOptions {
     fn threads(&self) -> usize {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         self.threads.unwrap_or((processors / 2).max(1))

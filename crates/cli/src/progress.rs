@@ -1,11 +1,11 @@
-//! How a fetch shows itself on standard error: a bar on a terminal, a line now and then elsewhere.
+//! Progress of a download on standard error: a bar on a terminal, a line for every tenth elsewhere.
 
 use std::io::{self, IsTerminal as _, Write as _};
 
 use indicatif::{DecimalBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use store::Progress;
 
-/// Between two lines, where there is no bar.
+/// Percentage between two lines, if there is no bar.
 const PERCENT_PER_LINE: u64 = 10;
 
 /// Reports to standard error.
@@ -24,12 +24,12 @@ enum Shape {
 struct Lines {
     name: String,
     total: u64,
-    /// The last percentage that got a line.
-    told: u64,
+    /// Percentage of the last line.
+    shown: u64,
 }
 
 impl Stderr {
-    /// `verb` is what is being done: "fetching".
+    /// Progress of an action; `verb` names it, such as "fetching".
     pub(crate) fn new(verb: &'static str) -> Self {
         Self {
             verb,
@@ -37,7 +37,7 @@ impl Stderr {
         }
     }
 
-    /// A line that stays, above the bar where there is one.
+    /// Prints a line that stays, above the bar if there is one.
     fn say(&self, line: &str) {
         match &self.shape {
             Shape::Bar(bar) => bar.suspend(|| write_line(line)),
@@ -48,7 +48,7 @@ impl Stderr {
 
 impl Progress for Stderr {
     fn started(&mut self, name: &str, total_bytes: u64) {
-        // A bar that was begun for something else ends here.
+        // Replaces the bar of an earlier download.
         self.shape = if io::stderr().is_terminal() {
             Shape::Bar(bar(self.verb, name, total_bytes))
         } else {
@@ -57,7 +57,7 @@ impl Progress for Stderr {
             Shape::Lines(Lines {
                 name: name.to_owned(),
                 total: total_bytes,
-                told: 0,
+                shown: 0,
             })
         };
     }
@@ -92,16 +92,16 @@ impl Progress for Stderr {
 }
 
 impl Lines {
-    /// The line for this position, where one is due.
+    /// Line for this position, if one is due.
     fn due(&mut self, bytes_done: u64) -> Option<String> {
         let percent = (bytes_done.min(self.total) * 100).checked_div(self.total)?;
-        // Back to the start when another source is tried.
-        self.told = self.told.min(percent);
-        if percent < self.told + PERCENT_PER_LINE {
+        // Another source starts at 0 again.
+        self.shown = self.shown.min(percent);
+        if percent < self.shown + PERCENT_PER_LINE {
             return None;
         }
-        self.told = percent - percent % PERCENT_PER_LINE;
-        Some(format!("{}: {} %", self.name, self.told))
+        self.shown = percent - percent % PERCENT_PER_LINE;
+        Some(format!("{}: {} %", self.name, self.shown))
     }
 }
 
@@ -109,7 +109,7 @@ fn bar(verb: &str, name: &str, total: u64) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
     let template =
         "{msg} [{bar:30}] {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} {eta}";
-    // The template is a constant; a bar of the default style would do no harm.
+    // The template is constant and valid; otherwise the bar keeps the default style.
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style.progress_chars("=> "));
     }
@@ -127,16 +127,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_come_once_for_every_tenth() {
+    fn every_tenth_gets_one_line() {
         let mut lines = Lines {
             name: "tiny".to_owned(),
             total: 1000,
-            told: 0,
+            shown: 0,
         };
         let positions = [0, 5, 99, 100, 150, 199, 420, 430, 0, 100, 1000, 1000];
-        let told: Vec<String> = positions.iter().filter_map(|&at| lines.due(at)).collect();
+        let shown: Vec<String> = positions.iter().filter_map(|&at| lines.due(at)).collect();
         let expected = ["tiny: 10 %", "tiny: 40 %", "tiny: 10 %", "tiny: 100 %"];
-        assert_eq!(told, expected);
+        assert_eq!(shown, expected);
     }
 
     #[test]
@@ -144,7 +144,7 @@ mod tests {
         let mut lines = Lines {
             name: "tiny".to_owned(),
             total: 0,
-            told: 0,
+            shown: 0,
         };
         assert_eq!(lines.due(12345), None);
     }

@@ -5,23 +5,24 @@ use std::path::Path;
 
 use proto::limits;
 use proto::model::{Message, Prompt, Role};
-use serde_json::{Map, Value};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 use crate::runtime::Exit;
 
-/// Bytes of a file, and prompts in it.
+/// Largest file in bytes, and most prompts in it.
 const MAX_FILE_BYTES: u64 = 16 << 20;
 const MAX_PROMPTS: usize = 10_000;
 
-/// A prompt with the name that its file gives it.
+/// A prompt with its id.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Named {
+pub(crate) struct NamedPrompt {
     pub(crate) id: String,
     pub(crate) prompt: Prompt,
 }
 
-/// Reads every prompt, or says which line and field is wrong.
-pub(crate) fn read(path: &Path) -> Result<Vec<Named>, Exit> {
+/// Reads every prompt, or names the line and field that is wrong.
+pub(crate) fn read(path: &Path) -> Result<Vec<NamedPrompt>, Exit> {
     let unread = |why: String| Exit::usage(format!("--prompts {}: {why}", path.display()));
     let size = std::fs::metadata(path).map_err(|error| unread(error.to_string()))?;
     if size.len() > MAX_FILE_BYTES {
@@ -31,7 +32,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Named>, Exit> {
     parse(&text).map_err(unread)
 }
 
-fn parse(text: &str) -> Result<Vec<Named>, String> {
+fn parse(text: &str) -> Result<Vec<NamedPrompt>, String> {
     let mut seen = HashSet::new();
     let mut prompts = Vec::new();
     for (number, line) in (1..).zip(text.lines()) {
@@ -51,72 +52,92 @@ fn parse(text: &str) -> Result<Vec<Named>, String> {
     }
 }
 
-fn prompt(line: &str) -> Result<Named, String> {
+fn prompt(line: &str) -> Result<NamedPrompt, String> {
     let value: Value = serde_json::from_str(line).map_err(|error| format!("not JSON: {error}"))?;
-    let Value::Object(fields) = value else {
+    if !value.is_object() {
         return Err("it must be an object".to_owned());
-    };
-    known(&fields, "", &["id", "prompt", "messages"])?;
-    let id = text(&fields, "", "id")?;
-    if id.is_empty() {
+    }
+    let line: Line = serde_path_to_error::deserialize(value).map_err(explain)?;
+    if line.id.is_empty() {
         return Err("id is empty".to_owned());
     }
-    let prompt = match (fields.get("prompt"), fields.get("messages")) {
+    let prompt = match (line.prompt, line.messages) {
         (Some(_), Some(_)) => return Err("messages: leave it out, prompt is there".to_owned()),
         (None, None) => return Err("prompt is missing, and so is messages".to_owned()),
-        (Some(_), None) => match text(&fields, "", "prompt")? {
-            text if text.is_empty() => return Err("prompt is empty".to_owned()),
-            text => Prompt::Text(text),
-        },
-        (None, Some(Value::Array(messages))) => conversation(messages)?,
-        (None, Some(_)) => return Err("messages must be an array".to_owned()),
+        (Some(text), None) if text.is_empty() => return Err("prompt is empty".to_owned()),
+        (Some(text), None) => Prompt::Text(text),
+        (None, Some(messages)) => conversation(messages)?,
     };
-    Ok(Named { id, prompt })
+    Ok(NamedPrompt {
+        id: line.id,
+        prompt,
+    })
 }
 
-fn conversation(messages: &[Value]) -> Result<Prompt, String> {
-    if messages.is_empty() || messages.len() > limits::MAX_MESSAGES {
-        let most = limits::MAX_MESSAGES;
-        return Err(format!(
-            "messages has {}: 1 to {most} are taken",
-            messages.len()
-        ));
+fn conversation(messages: Vec<LineMessage>) -> Result<Prompt, String> {
+    let (count, most) = (messages.len(), limits::MAX_MESSAGES);
+    if count == 0 || count > most {
+        return Err(format!("messages has {count}: 1 to {most} are taken"));
     }
-    let messages = messages.iter().enumerate().map(|(i, message)| {
-        let path = format!("messages[{i}].");
-        let Value::Object(fields) = message else {
-            return Err(format!("messages[{i}] must be an object"));
-        };
-        known(fields, &path, &["role", "content"])?;
-        let role = match text(fields, &path, "role")?.as_str() {
-            "system" => Role::System,
-            "user" => Role::User,
-            "assistant" => Role::Assistant,
-            "tool" => Role::Tool,
-            other => {
-                let roles = "system, user, assistant or tool";
-                return Err(format!("{path}role is {other:?}: it must be {roles}"));
-            }
-        };
-        let content = text(fields, &path, "content")?;
-        Ok(Message { role, content })
+    let messages = messages.into_iter().map(|message| Message {
+        role: message.role.into(),
+        content: message.content,
     });
-    Ok(Prompt::Conversation(messages.collect::<Result<_, _>>()?))
+    Ok(Prompt::Conversation(messages.collect()))
 }
 
-fn text(fields: &Map<String, Value>, path: &str, field: &str) -> Result<String, String> {
-    match fields.get(field) {
-        Some(Value::String(text)) => Ok(text.clone()),
-        Some(_) => Err(format!("{path}{field} must be a string")),
-        None => Err(format!("{path}{field} is missing")),
+/// The error with the path of its field, where it has one.
+fn explain(error: serde_path_to_error::Error<serde_json::Error>) -> String {
+    let path = error.path().to_string();
+    match path.as_str() {
+        "." => error.into_inner().to_string(),
+        _ => format!("{path}: {}", error.into_inner()),
     }
 }
 
-fn known(fields: &Map<String, Value>, path: &str, names: &[&str]) -> Result<(), String> {
-    match fields.keys().find(|field| !names.contains(&field.as_str())) {
-        Some(field) => Err(format!("{path}{field} is no field: {}", names.join(", "))),
-        None => Ok(()),
+/// A line as the file has it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    id: String,
+    #[serde(default, deserialize_with = "present")]
+    prompt: Option<String>,
+    #[serde(default, deserialize_with = "present")]
+    messages: Option<Vec<LineMessage>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LineMessage {
+    role: LineRole,
+    content: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum LineRole {
+    System,
+    User,
+    Assistant,
+    Tool,
+}
+
+impl From<LineRole> for Role {
+    fn from(role: LineRole) -> Self {
+        match role {
+            LineRole::System => Self::System,
+            LineRole::User => Self::User,
+            LineRole::Assistant => Self::Assistant,
+            LineRole::Tool => Self::Tool,
+        }
     }
+}
+
+/// Reads a field that may be absent but not null.
+fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    field: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(field).map(Some)
 }
 
 #[cfg(test)]
@@ -131,7 +152,7 @@ mod tests {
             role: Role::User,
             content: "Hi".to_owned(),
         };
-        let named = |id: &str, prompt| Named {
+        let named = |id: &str, prompt| NamedPrompt {
             id: id.to_owned(),
             prompt,
         };
@@ -148,30 +169,43 @@ mod tests {
         for (line, said) in [
             ("{", "line 2: not JSON"),
             ("[]", "line 2: it must be an object"),
-            (r#"{"prompt": "x"}"#, "line 2: id is missing"),
-            (r#"{"id": 3, "prompt": "x"}"#, "line 2: id must be a string"),
+            (r#"{"prompt": "x"}"#, "line 2: missing field `id`"),
+            (r#"{"id": 3, "prompt": "x"}"#, "line 2: id: invalid type"),
             (r#"{"id": "a"}"#, "line 2: prompt is missing"),
-            (r#"{"id": "a", "prompt": 3}"#, "line 2: prompt must be"),
+            (
+                r#"{"id": "a", "prompt": 3}"#,
+                "line 2: prompt: invalid type",
+            ),
             (r#"{"id": "a", "prompt": ""}"#, "line 2: prompt is empty"),
-            (r#"{"id": "a", "promt": "x"}"#, "line 2: promt is no field"),
+            (
+                r#"{"id": "a", "prompt": null}"#,
+                "line 2: prompt: invalid type",
+            ),
+            (
+                r#"{"id": "a", "promt": "x"}"#,
+                "line 2: promt: unknown field `promt`",
+            ),
             (r#"{"id": "good", "prompt": "x"}"#, "line 2: id \"good\" is"),
             (
                 r#"{"id": "a", "prompt": "x", "messages": []}"#,
                 "line 2: messages:",
             ),
-            (r#"{"id": "a", "messages": 1}"#, "line 2: messages must be"),
+            (
+                r#"{"id": "a", "messages": 1}"#,
+                "line 2: messages: invalid type",
+            ),
             (r#"{"id": "a", "messages": []}"#, "line 2: messages has 0"),
             (
                 r#"{"id": "a", "messages": [1]}"#,
-                "line 2: messages[0] must be",
+                "line 2: messages[0]: invalid type",
             ),
             (
                 r#"{"id": "a", "messages": [{"role": "bot", "content": "x"}]}"#,
-                "line 2: messages[0].role is \"bot\"",
+                "line 2: messages[0].role: unknown variant `bot`",
             ),
             (
                 r#"{"id": "a", "messages": [{"role": "user"}]}"#,
-                "line 2: messages[0].content is missing",
+                "line 2: messages[0]: missing field `content`",
             ),
         ] {
             let error = parse(&format!("{good}\n{line}\n")).unwrap_err();

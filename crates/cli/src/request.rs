@@ -1,8 +1,9 @@
-//! The flags of a request, and its reply as it arrives; shared by the client and the demo.
+//! The flags of a request, and its reply as it arrives; shared by all commands that ask a verifier.
 
 use std::error::Error as _;
 use std::io::{self, Write as _};
 use std::ops::RangeInclusive;
+use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -12,15 +13,15 @@ use proto::verifier::{Client, Finish, Generate, Origin, Part, Piece};
 use tonic::Code;
 use tracing::Instrument as _;
 
-/// How the reply is chosen and where it ends.
+/// Sampling of the reply, and its length.
 #[derive(clap::Args, Clone, Debug)]
 #[command(next_help_heading = "Sampling")]
 pub(crate) struct SamplingArgs {
-    /// Tokens of the reply at most
+    /// Most tokens of the reply
     #[arg(long, env = "DUET_REQUEST_MAX_TOKENS", value_name = "TOKENS", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_tokens: u32,
 
-    /// Spread of the choice: 0 always takes the likeliest token
+    /// Sampling temperature: 0 always takes the likeliest token
     #[arg(
         long,
         env = "DUET_TEMPERATURE",
@@ -29,15 +30,15 @@ pub(crate) struct SamplingArgs {
     )]
     pub(crate) temperature: f32,
 
-    /// Keep the likeliest tokens that have this much probability together
+    /// Sample from the likeliest tokens that together have this probability
     #[arg(long, env = "DUET_TOP_P", value_name = "P", default_value_t = 1.0)]
     pub(crate) top_p: f32,
 
-    /// Keep so many of the likeliest tokens; 0 keeps all
+    /// Sample from this number of likeliest tokens; 0: from all
     #[arg(long, env = "DUET_TOP_K", value_name = "K", default_value_t = 0)]
     pub(crate) top_k: u32,
 
-    /// Keep tokens with at least this fraction of the likeliest one's probability
+    /// Sample from tokens with at least this fraction of the likeliest one's probability
     #[arg(long, env = "DUET_MIN_P", value_name = "P", default_value_t = 0.0)]
     pub(crate) min_p: f32,
 
@@ -47,7 +48,7 @@ pub(crate) struct SamplingArgs {
 }
 
 impl SamplingArgs {
-    /// Fills in a request.
+    /// Sets the fields of a request.
     pub(crate) fn apply(&self, request: &mut Generate) {
         request.max_tokens = Some(self.max_tokens);
         request.seed = self.seed;
@@ -62,18 +63,18 @@ impl SamplingArgs {
 }
 
 /// A whole reply.
-pub(crate) struct Answer {
+pub(crate) struct WholeReply {
     pub(crate) text: String,
     pub(crate) finish: Finish,
 }
 
-/// Sends a request and gives each piece to `show` as it arrives. The verifier and its drafters continue the trace that begins
+/// Sends a request and passes each piece to `show` as it arrives. The verifier and its drafters continue the trace that begins
 /// here.
 pub(crate) async fn ask(
     client: &mut Client,
     request: Generate,
     show: impl FnMut(&Piece) -> io::Result<()>,
-) -> anyhow::Result<Answer> {
+) -> anyhow::Result<WholeReply> {
     let span = tracing::info_span!("request", otel.kind = "client");
     read(client, request, show).instrument(span).await
 }
@@ -82,7 +83,7 @@ async fn read(
     client: &mut Client,
     request: Generate,
     mut show: impl FnMut(&Piece) -> io::Result<()>,
-) -> anyhow::Result<Answer> {
+) -> anyhow::Result<WholeReply> {
     let reply = client.generate(chassis::trace::request(request)).await;
     let mut reply = reply.map_err(explain)?;
     let (mut text, mut finish) = (String::new(), None);
@@ -98,10 +99,10 @@ async fn read(
         }
     }
     let finish = finish.context("the reply ended without a reason")?;
-    Ok(Answer { text, finish })
+    Ok(WholeReply { text, finish })
 }
 
-/// Prints text as it arrives; in colour, what the drafter contributed is green.
+/// Prints text as it arrives; in colour, accepted draft tokens are green.
 pub(crate) fn show(piece: &Piece, in_colour: bool) -> io::Result<()> {
     let mut out = io::stdout().lock();
     if in_colour && piece.origin == Origin::Accepted {
@@ -112,7 +113,7 @@ pub(crate) fn show(piece: &Piece, in_colour: bool) -> io::Result<()> {
     out.flush()
 }
 
-/// Says what to do about a verifier that cannot be reached; other refusals say so themselves.
+/// Adds advice to the error of a verifier that cannot be reached; other errors carry their own.
 pub(crate) fn explain(error: ClientError) -> anyhow::Error {
     let ClientError::Status(status) = &error else {
         return error.into();
@@ -139,7 +140,7 @@ pub(crate) fn connect(address: &str) -> anyhow::Result<Client> {
     Ok(Client::new(channel))
 }
 
-/// A rate that is 0 for no time at all.
+/// Rate per second; 0 if the time is 0.
 pub(crate) fn per_second(count: f64, time: Duration) -> f64 {
     if time.is_zero() {
         0.0
@@ -153,12 +154,17 @@ pub(crate) fn temperature(text: &str) -> Result<f32, String> {
     within(text, 0.0..=2.0, "0 to 2")
 }
 
-/// A share of the probability, from a command line.
+/// A share of probability, from a command line.
 pub(crate) fn share(text: &str) -> Result<f32, String> {
     within(text, f32::MIN_POSITIVE..=1.0, "above 0 and at most 1")
 }
 
-fn within(text: &str, limits: RangeInclusive<f32>, expected: &str) -> Result<f32, String> {
-    let number: Option<f32> = text.parse().ok().filter(|number| limits.contains(number));
+/// A number within limits, from a command line.
+pub(crate) fn within<T: FromStr + PartialOrd>(
+    text: &str,
+    limits: RangeInclusive<T>,
+    expected: &str,
+) -> Result<T, String> {
+    let number: Option<T> = text.parse().ok().filter(|number| limits.contains(number));
     number.ok_or_else(|| format!("it must be {expected}"))
 }

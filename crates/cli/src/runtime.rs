@@ -1,17 +1,13 @@
-//! How a client runs: telemetry, signals, and what counts as an error.
+//! Running a client: telemetry, signals and exit codes.
 
-use std::io::Write as _;
 use std::process::ExitCode;
 use std::{fmt, io};
 
 use chassis::args::{LogArgs, LogFormat};
-use chassis::lifecycle;
 use chassis::telemetry::Telemetry;
+use chassis::{exit, lifecycle};
 
-/// What the shell is told when the command line, or a file that it names, is wrong: `EX_USAGE`.
-const USAGE: u8 = 64;
-
-/// A failure with an exit code of its own. As the context of another error it gives that one its code.
+/// A failure with its own exit code. As the context of another error it determines that error's code.
 #[derive(Debug)]
 pub(crate) struct Exit {
     code: u8,
@@ -19,22 +15,25 @@ pub(crate) struct Exit {
 }
 
 impl Exit {
-    /// What was looked for was found.
+    /// The difference that the command looks for was found: 1.
     pub(crate) fn found(text: impl Into<String>) -> Self {
         let text = text.into();
         Self { code: 1, text }
     }
 
-    /// Something else went wrong, where 1 says that what was looked for was found: `EX_SOFTWARE`.
+    /// Any other failure of a command for which 1 means a difference: 70, `EX_SOFTWARE`.
     pub(crate) fn unable(text: impl Into<String>) -> Self {
         let text = text.into();
         Self { code: 70, text }
     }
 
-    /// What was asked for cannot be done.
+    /// A wrong command line, or a wrong file that it names: 64, `EX_USAGE`.
     pub(crate) fn usage(text: impl Into<String>) -> Self {
         let text = text.into();
-        Self { code: USAGE, text }
+        Self {
+            code: exit::CONFIGURATION,
+            text,
+        }
     }
 }
 
@@ -46,21 +45,12 @@ impl fmt::Display for Exit {
 
 impl std::error::Error for Exit {}
 
-/// Prints what is wrong with a command line, or what it asks for in place of a command, such as help.
-pub(crate) fn not_parsed(error: &clap::Error) -> ExitCode {
-    // Nothing is left to be done for a closed terminal.
-    let _ = error.print();
-    ExitCode::from(if error.use_stderr() { USAGE } else { 0 })
-}
-
-/// What the shell is told of how a command has ended; an error is printed, and calls for 1 unless it has a code of its own.
+/// Exit code of a command. An error is printed, and its code is 1 unless it has its own.
 pub(crate) fn exit_code(ended: anyhow::Result<()>) -> ExitCode {
     match ended {
         Err(error) if !is_closed_pipe(&error) => {
-            // Nothing is left to be done for a closed terminal.
-            let _ = writeln!(io::stderr(), "error: {error:#}");
             let code = error.downcast_ref::<Exit>().map_or(1, |exit| exit.code);
-            ExitCode::from(code)
+            exit::with_code(code, error.as_ref())
         }
         _ => ExitCode::SUCCESS,
     }
@@ -79,7 +69,7 @@ pub(crate) fn run(client: impl Future<Output = anyhow::Result<()>>) -> anyhow::R
     })
 }
 
-/// Runs a client to its end. Ctrl-C is its own affair.
+/// Runs a client to its end. The client handles Ctrl-C itself.
 pub(crate) fn run_uninterrupted(
     client: impl Future<Output = anyhow::Result<()>>,
 ) -> anyhow::Result<()> {
@@ -92,12 +82,12 @@ pub(crate) fn run_uninterrupted(
         let _telemetry = Telemetry::start("duet", env!("CARGO_PKG_VERSION"), &log)?;
         client.await
     });
-    // To drop it would wait for whatever blocks a thread: a download, or a server that says nothing. Nobody wants that any more.
+    // Dropping the runtime would wait for blocked threads, such as a download or a silent server, whose result is not needed.
     runtime.shutdown_background();
     ended
 }
 
-/// Whoever read our output has seen enough, as in `duet models list | head -1`.
+/// True if the reader of our output has closed it, as in `duet models list | head -1`.
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error
         .downcast_ref::<io::Error>()

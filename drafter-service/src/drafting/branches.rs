@@ -5,7 +5,7 @@
 //! proposed, and branches off it. All of them grow by a token in one pass of the model, which costs little more than a pass
 //! for one.
 
-use alignment::acceptance::rivals::Rival;
+use alignment::acceptance::alternatives::Alternative;
 use proto::drafter::EndRole;
 
 /// A tree behind the committed text, as far as the context goes its chain.
@@ -31,7 +31,7 @@ struct Node {
     end: usize,
     /// Tokens that were drafted behind the beginning of its branch; of the chain, those behind the root.
     depth: usize,
-    rival: Option<Rival>,
+    rival: Option<Alternative>,
     /// The reply would end behind it.
     ending: Option<EndRole>,
 }
@@ -53,7 +53,7 @@ pub(super) struct Way {
     /// Positions behind the root that are the text's, in its order.
     pub(super) rows: Vec<usize>,
     /// Tokens that go on behind the text, each with its rival.
-    pub(super) behind: Vec<(u32, Option<Rival>)>,
+    pub(super) behind: Vec<(u32, Option<Alternative>)>,
     /// How the reply would end behind them.
     pub(super) ending: Option<EndRole>,
 }
@@ -163,7 +163,7 @@ impl Branches {
     }
 
     /// A branch goes on behind its end with a token.
-    pub(super) fn extend(&mut self, tip: &Tip, id: u32, end: usize, rival: Option<Rival>) {
+    pub(super) fn extend(&mut self, tip: &Tip, id: u32, end: usize, rival: Option<Alternative>) {
         let depth = self.nodes[tip.node].depth + 1;
         let next = self.add(Some(tip.node), (id, end), depth);
         self.nodes[next].rival = rival;

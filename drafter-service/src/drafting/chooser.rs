@@ -10,7 +10,7 @@ use std::{
 use alignment::{
     acceptance::{
         self, DraftDistribution, Method,
-        rivals::{Rival, coupled_rival, likeliest_rival},
+        alternatives::{Alternative as SecondBest, coupled_alternative, likeliest_alternative},
         sharpness::{SHARPNESSES, coupled_each},
     },
     noise::SharedNoise,
@@ -80,7 +80,7 @@ pub(super) struct Chosen {
     pub(super) choice: Choice,
     pub(super) draw: Option<Draw>,
     /// What else it might have been, where that is wanted and a token was chosen.
-    pub(super) rival: Option<Rival>,
+    pub(super) rival: Option<SecondBest>,
     /// What each sharpness would have chosen, where the choice is coupled.
     guess: Option<Guess>,
 }
@@ -293,7 +293,7 @@ impl Picking {
         (distribution, first): (Distribution<'_>, u32),
         (logits, history, offset): (&[f32], &History, u64),
         vocabulary: &DraftVocabulary,
-    ) -> Result<Option<Rival>, DistributionError> {
+    ) -> Result<Option<SecondBest>, DistributionError> {
         let key = |id| {
             let key = vocabulary.key(id);
             (!key.0.is_empty() && vocabulary.end_role(id).is_none()).then_some(key)
@@ -302,12 +302,12 @@ impl Picking {
             Self::Greedy(None) => None,
             Self::Greedy(Some(rivals)) => {
                 let distribution = rivals.evaluate(logits, history)?;
-                likeliest_rival(&native(distribution), first, |id| key(id).is_some())
+                likeliest_alternative(&native(distribution), first, |id| key(id).is_some())
             }
             Self::Coupled(coupling) => {
                 let noise = coupling.noise.at(offset, 0);
                 let sharpness = SHARPNESSES[coupling.sharpness.index()];
-                coupled_rival(&native(distribution), (sharpness, first), &noise, key)
+                coupled_alternative(&native(distribution), (sharpness, first), &noise, key)
             }
         })
     }

@@ -1,7 +1,7 @@
-//! How often ways of aligning two token lists are wrong, on the tokenizers of real families.
+//! Error rates of algorithms that align two token lists, on the tokenizers of real families.
 //!
 //! Every text of [`tests::samples`] is encoded as a whole by both tokenizers of each ordered pair and cut into blocks: a
-//! block ends at the first byte where both lists have a boundary and the draft has at least so many tokens in it. Both
+//! block ends at the first byte where both lists have a boundary and the draft has enough tokens in it. Both
 //! lists of a block spell the same bytes, so there is a truth, made of nothing but byte offsets: a draft token and a
 //! candidate touch if a byte belongs to both, and a group is what is connected by touching. Two shares are counted:
 //!

@@ -11,7 +11,7 @@ pub(crate) struct Method {
     pub(crate) align: fn(&Block) -> Answer,
 }
 
-/// What is compared, and the exact one first.
+/// Methods that are compared, the exact one first.
 pub(crate) const METHODS: [Method; 7] = [
     Method {
         name: "byte spans",
@@ -57,7 +57,7 @@ pub(crate) struct Block<'a> {
 /// Draft tokens, and the candidates that they belong to.
 pub(crate) type Group = (Range<usize>, Range<usize>);
 
-/// What a method says.
+/// Answer of a method.
 pub(crate) struct Answer {
     /// The last draft token that touches each candidate.
     pub(crate) terminals: Vec<usize>,
@@ -114,7 +114,7 @@ impl<'a> Block<'a> {
 }
 
 impl Answer {
-    /// What the library says; nothing where it refuses, which no block here should make it do.
+    /// Answer of the library; nothing where it refuses, which no block here should make it do.
     fn of<E>(alignment: Result<Alignment, E>, block: &Block) -> Self {
         let alignment = alignment.unwrap_or_default();
         let terminal = |candidate: usize| {
@@ -209,7 +209,7 @@ fn matches(draft: &[Vec<u8>], candidates: &[Vec<u8>]) -> Vec<(usize, usize)> {
     matches
 }
 
-/// Where each token ends, in bytes.
+/// End of each token, in bytes.
 fn ends(tokens: &[&[u8]]) -> Vec<u32> {
     ranges(tokens).iter().map(|range| range.end).collect()
 }

@@ -4,7 +4,7 @@ use std::iter::Sum;
 
 use crate::methods::{Answer, Group};
 
-/// What a group may be like: tokens of the draft, then of the candidates.
+/// Shapes of a group: tokens of the draft, then of the candidates.
 pub(crate) const SHAPES: [&str; 4] = ["1:1", "1:n", "n:1", "n:m"];
 
 /// Wrong terminals and groups, and all of either.
@@ -45,12 +45,12 @@ impl Score {
         }
     }
 
-    /// How many candidates and groups there were.
+    /// Numbers of candidates and groups.
     pub(crate) fn counted(&self) -> String {
         format!("{} / {}", self.terminals.all, self.all_groups().all)
     }
 
-    /// How many groups there were of one shape.
+    /// Number of groups of one shape.
     pub(crate) fn counted_of(&self, shape: usize) -> String {
         self.groups[shape].all.to_string()
     }

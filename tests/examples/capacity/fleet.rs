@@ -26,7 +26,7 @@ struct Service {
 }
 
 impl Fleet {
-    /// Starts so many verifiers and drafters; each verifier knows all drafters.
+    /// Starts the given numbers of verifiers and drafters; each verifier knows all drafters.
     pub(crate) fn start(
         folder: &str,
         target: &str,
@@ -57,7 +57,7 @@ impl Fleet {
         self.clients[number % self.clients.len()].clone()
     }
 
-    /// Resident memory of all verifiers, where the system tells.
+    /// Resident memory of all verifiers, where the system reports it.
     pub(crate) fn verifier_kilobytes(&self) -> u64 {
         let of = |service: &Service| {
             let status = fs::read_to_string(format!("/proc/{}/status", service.child.id())).ok()?;

@@ -1,4 +1,4 @@
-//! How much a set of services can do, over **simulated** models: for each number of verifiers, drafters and sessions the tokens
+//! Throughput of a set of services, over **simulated** models: for each number of verifiers, drafters and sessions the tokens
 //! a second, with and without drafters.
 //!
 //! ```sh
@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Two more arguments choose the services and the load: `1x1,4x2` for one verifier with one drafter, then four with two, and `8,32` for
-//! so many sessions a verifier, one after the other.
+//! the given numbers of sessions a verifier, one after the other.
 //!
 //! Each session is a client that asks again as soon as it has its reply, so that what is measured goes on for ever: what happens when
 //! services and load begin is not in it.
@@ -34,28 +34,28 @@ use tonic::Request;
 
 use self::fleet::Fleet;
 
-/// How it is called.
+/// Usage.
 const USAGE: &str = "usage: capacity FOLDER-OF-BINARIES TARGET.toml DRAFTER.toml [VERIFIERSxDRAFTERS,… SESSIONS-A-VERIFIER,…]";
 /// Tokens of each reply.
 const TOKENS: u32 = 48;
-/// How long services run under load before anything counts, and then for how long it does.
+/// Time under load before anything counts, and the time that counts.
 const WARM_UP: Duration = Duration::from_secs(8);
 const WINDOW: Duration = Duration::from_secs(16);
-/// How long a client waits after a failure.
+/// Wait of a client after a failure.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Verifiers and drafters.
 const FLEETS: [(usize, usize); 5] = [(1, 1), (1, 2), (2, 1), (2, 2), (4, 4)];
 /// Sessions at once, all verifiers together.
 const SESSIONS: [usize; 6] = [1, 8, 32, 128, 512, 1000];
 
-/// What some sessions came to in the window.
+/// Results of some sessions in the window.
 #[derive(Default)]
 struct Sum {
     tokens: f64,
     accepted: f64,
     forwards: f64,
     failed: usize,
-    /// Why the last one did.
+    /// Reason of the last one.
     failure: Option<String>,
 }
 
@@ -110,13 +110,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// The services that `4x2` stands for.
+/// The services of a name such as `4x2`.
 fn fleet(text: &str) -> Option<(usize, usize)> {
     let (verifiers, drafters) = text.split_once('x')?;
     Some((verifiers.parse().ok()?, drafters.parse().ok()?))
 }
 
-/// What `sessions` clients get who ask again as soon as they have their reply: a while that is not counted, then `WINDOW`.
+/// Results of `sessions` clients who ask again as soon as they have their reply: a while that is not counted, then `WINDOW`.
 async fn run(fleet: &Fleet, sessions: usize, speculation: &Speculation) -> Sum {
     let begin = Instant::now() + WARM_UP;
     let window = begin..begin + WINDOW;

@@ -1,4 +1,4 @@
-//! Random cases: what is committed, and what is drafted behind it.
+//! Random cases: what is committed, and what is drafted after it.
 
 use std::fmt;
 
@@ -19,7 +19,7 @@ pub(crate) struct Case {
     pub(crate) committed: Vec<TargetToken>,
     pub(crate) draft: Vec<u8>,
     pub(crate) max_tokens: usize,
-    /// Whether the committed tokens begin what the tokenizer makes of the text that they spell.
+    /// The committed tokens are a prefix of the encoding of the text that they spell.
     pub(crate) canonical: bool,
 }
 
@@ -207,7 +207,7 @@ fn inside_character(target: &Side, text: &str, cut: usize, dice: &mut Dice) -> S
     }
 }
 
-/// What a drafter sends that goes on as the text does: some of its own tokens, whose last may end inside a character.
+/// Block of a drafter that goes on as the text does: some of its own tokens, whose last may end inside a character.
 fn drafted(drafter: &Side, rest: &[u8], dice: &mut Dice) -> Vec<u8> {
     let chunk = rest.utf8_chunks().find(|chunk| !chunk.valid().is_empty());
     let text = chunk.map_or("", |chunk| chunk.valid());

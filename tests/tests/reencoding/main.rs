@@ -51,7 +51,7 @@ fn candidates_spell_the_draft_or_are_cut_where_they_stop_doing_so() {
     });
     println!("{tally}");
     tally.check(pairs.len() as u64 * CASES);
-    // A tail of four tokens may be one rare character, and what stands before it can decide how words are cut: 2 of
+    // A tail of four tokens may be one rare character, and the text before it can decide how words are cut: 2 of
     // 577,057 such cases of a longer run were so. Their candidates spell the draft all the same.
     let (same, all) = (tally.of(Seen::AsWholeText), tally.of(Seen::Canonical));
     assert!(same * 1000 >= all * 999, "{same} of {all}");

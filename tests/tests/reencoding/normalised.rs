@@ -5,7 +5,7 @@ use tests::vocabularies::RealVocabulary;
 use tokenizers::normalizers::NFKC;
 use tokenizers::{NormalizedString, Normalizer as _};
 
-/// A vocabulary behind NFKC.
+/// A vocabulary that normalises text by NFKC first.
 pub(crate) struct Normalised<'a>(pub(crate) &'a RealVocabulary);
 
 impl Vocabulary for Normalised<'_> {

@@ -1,4 +1,4 @@
-//! What holds for every answer of re-encoding, said without looking at how it is done.
+//! Properties of every answer of re-encoding, independent of how it is done.
 
 use alignment::reencode::{Candidates, TAIL_TOKENS, candidates};
 use alignment::{TargetToken, Vocabulary};
@@ -6,7 +6,7 @@ use alignment::{TargetToken, Vocabulary};
 use crate::case::Case;
 use crate::tally::Seen;
 
-/// What the last committed tokens spell.
+/// Text of the last committed tokens.
 struct Tail {
     ids: Vec<u32>,
     bytes: Vec<u8>,
@@ -102,7 +102,7 @@ fn spells_the_draft(
     })
 }
 
-/// All of the draft that is text behind the committed bytes is covered, unless a limit or a missing byte is in the way.
+/// All of the draft that is text after the committed bytes is covered, unless a limit or a missing byte is in the way.
 fn covers_what_it_can(
     target: &impl Vocabulary,
     case: &Case,
@@ -148,7 +148,7 @@ fn follows_the_tokenizer(
     })
 }
 
-/// What follows the tail when it is encoded together with the draft; none if the tail does not come back, or if the
+/// Tokens after the tail when it is encoded together with the draft; none if the tail does not come back, or if the
 /// draft adds nothing to it that is text.
 fn together(target: &impl Vocabulary, tail: &Tail, case: &Case) -> Option<Vec<u32>> {
     let bytes = [&tail.bytes[..], &case.draft].concat();
@@ -160,7 +160,7 @@ fn together(target: &impl Vocabulary, tail: &Tail, case: &Case) -> Option<Vec<u3
     ids.strip_prefix(&tail.ids[..]).map(<[u32]>::to_vec)
 }
 
-/// Whether committed tokens and candidates begin what the tokenizer makes of all of the text, back to its beginning.
+/// True if committed tokens and candidates are a prefix of the encoding of all of the text, back to its beginning.
 fn as_whole_text(target: &impl Vocabulary, case: &Case, found: &Candidates) -> bool {
     let committed = case.committed.iter().map(|token| token.0);
     let mut bytes: Vec<u8> = committed
@@ -197,7 +197,7 @@ impl Tail {
     }
 }
 
-/// Whether some character begins with these bytes and goes on behind them.
+/// True if some character begins with these bytes and goes on after them.
 fn is_begun(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes)
         .is_err_and(|error| error.valid_up_to() == 0 && error.error_len().is_none())

@@ -1,4 +1,4 @@
-//! How many committed tokens have to be encoded again: at every boundary of tokens in every sample, the first candidates
+//! Number of committed tokens that have to be encoded again: at every boundary of tokens in every sample, the first candidates
 //! are what the encoding of the whole text goes on with.
 
 use alignment::reencode::{TAIL_TOKENS, candidates};
@@ -8,13 +8,13 @@ use tests::vocabularies::RealVocabulary;
 
 use crate::SIDES;
 
-/// Candidates that are compared; the draft goes on behind them, so that its end changes none of them.
+/// Candidates that are compared; the draft goes on after them, so that its end changes none of them.
 const BLOCK: usize = 8;
 
 /// Cuts whose candidates are those of the whole text, and all cuts.
 #[derive(Clone, Copy, Default)]
 struct Agreement {
-    /// Where a character begins.
+    /// Start of a character.
     at_characters: (usize, usize),
     /// Inside a character.
     inside_characters: (usize, usize),

@@ -1,9 +1,9 @@
-//! What the cases were like, in numbers: a test of random cases says little if they are all alike.
+//! Kinds of cases, counted: a test of random cases says little if they are all alike.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// What happened in a case; several may.
+/// Events of a case; several may occur.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Seen {
     /// The committed tail came back, and the candidates follow it.
@@ -18,7 +18,7 @@ pub(crate) enum Seen {
     Cut,
     /// No byte is.
     Nothing,
-    /// Joined, behind text that is committed as its tokenizer encodes it.
+    /// Joined, after text that is committed as its tokenizer encodes it.
     Canonical,
     /// And the tokenizer makes the same of all of the text, back to its beginning.
     AsWholeText,
@@ -48,7 +48,7 @@ impl Tally {
         self
     }
 
-    /// How often something happened.
+    /// Number of times that an event occurred.
     pub(crate) fn of(&self, what: Seen) -> u64 {
         self.seen.get(&what).copied().unwrap_or_default()
     }

@@ -171,7 +171,7 @@ fn method_that_keeps_the_distribution_passes_a_test_that_says_what_it_can_find()
     }
 }
 
-/// The pair turned around: the drafter has single tokens for Korean, the target spells it by bytes, so many drafts begin with one
+/// The pair turned around: the drafter has single tokens for Korean, the target spells it by bytes, so that many drafts begin with one
 /// target token, and the published rule accepts each of them as if it were the only one.
 #[test]
 fn published_rule_is_caught_as_lossy_and_the_rule_that_keeps_the_distribution_is_not() {

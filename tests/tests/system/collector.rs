@@ -34,7 +34,7 @@ pub(crate) struct Collected {
     pub(crate) span: Span,
 }
 
-/// Where it listens, for as long as the tests run.
+/// Its address, for as long as the tests run.
 pub(crate) fn endpoint() -> &'static str {
     &ENDPOINT
 }

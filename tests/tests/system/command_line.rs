@@ -128,7 +128,7 @@ pub(crate) fn generate(verifier: &str, args: &[&str], input: &str) -> Output {
     child.wait_with_output().expect("duet ends")
 }
 
-/// What `duet generate --json` has printed.
+/// Output of `duet generate --json`.
 pub(crate) fn json(output: &Output) -> Value {
     assert!(output.status.success(), "{output:?}");
     serde_json::from_slice(&output.stdout).expect("one JSON object")

@@ -69,7 +69,7 @@ pub(crate) fn scrape(address: &str) -> Samples {
     samples
 }
 
-/// How much a sample has grown; one that was not there was 0.
+/// Growth of a sample; one that was not there was 0.
 pub(crate) fn growth(before: &Samples, after: &Samples, key: &str) -> f64 {
     let at = |samples: &Samples| samples.get(key).copied().unwrap_or(0.0);
     at(after) - at(before)
@@ -86,7 +86,7 @@ fn suffixes(kind: &str) -> &'static [&'static str] {
     }
 }
 
-/// Whether these are labels, `{name="value",...}` or nothing at all.
+/// True if these are labels, `{name="value",...}` or nothing at all.
 fn labels(text: &str) -> Option<()> {
     if text.is_empty() {
         return Some(());
@@ -94,9 +94,9 @@ fn labels(text: &str) -> Option<()> {
     let mut rest = text.strip_prefix('{')?.strip_suffix('}')?;
     while !rest.is_empty() {
         let (name, value) = rest.split_once("=\"")?;
-        let (value, behind) = value.split_once('"')?;
+        let (value, after) = value.split_once('"')?;
         let is_right = is_name(name) && !value.contains(['\\', '\n']);
-        rest = behind.strip_prefix(',').unwrap_or(behind);
+        rest = after.strip_prefix(',').unwrap_or(after);
         is_right.then_some(())?;
     }
     Some(())

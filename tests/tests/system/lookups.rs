@@ -1,4 +1,4 @@
-//! Drafters without a model, and with one behind: the text is that of plain decoding, and what repeats is guessed.
+//! Drafters without a model, and in cascade with one: the text is that of plain decoding, and what repeats is guessed.
 
 use proto::verifier::{FallbackReason, Usage};
 use tonic::Request;
@@ -11,7 +11,7 @@ use crate::{
 
 const TOKENS: u32 = 48;
 
-/// What drafts here, with the verifier that asks it.
+/// Drafters of these tests, each with the verifier that asks it.
 fn start(model: &str) -> (Process, Process) {
     pair::model_path(DRAFTER);
     let drafter = Process::start("drafter-service", &["--model", model]);

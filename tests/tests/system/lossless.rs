@@ -1,4 +1,4 @@
-//! What a drafter proposes never changes a text.
+//! Proposals of a drafter never change a text.
 
 use proto::verifier::Usage;
 use tonic_health::pb::{

@@ -1,10 +1,16 @@
-//! What the services count is what the replies say.
+//! Counters of the services equal the usage of the replies.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use proto::verifier::Usage;
 
 use crate::{
     exposition::{self, Samples, growth},
     pair::{self, Pair},
+    process::PATIENCE,
     prompts,
 };
 
@@ -84,6 +90,7 @@ fn drafter_counts(usage: &Usage, grown: impl Fn(&str) -> f64) {
 /// Metrics of verifier and drafter when no session of either is open.
 fn idle(pair: &Pair) -> (Samples, Samples) {
     let (verifier, drafter) = (pair.verifier.admin_address(), pair.drafter.admin_address());
+    let started = Instant::now();
     loop {
         let samples = (exposition::scrape(&verifier), exposition::scrape(&drafter));
         let gauge = |samples: &Samples, name: &str| samples[name];
@@ -92,6 +99,8 @@ fn idle(pair: &Pair) -> (Samples, Samples) {
         if open == 0.0 {
             return samples;
         }
+        assert!(started.elapsed() < PATIENCE, "{open} sessions stay open");
+        thread::sleep(Duration::from_millis(10));
     }
 }
 

@@ -9,9 +9,9 @@ use tonic::Request;
 
 use crate::process::Process;
 
-/// What decides.
+/// The target model.
 pub(crate) const TARGET: &str = "gemma-3-270m";
-/// What drafts, with another vocabulary.
+/// The draft model, which has another vocabulary.
 pub(crate) const DRAFTER: &str = "smollm2-135m";
 
 /// Draft tokens of a block.

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::{binaries, collector};
 
-/// How long anything that has to happen may take, on a machine that is busy with other tests.
+/// Longest wait for anything that has to happen, on a machine that is busy with other tests.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A command of ours that inherits no configuration from whoever runs the tests, and sends its spans to our collector.
@@ -99,7 +99,7 @@ impl Process {
         }
     }
 
-    /// Where gRPC is served, as `HOST:PORT`, once it is.
+    /// Address of gRPC, as `HOST:PORT`, once it is served.
     pub(crate) fn address(&self) -> String {
         let line = self.wait_for("serving", 1);
         line["address"].as_str().expect("an address").to_owned()
@@ -110,7 +110,7 @@ impl Process {
         format!("http://{}", self.address())
     }
 
-    /// Where metrics are served, as `HOST:PORT`, once they are.
+    /// Address of metrics, as `HOST:PORT`, once they are served.
     pub(crate) fn admin_address(&self) -> String {
         let line = self.wait_for("serving metrics and probes", 1);
         line["address"].as_str().expect("an address").to_owned()

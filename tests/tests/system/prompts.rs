@@ -1,4 +1,4 @@
-//! What the models are asked to continue, written for these tests.
+//! Prompts that the models continue, written for these tests.
 
 use proto::{
     model::{Prompt, Sampling},

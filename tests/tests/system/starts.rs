@@ -12,7 +12,7 @@ use tests::tiny::Tiny;
 use crate::{pair, process};
 
 const SERVICES: [&str; 2] = ["drafter-service", "verifier-service"];
-/// Exit code for what cannot be used whatever the machine is like.
+/// Exit code for input that no machine can use.
 const USAGE: i32 = 64;
 
 #[test]

@@ -25,7 +25,7 @@ fn spans_of_client_verifier_and_drafter_are_one_trace() {
     let report = json(&generate(&pair.verifier.url(), &args, ""));
     let rounds = report["usage"]["rounds"].as_u64().unwrap();
 
-    // Other tests run clients as well; ours has so many rounds and is new.
+    // Other tests run clients as well; ours has this number of rounds and is new.
     let spans = collector::wait("a whole trace", |spans| {
         find(spans, &known, rounds).is_some()
     });

@@ -9,7 +9,7 @@ const GREEDY: Wanted<'_> = Wanted {
 
 fn drafters(count: usize) -> Drafters {
     let addresses: Vec<String> = (1..=count).map(|port| format!("http://h:{port}")).collect();
-    Drafters::new(&addresses, deadline::Options::default()).unwrap()
+    Drafters::new(&addresses, pacing::DeadlineOptions::default()).unwrap()
 }
 
 #[tokio::test]

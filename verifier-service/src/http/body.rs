@@ -1,4 +1,4 @@
-//! Reading a request's body: JSON in UTF-8, of a bounded size, within a bounded time, from a budget that all requests share.
+//! Reading of a request's body: JSON in UTF-8, of bounded size, within bounded time, out of a budget that all requests share.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,35 +19,33 @@ use tokio_stream::StreamExt as _;
 
 use super::error::{ApiError, shown};
 
-/// Bytes of a body: room for a full prompt, with what JSON adds to it.
+/// Most bytes of a body: a prompt of full length, twice for JSON's escapes.
 pub(super) const MAX_BODY_BYTES: usize = 2 * MAX_PROMPT_BYTES;
-/// Bytes of all bodies that are being read.
+/// Most bytes of all bodies that are being read.
 const MAX_BYTES_AT_ONCE: usize = 32 * MAX_BODY_BYTES;
-/// How long a body may take to arrive.
+/// Longest time for a body to arrive.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long, and how much of, a body that is too large is read and thrown away, so that its sender comes to read the refusal.
+/// Longest time and most bytes for which a refused body is read and dropped, so that its sender comes to read the refusal.
 const DISCARD_PATIENCE: Duration = Duration::from_secs(2);
 const MAX_DISCARDED_BYTES: usize = 16 * MAX_BODY_BYTES;
-/// When to come back after the budget was spent.
+/// `retry-after` when the budget is spent.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Memory for bodies that are being read. Clones share it.
-#[derive(Clone, Debug)]
+/// Memory for bodies that are being read.
+#[derive(Debug)]
 pub(super) struct Budget {
     bytes: Arc<Semaphore>,
-    patience: Duration,
 }
 
 impl Default for Budget {
     fn default() -> Self {
         Self {
             bytes: Arc::new(Semaphore::new(MAX_BYTES_AT_ONCE)),
-            patience: PATIENCE,
         }
     }
 }
 
-/// A body as far as it has arrived, with the part of the budget that it takes.
+/// The part of a body that has arrived, with its share of the budget.
 #[derive(Default)]
 struct Arrived {
     bytes: Vec<u8>,
@@ -55,7 +53,7 @@ struct Arrived {
 }
 
 impl Budget {
-    /// The parameters in a body.
+    /// Reads the parameters in a body.
     pub(super) async fn read(
         &self,
         headers: &HeaderMap,
@@ -65,7 +63,7 @@ impl Budget {
         let mut arrived = Arrived::default();
         let mut frames = body.into_data_stream();
         if announced(headers).is_some_and(|bytes| bytes > MAX_BODY_BYTES) {
-            // Whoever waits for leave to send has not sent anything.
+            // A client that waits for leave to send has sent nothing to discard.
             if !headers.contains_key(EXPECT) {
                 discard(&mut frames).await;
             }
@@ -81,12 +79,12 @@ impl Budget {
             }
             Ok(())
         };
-        let read = timeout(self.patience, reading).await.unwrap_or_else(|_| {
-            let message = format!("the body has not arrived within {:?}", self.patience);
+        let read = timeout(PATIENCE, reading).await.unwrap_or_else(|_| {
+            let message = format!("the body has not arrived within {PATIENCE:?}");
             Err(ApiError::unreadable(StatusCode::REQUEST_TIMEOUT, message))
         });
         if let Err(error) = read {
-            // A connection that is closed before it is read is reset, and its client may not see why.
+            // Closing a connection before its data is read resets it, and the client may not see the error.
             if error.leaves_body_unread() {
                 drop(arrived);
                 discard(&mut frames).await;
@@ -112,7 +110,7 @@ impl Budget {
     }
 }
 
-/// Reads what is still to come of a body that is refused, within limits.
+/// Reads the remainder of a refused body, within limits.
 async fn discard(frames: &mut BodyDataStream) {
     let mut left = MAX_DISCARDED_BYTES;
     let discarding = async {
@@ -125,7 +123,7 @@ async fn discard(frames: &mut BodyDataStream) {
     let _ = timeout(DISCARD_PATIENCE, discarding).await;
 }
 
-/// Only JSON, and not compressed. Browsers let any page send other kinds to a server on its reader's machine.
+/// Refuses anything but uncompressed JSON. Browsers let any page send other types to a server on its reader's machine.
 fn check_headers(headers: &HeaderMap) -> Result<(), ApiError> {
     let named = |name| {
         headers
@@ -177,6 +175,8 @@ fn parse(bytes: &[u8]) -> Result<Map<String, Value>, ApiError> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::Instant;
+
     use super::*;
 
     fn json() -> HeaderMap {
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn budget_is_given_back_whatever_becomes_of_the_body() {
+    async fn budget_is_given_back_for_good_and_bad_bodies_alike() {
         let budget = Budget::default();
         let deep = "[".repeat(100_000);
         for body in ["{\"a\": 1}", "{", "\u{0}", "[]", deep.as_str(), ""] {
@@ -203,14 +203,23 @@ mod tests {
         assert_eq!(budget.bytes.available_permits(), MAX_BYTES_AT_ONCE);
     }
 
-    #[tokio::test]
-    async fn body_that_never_comes_is_given_up() {
+    #[tokio::test(start_paused = true)]
+    async fn body_that_never_comes_is_given_up_in_time() {
         let body = Body::from_stream(tokio_stream::pending::<Result<&[u8], std::io::Error>>());
-        let budget = Budget {
-            patience: Duration::from_millis(1),
-            ..Budget::default()
-        };
-        let error = budget.read(&json(), body).await.unwrap_err();
+        let began = Instant::now();
+        let error = Budget::default().read(&json(), body).await.unwrap_err();
         assert!(error.to_string().starts_with("408"), "{error}");
+        assert_eq!(began.elapsed(), PATIENCE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn remainder_of_a_refused_body_is_not_waited_for_longer_than_its_time() {
+        let too_large = vec![b' '; MAX_BODY_BYTES + 1];
+        let frames = tokio_stream::once(Ok::<_, std::io::Error>(too_large));
+        let body = Body::from_stream(frames.chain(tokio_stream::pending()));
+        let began = Instant::now();
+        let error = Budget::default().read(&json(), body).await.unwrap_err();
+        assert!(error.to_string().starts_with("413"), "{error}");
+        assert_eq!(began.elapsed(), DISCARD_PATIENCE);
     }
 }

@@ -9,13 +9,13 @@ use proto::{model::Prompt, verifier::Generate};
 use serde_json::{Value, json};
 
 use super::{
-    Api,
     answer::answer,
+    api::Api,
+    endpoint::Endpoint,
     error::ApiError,
     messages,
     params::Params,
-    request::{self, Asked},
-    response::Endpoint,
+    request::{self, CompletionRequest},
 };
 use crate::config::Serving;
 
@@ -23,7 +23,7 @@ pub(super) fn routes() -> Router<Arc<Api>> {
     Router::new().route("/v1/chat/completions", post(complete))
 }
 
-/// Parameters that this endpoint knows and this server does not have, with the values that ask for nothing.
+/// Parameters of this endpoint that this server does not have, each with the values that change nothing.
 fn unsupported() -> [(&'static str, Vec<Value>); 14] {
     [
         ("audio", vec![]),
@@ -45,11 +45,11 @@ fn unsupported() -> [(&'static str, Vec<Value>); 14] {
 }
 
 async fn complete(State(api): State<Arc<Api>>, headers: HeaderMap, body: Body) -> Response {
-    answer(api, Endpoint::Chat, &headers, body).await
+    answer(api, (Endpoint::Chat, read), &headers, body).await
 }
 
-/// What a body asks for.
-pub(super) fn asked(mut params: Params, serving: &Serving, id: &str) -> Result<Asked, ApiError> {
+/// The request in a body.
+fn read(mut params: Params, serving: &Serving, id: &str) -> Result<CompletionRequest, ApiError> {
     request::model(&mut params, serving)?;
     let messages = params.list("messages")?;
     let messages = params.required("messages", messages)?;
@@ -60,10 +60,10 @@ pub(super) fn asked(mut params: Params, serving: &Serving, id: &str) -> Result<A
     for (name, neutral) in unsupported() {
         params.refuse(name, &neutral)?;
     }
-    request::asked(params, &[prompt], request, (serving, id))
+    request::completion(params, &[prompt], request, (serving, id))
 }
 
-/// `max_completion_tokens`, or by its old name `max_tokens`.
+/// `max_completion_tokens`, or `max_tokens`, its old name.
 fn max_tokens(params: &mut Params) -> Result<Option<u32>, ApiError> {
     let old = params.count("max_tokens")?;
     let new = params.count("max_completion_tokens")?;

@@ -1,4 +1,4 @@
-//! `POST /v1/completions`: text that goes on as it stands.
+//! `POST /v1/completions`: text to be continued.
 
 use std::sync::Arc;
 
@@ -9,25 +9,25 @@ use proto::{model::Prompt, verifier::Generate};
 use serde_json::{Value, json};
 
 use super::{
-    Api,
     answer::answer,
+    api::Api,
+    endpoint::Endpoint,
     error::ApiError,
     params::{Params, wrong},
-    request::{self, Asked},
-    response::Endpoint,
+    request::{self, CompletionRequest},
 };
 use crate::config::Serving;
 
-/// Tokens where a request names no limit: what OpenAI's clients expect of this endpoint.
+/// Default of `max_tokens`, as OpenAI's clients expect of this endpoint.
 const DEFAULT_MAX_TOKENS: u32 = 16;
-/// Alternatives that a token may come with on this endpoint.
+/// Most alternatives of a token on this endpoint.
 const MAX_LOGPROBS: u32 = 5;
 
 pub(super) fn routes() -> Router<Arc<Api>> {
     Router::new().route("/v1/completions", post(complete))
 }
 
-/// Parameters that this endpoint knows and this server does not have, with the values that ask for nothing.
+/// Parameters of this endpoint that this server does not have, each with the values that change nothing.
 fn unsupported() -> [(&'static str, Vec<Value>); 4] {
     [
         ("best_of", vec![json!(1)]),
@@ -38,11 +38,11 @@ fn unsupported() -> [(&'static str, Vec<Value>); 4] {
 }
 
 async fn complete(State(api): State<Arc<Api>>, headers: HeaderMap, body: Body) -> Response {
-    answer(api, Endpoint::Completions, &headers, body).await
+    answer(api, (Endpoint::Completions, read), &headers, body).await
 }
 
-/// What a body asks for.
-pub(super) fn asked(mut params: Params, serving: &Serving, id: &str) -> Result<Asked, ApiError> {
+/// The request in a body.
+fn read(mut params: Params, serving: &Serving, id: &str) -> Result<CompletionRequest, ApiError> {
     request::model(&mut params, serving)?;
     let prompt = params.take("prompt");
     let prompt = params.required("prompt", prompt)?;
@@ -60,10 +60,10 @@ pub(super) fn asked(mut params: Params, serving: &Serving, id: &str) -> Result<A
     for (name, neutral) in unsupported() {
         params.refuse(name, &neutral)?;
     }
-    request::asked(params, &prompts, request, (serving, id))
+    request::completion(params, &prompts, request, (serving, id))
 }
 
-/// A text, or a list of texts that are answered at once.
+/// The prompts: one text, or a list of texts that are answered at once.
 fn prompts(value: Value, limit: usize) -> Result<Vec<Prompt>, ApiError> {
     let expected = "a string or a list of strings; token ids are not taken";
     match value {

@@ -1,5 +1,5 @@
-//! What only Duet has, as JSON: a reply as server-sent events that tell of each round token by token, and what this verifier
-//! is. `docs/rounds.md` documents both for other tools; the page at `/` is one of them.
+//! The endpoints that only Duet has, as JSON: a reply as server-sent events that report each round token by token, and a
+//! description of this verifier. `docs/rounds.md` documents both for other tools; the page at `/` is one of them.
 
 mod events;
 mod request;
@@ -23,7 +23,7 @@ use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
 use tracing::Instrument as _;
 
 use self::events::{ChunkEvent, FinishEvent};
-use super::{Api, answer, error::ApiError};
+use super::{answer, api::Api, error::ApiError};
 use crate::{error::GenerateError, verification::Parts};
 
 pub(super) fn routes() -> Router<Arc<Api>> {
@@ -41,7 +41,7 @@ async fn generate(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Sse<impl Stream<Item = Result<Event, axum::Error>>>, ApiError> {
-    let span = answer::call("/duet/v1/generate", &headers);
+    let span = answer::call_span("/duet/v1/generate", &headers);
     let parts = begin(&api, &headers, body).instrument(span).await?;
     let events = ReceiverStream::new(parts).map(event);
     Ok(Sse::new(events).keep_alive(KeepAlive::default()))
@@ -53,7 +53,7 @@ async fn begin(api: &Api, headers: &HeaderMap, body: Body) -> Result<Parts, ApiE
     Ok(api.verifier.admit(request).await?.start())
 }
 
-/// An error of its own ends the connection; none of the three can fail.
+/// A part as an event. An error here would end the connection; JSON in memory gives none.
 fn event(part: Result<Part, GenerateError>) -> Result<Event, axum::Error> {
     let event = Event::default();
     match part {

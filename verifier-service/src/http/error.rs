@@ -13,13 +13,13 @@ use serde::Serialize;
 
 use crate::error::GenerateError;
 
-/// What was asked for is wrong.
+/// The request is wrong.
 const INVALID: &str = "invalid_request_error";
-/// There is no room.
+/// The server has no room.
 const BUSY: &str = "rate_limit_error";
-/// The fault is here.
+/// The fault is the server's.
 const FAULT: &str = "server_error";
-/// Characters of a path, a model's name or a value that an error repeats.
+/// Most characters of a value from the request that an error repeats.
 const SHOWN: usize = 200;
 
 /// Why a request gets no answer.
@@ -61,7 +61,7 @@ impl ApiError {
         }
     }
 
-    /// The request itself cannot be read.
+    /// A request that cannot be read.
     pub(super) fn unreadable(status: StatusCode, message: impl Into<String>) -> Self {
         Self::new(status, INVALID, message)
     }
@@ -104,17 +104,17 @@ impl ApiError {
             .coded("model_not_found")
     }
 
-    /// Something is wrong here.
+    /// A fault of the server.
     pub(super) fn fault(message: impl Into<String>) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, FAULT, message)
     }
 
-    /// The process has been told to stop, and the reply was cut off.
+    /// A reply that was cut off because the process stops.
     pub(super) fn stopping() -> Self {
         GenerateError::Stopping.into()
     }
 
-    /// Whether it is told before the body has been read to its end.
+    /// True if it is sent before the body has been read to its end.
     pub(super) fn leaves_body_unread(&self) -> bool {
         matches!(
             self.status,
@@ -122,7 +122,7 @@ impl ApiError {
         )
     }
 
-    /// The same about the parameter of OpenAI's API that became the field.
+    /// The same about OpenAI's parameter instead of the field that it became.
     pub(super) fn about_parameter(self) -> Self {
         match self.body.error.param.clone() {
             Some(field) => self.renamed(&field, &parameter(&field)),
@@ -142,13 +142,13 @@ impl ApiError {
         self
     }
 
-    /// With a code that clients branch on.
+    /// The same with a code that clients branch on.
     pub(super) fn coded(mut self, code: &'static str) -> Self {
         self.body.error.code = Some(code);
         self
     }
 
-    /// As an event of a stream that has begun.
+    /// The body, for an event of a stream that has begun.
     pub(super) fn into_body(self) -> Body {
         self.body
     }
@@ -209,7 +209,7 @@ impl From<ProtocolError> for ApiError {
     }
 }
 
-/// The parameter that became this field.
+/// OpenAI's parameter that became this field.
 fn parameter(field: &str) -> String {
     const NAMES: [(&str, &str); 6] = [
         ("sampling.", ""),
@@ -226,7 +226,7 @@ fn parameter(field: &str) -> String {
     renamed.unwrap_or_else(|| field.to_owned())
 }
 
-/// A value from the request, as far as an error repeats it.
+/// A value from the request, shortened for an error.
 pub(super) fn shown(text: &str) -> String {
     let short: String = text.chars().take(SHOWN).collect();
     if short.len() == text.len() {

@@ -2,16 +2,20 @@
 
 use std::{
     collections::VecDeque,
-    convert::Infallible,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
-use axum::body::Bytes;
+use axum::{
+    Error,
+    http::header::CONTENT_TYPE,
+    response::{
+        IntoResponse as _, Response, Sse,
+        sse::{Event, KeepAlive},
+    },
+};
 use proto::verifier::{Chunk, Finish, Part};
-use serde::Serialize;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_stream::Stream;
 
 use super::{
@@ -19,14 +23,14 @@ use super::{
     logprobs::Logprobs,
     replies::Replies,
     request::Streaming,
-    response::{self, Answer, Choice, Content, Envelope, Told, Usage},
+    response::{self, Choice, Content, Envelope, ReportedUsage, Usage},
 };
 
-/// Silence after which a comment is sent, so that nobody between takes the connection for dead.
+/// Silence after which a comment is sent, so that nothing on the way takes the connection for dead.
 const SILENCE: Duration = Duration::from_secs(15);
 
 /// The events of an answer. Dropping them cancels the replies.
-pub(super) struct Events {
+struct Events {
     replies: Replies,
     envelope: Envelope,
     /// Choices of each prompt.
@@ -36,21 +40,25 @@ pub(super) struct Events {
     usage: Usage,
     includes_usage: bool,
     /// Events to be sent.
-    waiting: VecDeque<Bytes>,
+    waiting: VecDeque<Result<Event, Error>>,
     is_over: bool,
-    silence: Interval,
+}
+
+/// The answer to a request for `choices` replies to each prompt, as they come.
+pub(super) fn response(
+    replies: Replies,
+    envelope: Envelope,
+    choices: usize,
+    streaming: Streaming,
+) -> Response {
+    let events = Events::new(replies, envelope, choices, streaming);
+    let keep_alive = KeepAlive::new().interval(SILENCE).text("waiting");
+    let kind = [(CONTENT_TYPE, "text/event-stream; charset=utf-8")];
+    (kind, Sse::new(events).keep_alive(keep_alive)).into_response()
 }
 
 impl Events {
-    /// The events of `replies`, with so many choices to each prompt.
-    pub(super) fn new(
-        replies: Replies,
-        envelope: Envelope,
-        choices: usize,
-        streaming: Streaming,
-    ) -> Self {
-        let mut silence = interval_at(Instant::now() + SILENCE, SILENCE);
-        silence.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    fn new(replies: Replies, envelope: Envelope, choices: usize, streaming: Streaming) -> Self {
         let mut events = Self {
             choices,
             offsets: vec![0; replies.len()],
@@ -58,7 +66,6 @@ impl Events {
             includes_usage: streaming.include_usage,
             waiting: VecDeque::new(),
             is_over: false,
-            silence,
             replies,
             envelope,
         };
@@ -101,22 +108,23 @@ impl Events {
         self.choice(index, content, None, Some(reason));
     }
 
-    /// All replies are finished.
+    /// Ends the stream, all replies being finished.
     fn end(&mut self) {
         if self.includes_usage {
-            let usage = self.envelope.chunk(Vec::new(), Told::All(self.usage));
-            let event = event(&usage);
+            let usage = ReportedUsage::Total(self.usage);
+            let chunk = self.envelope.chunk(Vec::new(), usage);
+            let event = Event::default().json_data(chunk);
             self.waiting.push_back(event);
         }
-        self.waiting
-            .push_back(Bytes::from_static(b"data: [DONE]\n\n"));
+        self.waiting.push_back(Ok(Event::default().data("[DONE]")));
         self.is_over = true;
     }
 
-    /// The answer stays incomplete: it has no `[DONE]`.
+    /// Ends the stream early. Without `[DONE]` clients know that the answer is incomplete.
     fn fail(&mut self, error: ApiError) {
         tracing::warn!(%error, "a stream has failed");
-        self.waiting.push_back(event(&error.into_body()));
+        let event = Event::default().json_data(error.into_body());
+        self.waiting.push_back(event);
         self.is_over = true;
     }
 
@@ -134,47 +142,31 @@ impl Events {
             finish_reason,
         };
         let usage = if self.includes_usage {
-            Told::Later
+            ReportedUsage::Later
         } else {
-            Told::Nothing
+            ReportedUsage::Never
         };
-        let chunk: Answer<'_> = self.envelope.chunk(vec![choice], usage);
-        let event = event(&chunk);
+        let event = Event::default().json_data(self.envelope.chunk(vec![choice], usage));
         self.waiting.push_back(event);
     }
 }
 
 impl Stream for Events {
-    type Item = Result<Bytes, Infallible>;
+    /// An error of its own would end the connection; JSON in memory gives none.
+    type Item = Result<Event, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
             if let Some(event) = self.waiting.pop_front() {
-                self.silence.reset();
-                return Poll::Ready(Some(Ok(event)));
+                return Poll::Ready(Some(event));
             }
             if self.is_over {
                 return Poll::Ready(None);
             }
-            match self.replies.poll_next(context) {
-                Poll::Ready(Some((index, part))) => self.take(index, part),
-                Poll::Ready(None) => self.end(),
-                Poll::Pending => {
-                    let silent = self.silence.poll_tick(context);
-                    return silent.map(|_| Some(Ok(Bytes::from_static(b": waiting\n\n"))));
-                }
+            match ready!(self.replies.poll_next(context)) {
+                Some((index, part)) => self.take(index, part),
+                None => self.end(),
             }
         }
     }
-}
-
-/// A value as an event. JSON has no line breaks of its own.
-fn event(value: &impl Serialize) -> Bytes {
-    let mut bytes = b"data: ".to_vec();
-    if serde_json::to_writer(&mut bytes, value).is_err() {
-        bytes.truncate(b"data: ".len());
-        bytes.extend_from_slice(b"{\"error\":{\"message\":\"the event cannot be written\"}}");
-    }
-    bytes.extend_from_slice(b"\n\n");
-    bytes.into()
 }

@@ -3,21 +3,21 @@
 use proto::verifier::{ScoredToken, TokenLogprob};
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 
-use super::response::Endpoint;
+use super::endpoint::Endpoint;
 
-/// What stands for an impossible token: JSON has no infinity.
+/// Log probability of an impossible token: JSON has no infinity.
 const IMPOSSIBLE: f32 = -9999.0;
 
 /// Tokens of a choice, or of a chunk of it.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(super) enum Logprobs {
-    /// As chats have them.
+    /// Shape of chats.
     Chat {
         content: Vec<Token>,
         refusal: Option<()>,
     },
-    /// As plain completions have them.
+    /// Shape of plain completions.
     Completions {
         tokens: Vec<String>,
         token_logprobs: Vec<f32>,
@@ -40,12 +40,12 @@ struct Scored {
     bytes: Option<Vec<u8>>,
 }
 
-/// Tokens with their log probabilities, as an object in their order.
+/// Tokens with their log probabilities: an object that keeps their order.
 #[derive(Debug)]
 pub(super) struct Top(Vec<(String, f32)>);
 
 impl Logprobs {
-    /// In the shape of `endpoint`. `offset` counts the characters of the choice's tokens so far, and goes on.
+    /// Tokens in the shape of `endpoint`. `offset` is the number of characters of the choice's tokens so far, and is moved on.
     pub(super) fn new(endpoint: Endpoint, tokens: Vec<TokenLogprob>, offset: &mut usize) -> Self {
         match endpoint {
             Endpoint::Chat => Self::Chat {
@@ -107,7 +107,7 @@ impl Serialize for Top {
     }
 }
 
-/// A token as text that tells it from others, also where its bytes are no text.
+/// Text of a token that no other token has, even if its bytes are no text.
 fn spelled(token: &ScoredToken) -> String {
     match (&token.control, std::str::from_utf8(&token.bytes)) {
         (Some(name), _) => name.clone(),

@@ -16,7 +16,7 @@ const ROLES: [(&str, Role); 5] = [
     ("assistant", Role::Assistant),
     ("tool", Role::Tool),
 ];
-/// Fields of a message that would have to be shown to the model, and are not.
+/// Fields of a message that the model would have to see, and does not.
 const UNSUPPORTED: [&str; 6] = [
     "audio",
     "function_call",
@@ -26,7 +26,7 @@ const UNSUPPORTED: [&str; 6] = [
     "tool_calls",
 ];
 
-/// All messages of the list at `path`, oldest first. How many there may be, and how long, is for the request's validation to say.
+/// The messages of the list at `path`, oldest first. Their number and length is checked by the request's validation.
 pub(super) fn parse(path: &str, messages: Vec<Value>) -> Result<Vec<Message>, ApiError> {
     let message = |(i, value)| message(Params::at(format!("{path}[{i}]"), value)?);
     messages.into_iter().enumerate().map(message).collect()
@@ -46,7 +46,7 @@ fn message(mut params: Params) -> Result<Message, ApiError> {
     let content = params.required("content", content)?;
     let content = text(&params.path("content"), content)?;
     if *role == Role::Tool {
-        // Which call it answers is of no use to a model that is told of no tools.
+        // The call that it answers is of no use to a model that sees no tools.
         params.text("tool_call_id")?;
     }
     for field in UNSUPPORTED {
@@ -60,7 +60,7 @@ fn message(mut params: Params) -> Result<Message, ApiError> {
     })
 }
 
-/// Content is a text or a list of parts that are texts.
+/// Content of a message: a text, or a list of parts that are texts.
 fn text(path: &str, content: Value) -> Result<String, ApiError> {
     match content {
         Value::String(text) => Ok(text),

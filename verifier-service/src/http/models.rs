@@ -9,12 +9,12 @@ use axum::{
 };
 use serde::Serialize;
 
-use super::{Api, error::ApiError};
+use super::{api::Api, error::ApiError, request};
 
 pub(super) fn routes() -> Router<Arc<Api>> {
     Router::new()
         .route("/v1/models", get(list))
-        // The name of a model may be a path.
+        // A model's name may be a path.
         .route("/v1/models/{*name}", get(one))
 }
 
@@ -54,8 +54,8 @@ async fn one(
     State(api): State<Arc<Api>>,
     name: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Model>, ApiError> {
-    // A name that is no text is no name of ours.
+    // A name that is not UTF-8 is not the model's.
     let name = name.map_or_else(|_| "\u{fffd}".to_owned(), |Path(name)| name);
-    api.check_model(&name)?;
+    request::check_model(&name, api.verifier.serving())?;
     Ok(Json(Model::of(&api)))
 }

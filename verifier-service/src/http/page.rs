@@ -1,4 +1,4 @@
-//! The page at `/`: a few files, compiled in, that need nothing but this port. `docs/page.md` shows it.
+//! The page at `/`: a few files, compiled in, that need only this port. `docs/page.md` shows it.
 
 use std::sync::Arc;
 
@@ -9,13 +9,13 @@ use axum::{
     routing::get,
 };
 
-use super::Api;
+use super::api::Api;
 
 /// Scripts and styles from here alone, connections to here alone, no frames around it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
 base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// What every file is sent with.
+/// Headers of every file.
 const HEADERS: [(HeaderName, HeaderValue); 4] = [
     (
         header::CONTENT_SECURITY_POLICY,
@@ -35,7 +35,7 @@ const HEADERS: [(HeaderName, HeaderValue); 4] = [
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-/// Path, kind and content of each file.
+/// Path, content type and content of each file.
 const FILES: [(&str, &str, &str); 10] = [
     (
         "/",

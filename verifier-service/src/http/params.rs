@@ -1,4 +1,4 @@
-//! Parameters of a request, taken out one by one: each is checked for its type, and what nobody took is unknown.
+//! Parameters of a request, taken out one by one with a check of their type. Those that are left in the end are unknown.
 
 use serde_json::{Map, Value};
 
@@ -7,13 +7,13 @@ use super::error::{ApiError, shown};
 /// An object of parameters.
 #[derive(Debug)]
 pub(super) struct Params {
-    /// Where the object is, such as `messages[0]`; empty at the top.
+    /// Path of the object, such as `messages[0]`; empty at the top.
     path: String,
     fields: Map<String, Value>,
 }
 
 impl Params {
-    /// Those of a body.
+    /// The parameters of a body.
     pub(super) fn new(fields: Map<String, Value>) -> Self {
         Self {
             path: String::new(),
@@ -21,7 +21,7 @@ impl Params {
         }
     }
 
-    /// Those of the object at `path`.
+    /// The parameters of the object at `path`.
     pub(super) fn at(path: String, value: Value) -> Result<Self, ApiError> {
         match value {
             Value::Object(fields) => Ok(Self { path, fields }),
@@ -29,7 +29,7 @@ impl Params {
         }
     }
 
-    /// Where the parameter of this name is.
+    /// Path of the parameter `name`.
     pub(super) fn path(&self, name: &str) -> String {
         match self.path.as_str() {
             "" => name.to_owned(),
@@ -37,7 +37,7 @@ impl Params {
         }
     }
 
-    /// A value of any type. Null means absent.
+    /// Takes a value of any type. Null means absent.
     pub(super) fn take(&mut self, name: &str) -> Option<Value> {
         self.fields.remove(name).filter(|value| !value.is_null())
     }
@@ -67,7 +67,7 @@ impl Params {
         })
     }
 
-    /// A seed. Negative ones count, too: each is a seed of its own.
+    /// Takes a seed. A negative number is a seed, too.
     pub(super) fn seed(&mut self, name: &str) -> Result<Option<u64>, ApiError> {
         self.typed(name, "a whole number of 64 bits", |value| {
             let negative = || value.as_i64().map(|seed| seed as u64);
@@ -89,7 +89,7 @@ impl Params {
             .transpose()
     }
 
-    /// The parameter that must be there.
+    /// `value` of the parameter `name`, which must be there.
     pub(super) fn required<T>(&self, name: &str, value: Option<T>) -> Result<T, ApiError> {
         value.ok_or_else(|| {
             let path = self.path(name);
@@ -98,7 +98,7 @@ impl Params {
         })
     }
 
-    /// Refuses a parameter that this API knows and does not have, unless its value asks for nothing.
+    /// Refuses a parameter that this server does not have, unless its value is one of `neutral`, which change nothing.
     pub(super) fn refuse(&mut self, name: &str, neutral: &[Value]) -> Result<(), ApiError> {
         match self.take(name) {
             Some(value) if !neutral.contains(&value) => {
@@ -115,7 +115,7 @@ impl Params {
         }
     }
 
-    /// Refuses what nobody took.
+    /// Refuses parameters that are left.
     pub(super) fn finish(self) -> Result<(), ApiError> {
         match self.fields.keys().next() {
             Some(name) => {
@@ -139,7 +139,7 @@ impl Params {
     }
 }
 
-/// A value of the wrong type, or out of its range.
+/// The error for a value of the wrong type or out of its range.
 pub(super) fn wrong(path: &str, value: &Value, expected: &str) -> ApiError {
     let found = match value {
         Value::Null => "null".to_owned(),

@@ -1,4 +1,4 @@
-//! The replies of one request, one a choice, as they come.
+//! The replies of one request, one a choice, part by part.
 
 use std::{
     future::poll_fn,
@@ -16,12 +16,12 @@ use crate::verification::{Parts, Verifier};
 pub(super) struct Replies {
     /// `None` where the reply is finished.
     parts: Vec<Option<Parts>>,
-    /// Which one is looked at first, so that each gets its turn.
+    /// Index of the reply that is polled first, so that each gets its turn.
     turn: usize,
 }
 
 impl Replies {
-    /// Begins a reply to each request, or none at all.
+    /// Begins a reply to each request, or to none of them if one is refused.
     pub(super) async fn begin(
         verifier: &Arc<Verifier>,
         requests: Vec<Generate>,
@@ -37,12 +37,12 @@ impl Replies {
         })
     }
 
-    /// Choices, finished ones included.
+    /// Number of replies, finished ones included.
     pub(super) fn len(&self) -> usize {
         self.parts.len()
     }
 
-    /// The next part of any reply, with the number of its choice; `None` when all are finished.
+    /// Next part of any reply, with its index; `None` when all are finished.
     pub(super) async fn next(&mut self) -> Option<(usize, Result<Part, ApiError>)> {
         poll_fn(|context| self.poll_next(context)).await
     }

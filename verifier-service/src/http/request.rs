@@ -1,5 +1,4 @@
-//! From parameters to requests of our own. What a value may be is not said here: [`Generate::validated`] is the validation
-//! that gRPC's requests pass, too.
+//! From parameters to requests of our own. Ranges are not checked here but by [`Generate::validated`], as for gRPC's requests.
 
 use proto::{
     model::{Prompt, Sampling},
@@ -13,7 +12,7 @@ use super::{
 };
 use crate::config::Serving;
 
-/// Parameters of OpenAI's, for both endpoints, that this server does not have, with the values that ask for nothing.
+/// OpenAI's parameters of both endpoints that this server does not have, each with the values that change nothing.
 fn unsupported() -> [(&'static str, Vec<Value>); 6] {
     [
         ("metadata", vec![json!({})]),
@@ -25,33 +24,40 @@ fn unsupported() -> [(&'static str, Vec<Value>); 6] {
     ]
 }
 
-/// What is asked for, whichever the endpoint.
+/// A request to either endpoint.
 #[derive(Debug)]
-pub(super) struct Asked {
-    /// One a choice: for each prompt its choices.
-    pub(super) requests: Vec<Generate>,
+pub(super) struct CompletionRequest {
+    /// One request a choice, those of a prompt one after another.
+    pub(super) replies: Vec<Generate>,
+    pub(super) options: AnswerOptions,
+}
+
+/// The form of an answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AnswerOptions {
     /// Choices of each prompt.
     pub(super) choices: usize,
-    /// Whether tokens are told with their log probabilities.
-    pub(super) tells_tokens: bool,
-    /// `None`: the answer comes whole.
+    /// True if tokens come with their log probabilities.
+    pub(super) logprobs: bool,
+    /// `None`: the answer comes in one piece.
     pub(super) stream: Option<Streaming>,
 }
 
-/// How an answer is streamed.
+/// Options of a stream.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Streaming {
-    /// Whether the last chunk tells the usage.
+    /// True if the last chunk reports the usage.
     pub(super) include_usage: bool,
 }
 
-/// Takes what both endpoints have in common, and makes a request for each choice of each prompt. They are named after `id`.
-pub(super) fn asked(
+/// Takes the parameters that both endpoints have, and makes a request for each choice of each prompt, with ids that begin with
+/// `id`.
+pub(super) fn completion(
     mut params: Params,
     prompts: &[Prompt],
     request: Generate,
     (serving, id): (&Serving, &str),
-) -> Result<Asked, ApiError> {
+) -> Result<CompletionRequest, ApiError> {
     let request = Generate {
         sampling: sampling(&mut params)?,
         logit_bias: logit_bias(&mut params)?,
@@ -61,7 +67,7 @@ pub(super) fn asked(
     };
     let choices = params.count("n")?.unwrap_or(1) as usize;
     let stream = stream(&mut params)?;
-    // Who asks is not our business.
+    // Nothing here depends on who asks.
     params.text("user")?;
     for (name, neutral) in unsupported() {
         params.refuse(name, &neutral)?;
@@ -79,7 +85,7 @@ pub(super) fn asked(
         );
         return Err(ApiError::parameter("n", message));
     }
-    let requests = (0..wanted).map(|number| {
+    let replies = (0..wanted).map(|number| {
         let choice = Generate {
             prompt: prompts[number / choices].clone(),
             // Each choice of a prompt has a seed of its own.
@@ -95,22 +101,29 @@ pub(super) fn asked(
         let validated = choice.validated();
         validated.map_err(|error| ApiError::from(error).about_parameter())
     });
-    Ok(Asked {
-        requests: requests.collect::<Result<_, _>>()?,
-        choices,
-        tells_tokens: request.top_logprobs.is_some(),
-        stream,
+    Ok(CompletionRequest {
+        replies: replies.collect::<Result<_, _>>()?,
+        options: AnswerOptions {
+            choices,
+            logprobs: request.top_logprobs.is_some(),
+            stream,
+        },
     })
 }
 
-/// A name for `model` that is the one served.
+/// Takes `model`, which must be the one that is served.
 pub(super) fn model(params: &mut Params, serving: &Serving) -> Result<(), ApiError> {
     let name = params.text("model")?;
     let name = params.required("model", name)?;
+    check_model(&name, serving)
+}
+
+/// Refuses any model but the one that is served.
+pub(super) fn check_model(name: &str, serving: &Serving) -> Result<(), ApiError> {
     if name == serving.model_name {
         return Ok(());
     }
-    Err(ApiError::unknown_model(&name, &serving.model_name))
+    Err(ApiError::unknown_model(name, &serving.model_name))
 }
 
 pub(super) fn sampling(params: &mut Params) -> Result<Sampling, ApiError> {
@@ -164,7 +177,7 @@ pub(super) fn stop(params: &mut Params) -> Result<Vec<String>, ApiError> {
     }
 }
 
-/// Our extension: `{"mode": "off" | "auto" | "required", "method", "allow_lossy", "alternatives"}`, and the length of blocks by
+/// Our extension: `{"mode": "off" | "auto" | "required", "method", "allow_lossy", "alternatives"}`, and the block length under
 /// the name `length`.
 pub(super) fn speculation(
     params: &mut Params,

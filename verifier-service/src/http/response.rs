@@ -1,31 +1,13 @@
-//! Answers in the shapes that OpenAI's clients expect. What they cannot hold is not told: rounds, methods, timings.
+//! Answers in the shapes that OpenAI's clients expect. These have no room for rounds, methods and timings.
 
 use std::sync::Arc;
 
 use proto::verifier::{FinishReason, Usage as Spent};
 use serde::Serialize;
 
-use super::{Api, logprobs::Logprobs};
+use super::{api::Api, endpoint::Endpoint, logprobs::Logprobs};
 
-/// Which endpoint is asked; they differ in parameters and in the shape of answers.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Endpoint {
-    /// `/v1/chat/completions`.
-    Chat,
-    /// `/v1/completions`.
-    Completions,
-}
-
-impl Endpoint {
-    pub(super) fn path(self) -> &'static str {
-        match self {
-            Self::Chat => "/v1/chat/completions",
-            Self::Completions => "/v1/completions",
-        }
-    }
-}
-
-/// What all parts of an answer repeat.
+/// The fields that all parts of an answer repeat.
 #[derive(Clone)]
 pub(super) struct Envelope {
     pub(super) endpoint: Endpoint,
@@ -43,11 +25,11 @@ pub(super) struct Answer<'a> {
     model: &'a str,
     system_fingerprint: &'a str,
     choices: Vec<Choice<'a>>,
-    #[serde(skip_serializing_if = "Told::is_nothing")]
-    usage: Told,
+    #[serde(skip_serializing_if = "ReportedUsage::is_never")]
+    usage: ReportedUsage,
 }
 
-/// One choice of an answer, or what a chunk adds to it.
+/// One choice of an answer, or a chunk's addition to it.
 #[derive(Debug, Serialize)]
 pub(super) struct Choice<'a> {
     pub(super) index: usize,
@@ -57,15 +39,15 @@ pub(super) struct Choice<'a> {
     pub(super) finish_reason: Option<&'static str>,
 }
 
-/// Text where each shape has it.
+/// Text in the field that each shape has for it.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Content<'a> {
-    /// All of a chat's answer.
+    /// A chat's whole answer.
     Message(Message<'a>),
-    /// More of it.
+    /// An addition to a chat's answer.
     Delta(Delta<'a>),
-    /// Text as it stands, all or more of it.
+    /// Plain text, whole or an addition.
     Text(&'a str),
 }
 
@@ -84,25 +66,25 @@ pub(super) struct Delta<'a> {
     content: Option<&'a str>,
 }
 
-/// What is told of the usage.
+/// Usage as an answer or a chunk reports it.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(untagged)]
-pub(super) enum Told {
-    /// Nobody asked.
-    Nothing,
-    /// It comes with the last chunk: null until then.
+pub(super) enum ReportedUsage {
+    /// No field: the client did not ask for it.
+    Never,
+    /// Null: the last chunk reports it.
     Later,
-    /// All of it.
-    All(Usage),
+    /// Usage of all choices.
+    Total(Usage),
 }
 
-impl Told {
-    fn is_nothing(&self) -> bool {
-        matches!(self, Self::Nothing)
+impl ReportedUsage {
+    fn is_never(&self) -> bool {
+        matches!(self, Self::Never)
     }
 }
 
-/// What an answer took, all choices together.
+/// Tokens of an answer, all choices together.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
 pub(super) struct Usage {
     prompt_tokens: u32,
@@ -112,13 +94,13 @@ pub(super) struct Usage {
     completion_tokens_details: Details,
 }
 
-/// Of the prompts, what was not computed, since an earlier text began alike.
+/// Prompt tokens that were not computed, since an earlier text had the same prefix.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
 struct PromptDetails {
     cached_tokens: u32,
 }
 
-/// What speculation had to do with it: candidates of the target's vocabulary, verified and accepted, or not.
+/// Candidates that were verified, in tokens of the target's vocabulary.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
 struct Details {
     accepted_prediction_tokens: u32,
@@ -126,7 +108,7 @@ struct Details {
 }
 
 impl Envelope {
-    /// Around an answer to the request with this id.
+    /// The envelope of an answer to the request with this id.
     pub(super) fn new(endpoint: Endpoint, api: &Arc<Api>, id: &str, created: u64) -> Self {
         let kind = match endpoint {
             Endpoint::Chat => "chatcmpl",
@@ -146,11 +128,15 @@ impl Envelope {
             Endpoint::Chat => "chat.completion",
             Endpoint::Completions => "text_completion",
         };
-        self.around(object, choices, Told::All(usage))
+        self.around(object, choices, ReportedUsage::Total(usage))
     }
 
-    /// A chunk of it.
-    pub(super) fn chunk<'a>(&'a self, choices: Vec<Choice<'a>>, usage: Told) -> Answer<'a> {
+    /// A chunk of the answer.
+    pub(super) fn chunk<'a>(
+        &'a self,
+        choices: Vec<Choice<'a>>,
+        usage: ReportedUsage,
+    ) -> Answer<'a> {
         let object = match self.endpoint {
             Endpoint::Chat => "chat.completion.chunk",
             Endpoint::Completions => "text_completion",
@@ -162,7 +148,7 @@ impl Envelope {
         &'a self,
         object: &'static str,
         choices: Vec<Choice<'a>>,
-        usage: Told,
+        usage: ReportedUsage,
     ) -> Answer<'a> {
         Answer {
             id: &self.id,
@@ -175,7 +161,7 @@ impl Envelope {
         }
     }
 
-    /// All of a choice's text.
+    /// Whole text of a choice.
     pub(super) fn all<'a>(&self, text: &'a str) -> Content<'a> {
         match self.endpoint {
             Endpoint::Chat => Content::Message(Message {
@@ -187,7 +173,7 @@ impl Envelope {
         }
     }
 
-    /// More of a choice's text; none in the chunk that only says why it ended.
+    /// Addition to a choice's text; `None` in the chunk that only says why it ended.
     pub(super) fn more<'a>(&self, text: Option<&'a str>) -> Content<'a> {
         match self.endpoint {
             Endpoint::Chat => Content::Delta(Delta {
@@ -198,7 +184,7 @@ impl Envelope {
         }
     }
 
-    /// What a choice opens with, before there is any text.
+    /// First chunk of a choice, before there is any text.
     pub(super) fn opening(&self) -> Option<Content<'static>> {
         (self.endpoint == Endpoint::Chat).then_some(Content::Delta(Delta {
             role: Some("assistant"),
@@ -208,7 +194,7 @@ impl Envelope {
 }
 
 impl Usage {
-    /// Adds a reply. A prompt with several choices counts once.
+    /// Adds a reply. A prompt with several choices counts once, by `counts_prompt`.
     pub(super) fn add(&mut self, spent: &Spent, counts_prompt: bool) {
         if counts_prompt {
             self.prompt_tokens += spent.prompt_tokens;
@@ -222,7 +208,7 @@ impl Usage {
     }
 }
 
-/// A reason as OpenAI names it; `None`: the reply is incomplete.
+/// OpenAI's name of a reason; `None`: the reply is incomplete.
 pub(super) fn reason(reason: FinishReason) -> Option<&'static str> {
     match reason {
         FinishReason::Stop => Some("stop"),

@@ -1,4 +1,4 @@
-//! An answer that comes whole.
+//! An answer in one piece.
 
 use proto::verifier::{Part, TokenLogprob};
 
@@ -6,11 +6,11 @@ use super::{
     error::ApiError,
     logprobs::Logprobs,
     replies::Replies,
-    request::Asked,
+    request::AnswerOptions,
     response::{self, Choice, Envelope, Usage},
 };
 
-/// The parts of a choice put together.
+/// A choice, put together from its parts.
 #[derive(Debug, Default)]
 pub(super) struct Whole {
     text: String,
@@ -19,11 +19,11 @@ pub(super) struct Whole {
 }
 
 impl Whole {
-    /// Waits for all replies and puts them into the envelope.
+    /// Waits for all replies. The answer is JSON.
     pub(super) async fn read(
         mut replies: Replies,
         envelope: &Envelope,
-        asked: &Asked,
+        options: AnswerOptions,
     ) -> Result<Vec<u8>, ApiError> {
         let mut read: Vec<Self> = Vec::new();
         read.resize_with(replies.len(), Self::default);
@@ -40,14 +40,14 @@ impl Whole {
                 Part::Finish(finish) => {
                     let reason = response::reason(finish.reason);
                     choice.finish_reason = Some(reason.ok_or_else(ApiError::stopping)?);
-                    usage.add(&finish.usage, index.is_multiple_of(asked.choices));
+                    usage.add(&finish.usage, index.is_multiple_of(options.choices));
                 }
             }
         }
         let choices = read.iter_mut().enumerate();
         let choices = choices.map(|(index, whole)| Choice {
             index,
-            logprobs: asked.tells_tokens.then(|| {
+            logprobs: options.logprobs.then(|| {
                 let tokens = std::mem::take(&mut whole.tokens);
                 Logprobs::new(envelope.endpoint, tokens, &mut 0)
             }),

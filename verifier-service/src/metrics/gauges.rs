@@ -1,99 +1,175 @@
-//! What is so at the moment of a scrape: read then, so that nothing has to be kept up to date.
+//! Gauges that are read at the moment of a scrape, so that nothing has to be kept up to date.
 
-use std::{fmt, sync::Arc};
+use std::fmt;
 
-use chassis::metrics::{Reading, encode_counters, encode_gauges};
-use inference::engine::PrefixLoad;
+use chassis::metrics::encode_gauges;
+use inference::engine::Load;
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeMetric as _},
+    encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeMetric as _},
     metrics::{MetricType, gauge::ConstGauge},
 };
-use proto::verifier::DrafterState;
+use proto::verifier::{DrafterState, DrafterStatus};
+use serving::metrics::encode_prefix_cache;
 
-use crate::verification::Verifier;
+/// State of a verifier at one moment.
+pub(crate) struct Snapshot {
+    /// Requests in progress.
+    pub(crate) requests: usize,
+    /// Load of the target model's engine.
+    pub(crate) engine: Load,
+    /// State of each drafter.
+    pub(crate) drafters: Vec<DrafterStatus>,
+}
 
-/// Reads the verifier.
-pub(crate) struct Gauges(pub(crate) Arc<Verifier>);
+/// Collector that takes a snapshot for each scrape.
+pub(super) struct Gauges {
+    read: Box<dyn Fn() -> Snapshot + Send + Sync>,
+}
+
+impl Gauges {
+    pub(super) fn new(read: impl Fn() -> Snapshot + Send + Sync + 'static) -> Self {
+        Self {
+            read: Box::new(read),
+        }
+    }
+}
 
 impl Collector for Gauges {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let load = self.0.load();
+        let Snapshot {
+            requests,
+            engine,
+            drafters,
+        } = (self.read)();
         let gauges = [
             (
-                "verifier_requests_in_progress",
+                "requests_in_progress",
                 "Requests in progress",
-                load.requests as u64,
+                requests as u64,
             ),
             (
-                "verifier_engine_sessions",
+                "engine_sessions",
                 "Sessions of the target model",
-                load.engine.sessions as u64,
+                engine.sessions as u64,
             ),
             (
-                "verifier_queued_passes",
+                "queued_passes",
                 "Passes that wait for the model",
-                load.engine.queued as u64,
-            ),
-            (
-                "verifier_prefix_cache_bytes",
-                "Memory of what is kept of earlier texts",
-                load.engine.prefixes.bytes,
+                engine.queued as u64,
             ),
         ];
         encode_gauges(&mut encoder, &gauges)?;
-        encode_counters(&mut encoder, &prefix_counters(&load.engine.prefixes))?;
-        let drafters = self.0.drafters();
-        let name = "verifier_drafter_ready";
-        let about = "Whether a drafter is in use";
-        let mut ready = encoder.encode_descriptor(name, about, None, MetricType::Gauge)?;
-        for drafter in &drafters {
-            let is_ready = i64::from(drafter.state == DrafterState::Ready);
+        encode_prefix_cache(&mut encoder, &engine.prefixes)?;
+        let mut encode = ForEachDrafter {
+            encoder: &mut encoder,
+            drafters: &drafters,
+        };
+        encode.gauge("drafter_ready", "Whether a drafter is in use", |drafter| {
+            i64::from(drafter.state == DrafterState::Ready)
+        })?;
+        encode.gauge(
+            "drafter_sessions",
+            "Sessions open with a drafter",
+            |drafter| i64::from(drafter.sessions),
+        )?;
+        encode.gauge(
+            "drafter_round_trip_seconds",
+            "Smoothed round trip to a drafter",
+            |drafter| drafter.round_trip.map_or(0.0, |trip| trip.as_secs_f64()),
+        )
+    }
+}
+
+/// Encoder of gauges that have a value for each drafter.
+struct ForEachDrafter<'a, 'e> {
+    encoder: &'a mut DescriptorEncoder<'e>,
+    drafters: &'a [DrafterStatus],
+}
+
+impl ForEachDrafter<'_, '_> {
+    fn gauge<N: EncodeGaugeValue>(
+        &mut self,
+        name: &str,
+        help: &str,
+        value: impl Fn(&DrafterStatus) -> N,
+    ) -> fmt::Result {
+        let kind = MetricType::Gauge;
+        let mut gauge = self.encoder.encode_descriptor(name, help, None, kind)?;
+        for drafter in self.drafters {
             let label = [("address", drafter.address.as_str())];
-            ConstGauge::new(is_ready).encode(ready.encode_family(&label)?)?;
-        }
-        let name = "verifier_drafter_sessions";
-        let about = "Sessions open with a drafter";
-        let mut sessions = encoder.encode_descriptor(name, about, None, MetricType::Gauge)?;
-        for drafter in &drafters {
-            let label = [("address", drafter.address.as_str())];
-            let gauge = ConstGauge::new(i64::from(drafter.sessions));
-            gauge.encode(sessions.encode_family(&label)?)?;
-        }
-        let name = "verifier_drafter_round_trip_seconds";
-        let about = "Smoothed round trip to a drafter";
-        let mut trips = encoder.encode_descriptor(name, about, None, MetricType::Gauge)?;
-        for drafter in &drafters {
-            let label = [("address", drafter.address.as_str())];
-            let seconds = drafter.round_trip.map_or(0.0, |trip| trip.as_secs_f64());
-            ConstGauge::new(seconds).encode(trips.encode_family(&label)?)?;
+            ConstGauge::new(value(drafter)).encode(gauge.encode_family(&label)?)?;
         }
         Ok(())
     }
 }
 
-fn prefix_counters(prefixes: &PrefixLoad) -> [Reading; 3] {
-    [
-        (
-            "verifier_prefix_cache_hits",
-            "Passes that began as an earlier text did",
-            prefixes.hits,
-        ),
-        (
-            "verifier_prefix_cache_misses",
-            "Passes that could have begun as an earlier text and did not",
-            prefixes.misses,
-        ),
-        (
-            "verifier_prefix_cache_tokens",
-            "Tokens that were not computed again",
-            prefixes.tokens,
-        ),
-    ]
-}
-
 impl fmt::Debug for Gauges {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Gauges")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use inference::engine::PrefixLoad;
+    use prometheus_client::registry::Registry;
+
+    use super::*;
+
+    fn drafter(address: &str, state: DrafterState) -> DrafterStatus {
+        DrafterStatus {
+            address: address.to_owned(),
+            state,
+            sessions: 3,
+            round_trip: (state == DrafterState::Ready).then_some(Duration::from_millis(250)),
+            model: None,
+            tokenizer_fingerprint: None,
+            last_error: None,
+        }
+    }
+
+    #[test]
+    fn scrape_reads_the_state_of_the_moment() {
+        let read = || Snapshot {
+            requests: 1,
+            engine: Load {
+                sessions: 2,
+                queued: 3,
+                cache_bytes: 4,
+                prefixes: PrefixLoad {
+                    bytes: 5,
+                    hits: 6,
+                    misses: 7,
+                    tokens: 8,
+                },
+            },
+            drafters: vec![
+                drafter("http://a:1", DrafterState::Ready),
+                drafter("http://b:2", DrafterState::Unreachable),
+            ],
+        };
+        let mut registry = Registry::with_prefix("duet");
+        super::super::Metrics::observe(&mut registry, read);
+        let text = chassis::metrics::encode(&registry).unwrap();
+        let samples: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        let expected = [
+            "duet_verifier_requests_in_progress 1",
+            "duet_verifier_engine_sessions 2",
+            "duet_verifier_queued_passes 3",
+            "duet_verifier_prefix_cache_bytes 5",
+            "duet_verifier_prefix_cache_hits_total 6",
+            "duet_verifier_prefix_cache_misses_total 7",
+            "duet_verifier_prefix_cache_tokens_total 8",
+            "duet_verifier_drafter_ready{address=\"http://a:1\"} 1",
+            "duet_verifier_drafter_ready{address=\"http://b:2\"} 0",
+            "duet_verifier_drafter_sessions{address=\"http://a:1\"} 3",
+            "duet_verifier_drafter_sessions{address=\"http://b:2\"} 3",
+            "duet_verifier_drafter_round_trip_seconds{address=\"http://a:1\"} 0.25",
+            "duet_verifier_drafter_round_trip_seconds{address=\"http://b:2\"} 0.0",
+        ];
+        assert_eq!(samples, expected);
     }
 }

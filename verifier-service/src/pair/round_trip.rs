@@ -18,18 +18,18 @@ use crate::target::TargetVocabulary;
 /// Draft tokens of a block: short, since cuts between blocks are what is hard.
 const BLOCK_TOKENS: usize = 4;
 
-/// What draft tokens spell.
+/// Bytes of a sequence of draft tokens.
 pub(super) struct DraftText {
     bytes: Vec<u8>,
-    /// Where each token ends.
+    /// End of each token in `bytes`.
     ends: Vec<u32>,
 }
 
-/// What came of one text.
+/// Result of one text.
 pub(super) struct TextReport {
     pub(super) trip: RoundTrip,
     pub(super) mapping: Mapping,
-    /// Draft tokens whose bytes are one target token, wherever they stand.
+    /// Draft tokens whose bytes are one target token, at any place.
     pub(super) shared_tokens: u32,
 }
 
@@ -49,7 +49,7 @@ impl DraftText {
         spans.map(|(start, end)| &self.bytes[start as usize..*end as usize])
     }
 
-    /// Where the block that begins at `at` ends.
+    /// End of the block that begins at `at`.
     fn block_end(&self, at: usize) -> usize {
         let before = self.ends.partition_point(|end| *end as usize <= at);
         let last = (before + BLOCK_TOKENS).min(self.ends.len());
@@ -57,7 +57,7 @@ impl DraftText {
     }
 }
 
-/// Sends `draft`, the draft tokens of `text`, through the target's vocabulary. `spellings` is what target tokens spell.
+/// Sends `draft`, the draft tokens of `text`, through the target's vocabulary. `spellings` are those of the target's tokens.
 pub(super) fn run(
     target: &TargetVocabulary,
     spellings: &HashSet<&[u8]>,
@@ -81,7 +81,7 @@ pub(super) fn run(
     }
 }
 
-/// Block by block. Where a block is cut the target goes on with its own next token, as it does after any block.
+/// Sends the text block by block. After a block that is cut, the target goes on with its own next token, as after any block.
 fn send(target: &TargetVocabulary, draft: &DraftText, trip: &mut RoundTrip) {
     let mut committed: Vec<TargetToken> = Vec::new();
     let mut at = 0;
@@ -102,7 +102,7 @@ fn send(target: &TargetVocabulary, draft: &DraftText, trip: &mut RoundTrip) {
             let character = character(&draft.bytes[at..]);
             trip.lost_bytes += character as u32;
             at += character;
-            // What follows does not continue the tokens before.
+            // The next text does not continue these tokens.
             committed.clear();
         } else {
             at += commit(&mut committed, &next);
@@ -115,7 +115,7 @@ fn commit(committed: &mut Vec<TargetToken>, candidates: &Candidates) -> usize {
     candidates.covered_bytes()
 }
 
-/// Bytes of the first character, or of what stands in its place.
+/// Bytes of the first character, or of the invalid sequence in its place.
 fn character(bytes: &[u8]) -> usize {
     let chunk = bytes.utf8_chunks().next();
     let valid = chunk.as_ref().map_or("", |chunk| chunk.valid());
@@ -123,7 +123,7 @@ fn character(bytes: &[u8]) -> usize {
     valid.chars().next().map_or(invalid, char::len_utf8).max(1)
 }
 
-/// Draft tokens by the group they fall in when the whole text is aligned, up to the last place where both have a boundary.
+/// Draft tokens by the shape of their group in an alignment of the whole text, up to the last boundary that both sides have.
 fn mapping(target: &TargetVocabulary, draft: &DraftText) -> Mapping {
     let whole = reencode::candidates(target, &[], &draft.bytes, usize::MAX);
     let both = |end: &&u32| whole.ends.binary_search(end).is_ok();

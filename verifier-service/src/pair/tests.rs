@@ -1,4 +1,4 @@
-//! Tiny tokenizers against each other: what is the same, what is not, and what cannot be.
+//! Checks of tiny tokenizers against each other.
 
 use std::path::Path;
 
@@ -69,23 +69,23 @@ fn vocabulary_from_the_wire_gives_nearly_the_report_of_the_tokenizer() {
     let exact = check(&target, Drafter::Tokenizer(&drafter));
     let table = table(&drafter);
     let family = drafter.family();
-    let told = check(&target, Drafter::Vocabulary(&table, family));
-    assert!(exact.exact_draft_tokens && !told.exact_draft_tokens);
-    assert_eq!(told.drafter, exact.drafter);
-    assert_eq!(told.shared_spellings, exact.shared_spellings);
-    assert_eq!(told.fit, exact.fit);
-    for (told, exact) in told.round_trips.iter().zip(&exact.round_trips) {
+    let sent = check(&target, Drafter::Vocabulary(&table, family));
+    assert!(exact.exact_draft_tokens && !sent.exact_draft_tokens);
+    assert_eq!(sent.drafter, exact.drafter);
+    assert_eq!(sent.shared_spellings, exact.shared_spellings);
+    assert_eq!(sent.fit, exact.fit);
+    for (sent, exact) in sent.round_trips.iter().zip(&exact.round_trips) {
         assert_eq!(
-            (told.bytes, told.lost_bytes),
+            (sent.bytes, sent.lost_bytes),
             (exact.bytes, exact.lost_bytes)
         );
-        let difference = told.draft_tokens.abs_diff(exact.draft_tokens);
-        assert!(difference * 10 <= exact.draft_tokens, "{told:?} {exact:?}");
+        let difference = sent.draft_tokens.abs_diff(exact.draft_tokens);
+        assert!(difference * 10 <= exact.draft_tokens, "{sent:?} {exact:?}");
     }
 }
 
 #[test]
-fn drafter_that_can_spell_next_to_nothing_is_unusable() {
+fn drafter_that_spells_almost_nothing_is_unusable() {
     let target = tokenizer(&[]);
     let none: &[u8] = b"";
     let tokens: [(&[u8], Option<EndRole>); 2] = [(b"z", None), (none, None)];

@@ -1,6 +1,6 @@
-//! Text that tokenizers find hard, written for this check.
+//! Texts that are hard for tokenizers, written for this check.
 
-/// Each with its name.
+/// Name and text of each.
 pub(super) const ALL: [(&str, &str); 12] = [
     (
         "code",

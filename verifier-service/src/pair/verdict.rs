@@ -1,13 +1,14 @@
-//! The verdict in one sentence, with its reasons.
+//! The verdict of a report in one sentence, with its reasons.
 
 use proto::verifier::{PairFit, PairReport};
 
-/// Share of a text's bytes that may be lost between the two before nothing of worth is left, and before it is a nuisance.
+/// Share of lost bytes above which a pair is unusable.
 const LOST: f64 = 0.25;
+/// Share of lost bytes above which a pair is poor.
 const SPOILT: f64 = 0.02;
-/// Share of a block's bytes that should become target tokens at once.
+/// Share of a block's bytes below which a pair is poor, of those that become target tokens at once.
 const SPELLED: f64 = 0.75;
-/// Tokens that a block should add to a pass of the target; with less, a round trip or a pass of a few rows costs more.
+/// Accepted tokens per pass of the target below which a pair is poor: a round trip, or the rows, cost more than they save.
 const ACCEPTED: f64 = 0.3;
 
 /// The report with its verdict.
@@ -22,19 +23,19 @@ pub(super) fn judged(report: PairReport) -> PairReport {
     }
 }
 
-/// What decides.
+/// The numbers that decide.
 struct Numbers {
     same: bool,
-    /// Bytes of all texts, and those that one of the two vocabularies cannot spell.
+    /// Bytes of all texts; `lost_bytes` of them cannot be spelled by both vocabularies.
     bytes: u32,
     lost_bytes: u32,
-    /// Bytes of blocks that candidates spell, as a share.
+    /// Share of the blocks' bytes that candidates spell.
     spelled: f64,
-    /// Draft tokens that become one target token, as a share.
+    /// Share of the draft tokens that become one target token.
     one_to_one: f64,
-    /// The drafter knows ends and the target has tokens for them.
+    /// True if the drafter knows ends of replies and the target has tokens for them.
     ends_cross: bool,
-    /// Drafted tokens accepted per pass of the target.
+    /// Accepted draft tokens per pass of the target.
     accepted: Option<f64>,
 }
 

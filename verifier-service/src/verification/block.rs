@@ -9,27 +9,25 @@ use alignment::{
     TargetToken, Vocabulary as _, acceptance::Method, aligned::Alignment,
     candidate_tree::CandidateTree, dtw, reencode, reencode::Candidates, spans,
 };
-use pacing::goodput::{Outcome, alternatives::Tried};
+use pacing::BlockFate;
 use proto::{limits::MAX_ALTERNATIVES, verifier::FallbackReason};
 
 use super::{
-    drafting_peer::Proposal,
-    evidence::{self, Evidence},
+    drawn_distributions::{self, CandidateSource},
+    proposal::Proposal,
 };
 use crate::target::Target;
 
 /// Candidates of all alternatives together: a draft token is seldom more than two of the target's.
-const CANDIDATES_BESIDE: usize = 2 * MAX_ALTERNATIVES as usize;
+const ALTERNATIVE_CANDIDATES: usize = 2 * MAX_ALTERNATIVES as usize;
 
 /// What one round verifies; empty in a plain one.
 #[derive(Debug)]
 pub(crate) struct Block {
     pub(crate) proposal: Proposal,
     pub(crate) tree: Arc<CandidateTree>,
-    /// The first candidate that each alternative has for itself, in the order of the proposal's.
-    alternatives: Vec<Option<usize>>,
     /// What each candidate was drawn from; empty where the method need not know.
-    pub(crate) evidence: Arc<[Evidence]>,
+    pub(crate) sources: Arc<[CandidateSource]>,
     /// Why there are no candidates.
     pub(crate) fallback: Option<FallbackReason>,
     /// Time that re-encoding took.
@@ -68,41 +66,40 @@ impl Block {
             Ok(proposal) => proposal,
             Err(why) => return Ok(Self::plain(why)),
         };
-        let (candidates, evidence) = if method.needs_distributions() {
-            evidence::drawn_candidates(target, &proposal, method, room.candidates)?
+        let (candidates, sources) = if method.needs_distributions() {
+            drawn_distributions::drawn_candidates(target, &proposal, method, room.candidates)?
         } else {
             let candidates = reencoded(target, committed, &proposal, room.candidates);
             let scalars = method.needs_scalars() && !candidates.tokens.is_empty();
-            let evidence = if scalars {
-                evidence::transferred(target, &proposal, &candidates)?
+            let sources = if scalars {
+                drawn_distributions::transferred(target, &proposal, &candidates)?
             } else {
                 Vec::new()
             };
-            (candidates, evidence)
+            (candidates, sources)
         };
-        let most = CANDIDATES_BESIDE.min(room.rows.saturating_sub(1 + candidates.tokens.len()));
+        let most =
+            ALTERNATIVE_CANDIDATES.min(room.rows.saturating_sub(1 + candidates.tokens.len()));
         let mut tree = CandidateTree::new(candidates);
-        let alternatives = proposal.alternatives.iter().map(|way| {
+        for way in &proposal.alternatives {
             let candidates = reencode::candidates(target, committed, &way.text, room.candidates);
-            tree.add(&candidates, most)
-        });
-        let alternatives = alternatives.collect();
+            tree.add(&candidates, most);
+        }
         let nothing = tree.is_empty();
         Ok(Self {
             proposal,
             tree: Arc::new(tree),
-            alternatives,
-            evidence: evidence.into(),
+            sources: sources.into(),
             fallback: nothing.then_some(FallbackReason::NothingUsable),
             took: began.elapsed(),
         })
     }
 
-    /// How much of what was drafted stands, if anything was, where the target took this path.
-    pub(crate) fn outcome(&self, path: &[usize]) -> Option<Outcome> {
-        let candidates = self.tree.main();
+    /// Fate of the block where the target took this path, if any of it was verified.
+    pub(crate) fn fate(&self, path: &[usize]) -> Option<BlockFate> {
+        let candidates = self.tree.chain();
         let kept_bytes = self
-            .on_main(path)
+            .on_chain(path)
             .checked_sub(1)
             .map_or(0, |last| candidates.ends[last]);
         let until = |bytes| {
@@ -110,32 +107,22 @@ impl Block {
                 .token_ends
                 .partition_point(|end| *end <= bytes)
         };
-        let drafted = until(candidates.covered_bytes() as u32);
+        let verified = until(candidates.covered_bytes() as u32);
+        // Tokens that the target had said before the block arrived are accepted ones.
         let skipped = self.proposal.drafted - self.proposal.token_ends.len();
-        (drafted > 0).then(|| Outcome {
-            skipped,
-            drafted,
-            stood: until(kept_bytes),
-            candidates: candidates.tokens.len(),
+        (verified > 0).then(|| BlockFate::Judged {
+            drafted: skipped + verified,
+            accepted: skipped + until(kept_bytes),
+            candidates_per_token: Some(candidates.tokens.len() as f64 / verified as f64),
+            compute: self.proposal.timings.compute_of(self.proposal.drafted),
+            latency: self.proposal.latency,
         })
     }
 
     /// How many nodes of a path are on the main way.
-    pub(crate) fn on_main(&self, path: &[usize]) -> usize {
-        let main = self.tree.main().tokens.len();
+    pub(crate) fn on_chain(&self, path: &[usize]) -> usize {
+        let main = self.tree.chain().tokens.len();
         path.partition_point(|node| *node < main)
-    }
-
-    /// What the alternatives brought where the target took this path.
-    pub(crate) fn tried(&self, path: &[usize]) -> Tried {
-        let brought = |first: &Option<usize>| {
-            let from = path.iter().position(|node| Some(*node) == *first);
-            from.map_or(0, |from| path.len() - from)
-        };
-        Tried {
-            brought: self.alternatives.iter().map(brought).collect(),
-            candidates: self.tree.beside(),
-        }
     }
 
     /// What was drafted on the way that the target took, or on the main one, and its candidates.
@@ -166,8 +153,7 @@ impl Block {
         Self {
             proposal: Proposal::default(),
             tree: Arc::default(),
-            alternatives: Vec::new(),
-            evidence: Arc::default(),
+            sources: Arc::default(),
             fallback: Some(why),
             took: Duration::ZERO,
         }
@@ -177,7 +163,7 @@ impl Block {
     /// texts. For metrics only: no method of this release decides by it. Done while the pass is under way.
     pub(crate) fn align(&self, target: &Target) -> (Option<Alignment>, Duration) {
         let began = Instant::now();
-        let candidates = self.tree.main();
+        let candidates = self.tree.chain();
         let covered = candidates.covered_bytes() as u32;
         if covered == 0 {
             return (None, began.elapsed());
@@ -197,7 +183,7 @@ impl Block {
         let starts = std::iter::once(0).chain(draft_ends.iter().copied());
         let text = |(start, end): (u32, &u32)| &self.proposal.text[start as usize..*end as usize];
         let draft: Vec<&[u8]> = starts.zip(draft_ends).map(text).collect();
-        let candidates = self.tree.main().tokens.iter();
+        let candidates = self.tree.chain().tokens.iter();
         let candidates: Vec<&[u8]> = candidates
             .map(|token| target.token_bytes(token.0))
             .collect();

@@ -20,8 +20,8 @@ use inference::{
 
 use super::{
     detail,
-    evidence::Evidence,
-    plan::{Plan, Telling},
+    drawn_distributions::CandidateSource,
+    request_plan::{RequestPlan, Telling},
     stops::StopScanner,
 };
 use crate::target::Target;
@@ -84,7 +84,12 @@ impl Decision {
 
 impl Decider {
     /// For a reply to the prompt with these ids; `left` is at least 1.
-    pub(crate) fn new(target: &Arc<Target>, plan: &Plan, prompt: &[u32], left: usize) -> Self {
+    pub(crate) fn new(
+        target: &Arc<Target>,
+        plan: &RequestPlan,
+        prompt: &[u32],
+        left: usize,
+    ) -> Self {
         Self {
             method: plan.method,
             noise: SharedNoise::new(plan.seed),
@@ -110,18 +115,18 @@ impl Decider {
         &mut self,
         logits: &Logits<'_>,
         tree: &CandidateTree,
-        evidence: &[Evidence],
+        sources: &[CandidateSource],
     ) -> Result<Decision, DistributionError> {
         let began = Instant::now();
         let mut round = Round::new(tree, self.place);
-        let mut choices = Vec::with_capacity(tree.main().tokens.len() + 1);
+        let mut choices = Vec::with_capacity(tree.chain().tokens.len() + 1);
         let (mut scores, mut end) = (Vec::new(), None);
         while let Some(position) = round.open() {
             let row = logits.row(position.row());
-            let evidence = evidence.get(position.row());
+            let sources = sources.get(position.row());
             let proposal = position.proposed().map(|token| Proposal {
                 token,
-                drawn: evidence.map_or(Drawn::Somehow, |e| e.drawn(self.target.vocab_size())),
+                drawn: sources.map_or(Drawn::Somehow, |e| e.drawn(self.target.vocab_size())),
             });
             let emitted = self.choose(row, proposal, position.place())?;
             if let Some(top) = self.top_logprobs {

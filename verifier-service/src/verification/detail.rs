@@ -47,7 +47,7 @@ impl Session {
         let chosen = decision.verdict.appended.zip(of_chosen.first());
         let dropped = self.peer.take_dropped();
         let dropped = dropped.into_iter().map(|dropped| DroppedBlock {
-            arrived: self.ledger.since_admission(dropped.arrived),
+            arrived: self.usage.since_admission(dropped.arrived),
             draft_compute: dropped.compute,
             draft_tokens: dropped.tokens,
         });
@@ -66,7 +66,7 @@ impl Session {
     }
 
     fn clock(&self, block: &Block, moments: Moments) -> RoundClock {
-        let since = |moment| self.ledger.since_admission(moment);
+        let since = |moment| self.usage.since_admission(moment);
         let verify_ended = since(moments.verify_ended);
         RoundClock {
             began: since(moments.began),

@@ -25,18 +25,21 @@ impl Verifier {
         &self,
         request: CheckPair,
     ) -> Result<CheckedPair, CheckPairError> {
-        if self.lifecycle.stopping().is_cancelled() {
+        if self.shared.lifecycle.stopping().is_cancelled() {
             return Err(CheckPairError::Stopping);
         }
         let permit = Arc::clone(&self.checks).try_acquire_owned();
         let permit = permit.map_err(|_| CheckPairError::Busy)?;
-        let found = self.drafters.find(request.drafter.as_deref());
+        let found = self.shared.drafters.find(request.drafter.as_deref());
         let (address, mut client) = found.ok_or(CheckPairError::Unknown {
             address: request.drafter,
         })?;
         let described = answer(&address, client.describe(trace::request(()))).await?;
         let table = answer(&address, client.vocabulary(trace::request(()))).await?;
-        let (target, name) = (Arc::clone(&self.target), self.serving.model_name.clone());
+        let (target, name) = (
+            Arc::clone(&self.shared.target),
+            self.serving.model_name.clone(),
+        );
         let compare = move || {
             // Held until the work is done, even where nobody waits for it any longer.
             let _permit = permit;
@@ -49,7 +52,7 @@ impl Verifier {
             }
             .report()
         };
-        let compared = self.lifecycle.tasks().spawn_blocking(compare).await;
+        let compared = self.shared.lifecycle.tasks().spawn_blocking(compare).await;
         let report = compared.map_err(|_| CheckPairError::Failed)?;
         Ok(CheckedPair { address, report })
     }

@@ -11,10 +11,10 @@ use super::{
     block::{Block, Room},
     decider::{Decision, End},
     detail::Moments,
-    drafting_peer::{Pass, Proposal},
-    ledger::Entry,
-    plan::Telling,
+    proposal::Proposal,
+    request_plan::Telling,
     session::{Session, lock},
+    usage_account::Entry,
 };
 use crate::error::GenerateError;
 
@@ -41,7 +41,7 @@ impl Session {
             0 if self.plan.speculates => Err(FallbackReason::LastToken),
             _ => {
                 self.peer
-                    .propose()
+                    .propose(&self.pacing)
                     .instrument(info_span!("draft.wait"))
                     .await
             }
@@ -57,15 +57,11 @@ impl Session {
 
         let decision = &passed.value;
         if decision.end.is_none() {
-            let pass = Pass {
-                batch_rows: passed.batch_rows,
-                took: passed.compute,
-            };
-            self.peer.learn(&block, &decision.path, pass);
+            self.observe(&block, &passed, draft_wait);
         }
         let pieces = self.commit(&block, decision);
         let tokens = self.tokens(decision);
-        let mut info = round_info(self.ledger.rounds() + 1, &block, decision);
+        let mut info = round_info(self.usage.rounds() + 1, &block, decision);
         info.timings = RoundTimings {
             draft_wait,
             re_encode: block.took,
@@ -86,14 +82,14 @@ impl Session {
                 .sum(),
             sent_bytes: pieces.iter().map(|piece| piece.text.len() as u64).sum(),
             batch: (passed.batch_rows, passed.batch_sessions),
-            on_main: (
-                block.tree.main().tokens.len() as u32,
-                block.on_main(&decision.path) as u32,
+            on_chain: (
+                block.tree.chain().tokens.len() as u32,
+                block.on_chain(&decision.path) as u32,
             ),
             alignment,
             took: began.elapsed(),
         };
-        self.ledger.enter(&entry);
+        self.usage.enter(&entry);
         let round = self.tell(entry.info, &block, &passed, (began, submitted));
         let chunk = Chunk {
             pieces,
@@ -101,6 +97,22 @@ impl Session {
             tokens,
         };
         Ok((chunk, decision.end))
+    }
+
+    /// Lets the pacing learn from a round that the reply goes on after.
+    fn observe(&mut self, block: &Block, passed: &Passed<Decision>, waited: Duration) {
+        let now = Instant::now();
+        let decision = &passed.value;
+        let round = pacing::Round {
+            took: now - std::mem::replace(&mut self.last_round, now),
+            waited,
+            pass: passed.compute,
+            committed: decision.choices.len(),
+            asked: self.peer.is_asked(),
+            block: block.fate(&decision.path).unwrap_or(self.peer.fate()),
+        };
+        self.peer
+            .observe(&round, passed.batch_rows, &mut self.pacing);
     }
 
     /// What a round verifies: ways of at most `room` candidates.
@@ -141,11 +153,11 @@ impl Session {
         let began = Instant::now();
         loop {
             let (decider, tree) = (self.decider.clone(), block.tree.clone());
-            let evidence = block.evidence.clone();
+            let sources = block.sources.clone();
             let (round, verify) = (Span::current(), info_span!("verify", rows = tokens.len()));
             let read = move |logits: inference::engine::Logits<'_>| {
                 let _accept = info_span!(parent: &round, "accept").entered();
-                let decision = lock(&decider).decide(&logits, &tree, &evidence);
+                let decision = lock(&decider).decide(&logits, &tree, &sources);
                 let kept = decision
                     .as_ref()
                     .map_or_else(|_| Vec::new(), Decision::rows);
@@ -220,7 +232,7 @@ fn origin(choice: Choice, block: &Block) -> Origin {
 
 /// What each row of the pass follows; empty where it is the row before.
 fn parents(block: &Block) -> Vec<u32> {
-    if block.tree.beside() == 0 {
+    if block.tree.alternatives() == 0 {
         return Vec::new();
     }
     let of_candidates = block.tree.parents();

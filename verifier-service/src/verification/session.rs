@@ -12,13 +12,14 @@ use tokio::{sync::mpsc, time::timeout};
 use tracing::{Instrument as _, field::Empty, info_span};
 
 use super::{
-    Verifier,
     decider::{Decider, End},
     drafting_peer::DraftingPeer,
-    ledger::Ledger,
     logprobs::ReplyTokens,
-    plan::Plan,
+    pacing::Pacing,
     reply_text::ReplyText,
+    request_plan::RequestPlan,
+    shared::Shared,
+    usage_account::UsageAccount,
 };
 use crate::{admission::Permit, error::GenerateError, target::Target};
 
@@ -39,8 +40,11 @@ pub(crate) type Parts = mpsc::Receiver<Result<Part, GenerateError>>;
 pub(crate) struct Session {
     pub(super) target: Arc<Target>,
     pub(super) model: engine::Session,
-    pub(super) plan: Plan,
+    pub(super) plan: RequestPlan,
     pub(super) peer: DraftingPeer,
+    pub(super) pacing: Pacing,
+    /// End of the last round, or of prefill.
+    pub(super) last_round: Instant,
     /// Shared with the model's thread for the length of a pass.
     pub(super) decider: Arc<Mutex<Decider>>,
     pub(super) text: ReplyText,
@@ -49,18 +53,18 @@ pub(crate) struct Session {
     pub(super) committed: Vec<TargetToken>,
     /// The last token, which has not gone through the model yet.
     pub(super) pending: u32,
-    pub(super) ledger: Ledger,
+    pub(super) usage: UsageAccount,
     /// The prompt without its last token, until it has gone through the model.
     prompt: Vec<u32>,
     /// Positions, not `max_tokens`, limit the reply.
     is_limited_by_context: bool,
-    verifier: Arc<Verifier>,
+    shared: Arc<Shared>,
     _permit: Permit,
 }
 
 /// What a session is made of.
 pub(crate) struct Admitted {
-    pub(crate) plan: Plan,
+    pub(crate) plan: RequestPlan,
     /// At least one token, at most as many as a session may hold.
     pub(crate) prompt: Vec<u32>,
     pub(crate) model: engine::Session,
@@ -73,7 +77,7 @@ pub(super) fn lock(decider: &Mutex<Decider>) -> MutexGuard<'_, Decider> {
 }
 
 impl Session {
-    pub(crate) fn new(verifier: Arc<Verifier>, admitted: Admitted) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, admitted: Admitted) -> Self {
         let Admitted {
             plan,
             mut prompt,
@@ -81,7 +85,7 @@ impl Session {
             permit,
             since,
         } = admitted;
-        let target = Arc::clone(verifier.target());
+        let target = Arc::clone(&shared.target);
         let context = target.engine().info().context_length;
         // The last token of a reply needs no position.
         let positions = (context + 1).saturating_sub(prompt.len());
@@ -89,21 +93,24 @@ impl Session {
         let tail = &prompt[prompt.len().saturating_sub(TAIL_TOKENS)..];
         let committed = tail.iter().copied().map(TargetToken).collect();
         let decider = Decider::new(&target, &plan, &prompt, left);
-        let ledger = Ledger::new(verifier.metrics().clone(), since, prompt.len());
+        let usage = UsageAccount::new(shared.metrics.clone(), since, prompt.len());
+        let pacing = Pacing::new(&plan, shared.passes.clone());
         Self {
-            peer: DraftingPeer::new(&verifier, &plan),
+            peer: DraftingPeer::new(Arc::clone(&shared), &plan, &pacing),
+            pacing,
+            last_round: Instant::now(),
             decider: Arc::new(Mutex::new(decider)),
             text: ReplyText::default(),
             tokens: ReplyTokens::default(),
             committed,
             pending: prompt.pop().unwrap_or_default(),
-            ledger,
+            usage,
             is_limited_by_context: positions < plan.max_tokens,
             target,
             model,
             plan,
             prompt,
-            verifier,
+            shared,
             _permit: permit,
         }
     }
@@ -111,7 +118,7 @@ impl Session {
     /// Begins the reply, on a task that the process's end waits for. To cancel it, drop the receiver.
     pub(crate) fn start(self) -> Parts {
         let (outbox, parts) = mpsc::channel(OUTBOX);
-        let tasks = self.verifier.lifecycle().tasks().clone();
+        let tasks = self.shared.lifecycle().tasks().clone();
         // A child of the call's span, which continues the trace of the client.
         let span = info_span!("generate");
         tasks.spawn(self.run(outbox).instrument(span));
@@ -121,7 +128,7 @@ impl Session {
     /// Writes the reply into `outbox`. Ends early where nobody reads it. The place is free before the last part is sent, so
     /// that a client that has read it can ask again.
     async fn run(mut self, outbox: Outbox) {
-        let cut_off = self.verifier.lifecycle().cut_off().clone();
+        let cut_off = self.shared.lifecycle().cut_off().clone();
         let ended = tokio::select! {
             biased;
             () = outbox.closed() => None,
@@ -154,7 +161,7 @@ impl Session {
         Part::Finish(Box::new(Finish {
             reason,
             matched_stop: stop,
-            usage: self.ledger.close(),
+            usage: self.usage.close(),
             method: self
                 .plan
                 .speculates
@@ -176,8 +183,8 @@ impl Session {
                 "failed"
             }
         };
-        self.verifier.metrics().request(outcome);
-        let usage = self.ledger.close();
+        self.shared.metrics.request(outcome);
+        let usage = self.usage.close();
         tracing::info!(
             request_id = self.plan.request_id,
             outcome,
@@ -199,9 +206,10 @@ impl Session {
 
     async fn generate(&mut self, outbox: &Outbox) -> Result<End, GenerateError> {
         let cached = self.prefill().instrument(info_span!("prefill")).await?;
-        self.ledger.prefilled(cached);
+        self.usage.prefilled(cached);
+        self.last_round = Instant::now();
         loop {
-            let number = self.ledger.rounds() + 1;
+            let number = self.usage.rounds() + 1;
             let span = info_span!(
                 "round",
                 number,
@@ -240,7 +248,7 @@ impl Session {
 
     /// Brings the drafter's side of the account up to date.
     fn account(&mut self) {
-        self.ledger
+        self.usage
             .drafted(self.peer.traffic(), self.peer.stale_blocks());
     }
 

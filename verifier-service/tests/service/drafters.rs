@@ -113,6 +113,19 @@ impl Kind {
         Self::AlwaysEnds,
         Self::EndsAfterText,
     ];
+
+    /// True if a session of its kind ends, or is given up, before its first block.
+    pub(crate) fn sends_no_block(self) -> bool {
+        matches!(
+            self,
+            Self::NeverOpens
+                | Self::NeverAnswers
+                | Self::Full
+                | Self::RefusesReply
+                | Self::OpensTwice
+                | Self::Boasts
+        )
+    }
 }
 
 /// What the service shares with the test.
@@ -130,6 +143,8 @@ struct Script {
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     pub(crate) opens: Vec<Open>,
+    /// Number of blocks that it sent, whatever was wrong with them.
+    pub(crate) blocks: u32,
     /// Sessions that have ended, with the reason if one was given.
     pub(crate) ends: Vec<Option<drafter::CloseReason>>,
     pub(crate) faults: Vec<String>,
@@ -171,7 +186,7 @@ impl Running {
         }
     }
 
-    /// Tells it what the target will say.
+    /// Gives it the text of the target.
     pub(crate) fn learn(&self, answer: &str) {
         *self.script.answer.lock().expect("no panic") = answer.as_bytes().to_vec();
     }

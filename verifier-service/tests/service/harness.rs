@@ -7,7 +7,7 @@ use std::{
 
 use chassis::lifecycle::Drained;
 use inference::engine::{Engine, EngineOptions};
-use pacing::deadline;
+use pacing::DeadlineOptions;
 use proto::{
     ClientError,
     model::{Prompt, Sampling},
@@ -26,7 +26,7 @@ use verifier_service::{app::App, config::Serving};
 /// Positions of the tiny model.
 pub(crate) const CONTEXT: usize = 512;
 
-/// A verifier that serves until it is dropped or told to stop.
+/// A verifier that serves until it is dropped or stopped.
 pub(crate) struct Process {
     pub(crate) client: Client,
     /// Where it serves HTTP.
@@ -44,7 +44,7 @@ pub(crate) struct Whole {
     pub(crate) finish: Finish,
 }
 
-/// The model that most tests share: it goes on until it is told to stop.
+/// The model that most tests share: its replies have no end of their own.
 pub(crate) fn endless() -> Engine {
     static ENGINE: OnceLock<Engine> = OnceLock::new();
     ENGINE.get_or_init(|| load(&Tiny::default())).clone()
@@ -67,12 +67,12 @@ pub(crate) fn serving(drafters: &[&str]) -> Serving {
     Serving {
         drafters: drafters.iter().map(ToString::to_string).collect(),
         max_tokens: 1000,
-        deadline: deadline::Options {
+        deadline: DeadlineOptions {
             // A busy machine is no late drafter.
             floor: Duration::from_millis(100),
             initial: Duration::from_millis(200),
             cap: Duration::from_millis(200),
-            ..deadline::Options::default()
+            ..DeadlineOptions::default()
         },
         ..Serving::new("tiny")
     }
@@ -81,6 +81,7 @@ pub(crate) fn serving(drafters: &[&str]) -> Serving {
 /// Waits for blocks much longer than any test takes: with a drafter that never answers, requests stay in progress.
 pub(crate) fn patient(drafter: &str) -> Serving {
     let mut serving = serving(&[drafter]);
+    serving.deadline.floor = Duration::from_mins(1);
     serving.deadline.initial = Duration::from_mins(1);
     serving.deadline.cap = Duration::from_mins(1);
     serving
@@ -222,8 +223,8 @@ impl Whole {
     }
 }
 
-/// A request for ASCII: the ids of the tiny model begin with the 256 bytes, and those behind ASCII are ruled out, so that a
-/// drafter of a test can tell the reply's bytes from its text.
+/// A request for ASCII: the ids of the tiny model begin with the 256 bytes, and those after ASCII are ruled out, so that a
+/// drafter of a test knows the reply's bytes from its text.
 ///
 /// A pass of the tiny model costs less than any drafter's block, so the length is not left to what pays.
 pub(crate) fn request(temperature: f32, seed: u64) -> Generate {
@@ -259,11 +260,18 @@ pub(crate) async fn listen() -> (TcpListener, String) {
     (listener, address)
 }
 
-/// Lets other tasks run until `holds`; the test's own limit of time is that of the runner.
+/// Longest wait for what must come to hold, on a machine that may be busy.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Lets other tasks run until `holds`.
 pub(crate) async fn eventually<F: Future<Output = bool>>(mut holds: impl FnMut() -> F) {
-    while !holds().await {
-        tokio::task::yield_now().await;
-    }
+    let held = async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    let held = tokio::time::timeout(PATIENCE, held).await;
+    held.expect("what must come to hold does so in time");
 }
 
 pub(crate) type Shared<T> = Arc<std::sync::Mutex<T>>;

@@ -1,5 +1,4 @@
-//! Clients of the HTTP port that no server should trust, and clients that leave: prompt errors that name what is wrong, and
-//! nothing left behind.
+//! Hostile clients of the HTTP port, and clients that leave: errors come at once and name what is wrong, and no session is left.
 
 use std::time::Duration;
 
@@ -40,14 +39,14 @@ fn merged(mut body: Value, parameters: &Value) -> Value {
     body
 }
 
-/// Serves as if nothing had been, and nothing is held any more.
+/// Checks that the process serves as before and has no session left.
 async fn assert_unharmed(process: &Process) {
     let answer = process.post(CHAT, &chat(&json!({}))).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(process.sessions().await, 0);
 }
 
-/// The parameter that an error has to name, and what the chat asks for.
+/// Parameter that the error must name, and parameters of the chat.
 const NO_CHATS: &str = r#"
 temperature {"temperature": "hot"}
 temperature {"temperature": 2.5}
@@ -151,7 +150,7 @@ async fn assert_refused(process: &Process, path: &str, body: &Value, param: &str
 }
 
 #[tokio::test]
-async fn what_a_chat_cannot_be_is_refused_by_name() {
+async fn bad_parameter_of_a_chat_is_refused_by_name() {
     let process = Process::endless(&[]).await;
     for (param, parameters) in cases(NO_CHATS) {
         assert_refused(&process, CHAT, &chat(&parameters), param).await;
@@ -167,7 +166,7 @@ async fn what_a_chat_cannot_be_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn what_a_completion_cannot_be_is_refused_by_name() {
+async fn bad_parameter_of_a_completion_is_refused_by_name() {
     let process = Process::endless(&[]).await;
     for (param, parameters) in cases(NO_COMPLETIONS) {
         assert_refused(&process, COMPLETIONS, &completion(&parameters), param).await;
@@ -180,7 +179,7 @@ async fn what_a_completion_cannot_be_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn parameters_that_ask_for_nothing_are_taken() {
+async fn unsupported_parameters_that_change_nothing_are_accepted() {
     let process = Process::endless(&[]).await;
     let nothing = json!({
         "tools": [], "tool_choice": "none", "response_format": {"type": "text"}, "modalities": ["text"], "store": false,
@@ -200,7 +199,7 @@ async fn parameters_that_ask_for_nothing_are_taken() {
 }
 
 #[tokio::test]
-async fn bodies_that_are_none_get_an_error_at_once() {
+async fn malformed_bodies_get_an_error_at_once() {
     let process = Process::endless(&[]).await;
     let large = format!("{{\"prompt\": \"{}\"}}", "x".repeat(10 << 20));
     let deep = "[".repeat(100_000) + &"]".repeat(100_000);
@@ -229,7 +228,7 @@ async fn bodies_that_are_none_get_an_error_at_once() {
 }
 
 #[tokio::test]
-async fn body_in_chunks_is_counted_as_it_comes() {
+async fn body_in_chunks_is_limited_as_it_arrives() {
     let process = Process::endless(&[]).await;
     let head = "POST /v1/completions HTTP/1.1\r\nhost: duet\r\nconnection: close\r\ncontent-type: application/json\r\n\
                 transfer-encoding: chunked\r\n\r\n";
@@ -268,7 +267,7 @@ async fn paths_and_methods_that_are_not_served_are_refused_in_the_same_shape() {
 }
 
 #[tokio::test]
-async fn what_is_not_http_harms_nobody() {
+async fn bytes_that_are_not_http_do_no_harm() {
     let process = Process::endless(&[]).await;
     let headers = "x: y\r\n".repeat(10_000);
     for bytes in [
@@ -283,7 +282,7 @@ async fn what_is_not_http_harms_nobody() {
             assert!((400..=431).contains(&answer.status), "{answer:?}");
         }
     }
-    // Half a body, and gone.
+    // The client leaves after half a body.
     for body in ["{", "{\"model\": \"tiny\", "] {
         let mut request = posted(CHAT, &[b' '; 1000]);
         request.truncate(request.len() - 1000);
@@ -312,7 +311,7 @@ async fn client_that_leaves_frees_its_sessions_streamed_or_not() {
 }
 
 #[tokio::test]
-async fn full_server_refuses_with_the_time_to_come_back_and_begins_none_of_several_choices() {
+async fn full_server_says_when_to_come_back_and_begins_none_of_several_choices() {
     let drafter = Running::start(Kind::NeverAnswers).await;
     let serving = Serving {
         max_sessions: 2,
@@ -362,13 +361,13 @@ async fn answer_that_is_cut_off_is_an_error_and_never_looks_complete() {
     }
 }
 
-/// A number that only looks like chance.
+/// A hash that stands in for chance.
 fn chance(number: u64) -> u64 {
     let mixed = (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 33
 }
 
-/// What one of many clients has seen.
+/// Observation of one of many clients.
 #[derive(Debug, Eq, PartialEq)]
 enum Seen {
     Text(String),
@@ -376,7 +375,7 @@ enum Seen {
     Left,
 }
 
-/// A client that leaves after some bytes if its number says so. Whoever is refused asks again until it is answered.
+/// A client that leaves after some bytes, by its number. If refused, it asks again until it is answered.
 async fn client(process: &Process, number: u64) -> Seen {
     let stream = chance(number).is_multiple_of(2);
     let body = completion(&json!({
@@ -412,7 +411,7 @@ async fn client(process: &Process, number: u64) -> Seen {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_hundred_clients_of_which_half_leave_get_right_answers_and_leave_nothing_behind() {
+async fn two_hundred_clients_of_which_half_leave_get_right_answers_and_leave_no_session() {
     let drafter = Running::start(Kind::Honest).await;
     let process = Process::start(load(&Tiny::default()), serving(&[&drafter.address])).await;
     let process = std::sync::Arc::new(process);
@@ -446,6 +445,6 @@ async fn two_hundred_clients_of_which_half_leave_get_right_answers_and_leave_not
     eventually(|| async { process.sessions().await == 0 }).await;
     eventually(|| async { process.metric("engine_sessions").await == 0 }).await;
     let process = std::sync::Arc::into_inner(process).expect("no client is left");
-    // No task is left that the end would have to wait for.
+    // The end has no task to wait for.
     assert_eq!(process.end().await, Drained::Finished);
 }

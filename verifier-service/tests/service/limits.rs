@@ -116,16 +116,12 @@ async fn accepted_request_finishes_while_new_ones_are_refused() {
         assert_eq!(whole.text, expected);
         assert_eq!(whole.finish.reason, FinishReason::Length);
     };
-    let asking = async {
-        loop {
-            match process.open(&request(0.0, 0)).await {
-                Err(status) if status.code() == Code::Unavailable => break,
-                // Let in a moment before, or lost with the connection that was being closed.
-                Ok(_) | Err(_) => tokio::task::yield_now().await,
-            }
-        }
+    // Others are let in a moment before, or lost with the connection that is being closed.
+    let refused = || async {
+        let answer = process.open(&request(0.0, 0)).await;
+        answer.is_err_and(|status| status.code() == Code::Unavailable)
     };
-    tokio::join!(reading, asking);
+    tokio::join!(reading, eventually(refused));
     assert_eq!(process.end().await, Drained::Finished);
 }
 

@@ -1,4 +1,4 @@
-//! The OpenAI-compatible API: what its answers say, and that they say the same over HTTP and over gRPC.
+//! Answers of the OpenAI-compatible API, which are the same over HTTP as over gRPC.
 
 mod matrix;
 mod said;
@@ -18,7 +18,7 @@ use crate::{
     web::{CHAT, COMPLETIONS},
 };
 
-/// Ids behind ASCII are ruled out: see `harness::request`.
+/// Biases that rule out ids above ASCII: see `harness::request`.
 fn biases(more: &[(u32, f32)]) -> Value {
     let ruled_out = (128..256).map(|id| (id, -100.0));
     let all = ruled_out.chain(more.iter().copied());
@@ -28,7 +28,7 @@ fn biases(more: &[(u32, f32)]) -> Value {
     entries.into()
 }
 
-/// A body with everything that keeps the answer short, the same and ASCII, and these parameters.
+/// A body with `parameters` and those that keep the answer short, repeatable and ASCII.
 fn body(path: &str, parameters: Value) -> Value {
     let mut body = json!({
         "model": "tiny",
@@ -52,7 +52,7 @@ fn body(path: &str, parameters: Value) -> Value {
         panic!("no object: {parameters}")
     };
     for (name, value) in parameters {
-        // OpenAI's two endpoints ask for log probabilities each in its own way.
+        // Each of OpenAI's two endpoints has its own parameters for log probabilities.
         match (path, name.as_str(), value.as_u64()) {
             (CHAT, "logprobs", Some(count)) => {
                 body_fields.insert("logprobs".to_owned(), json!(true));
@@ -64,7 +64,7 @@ fn body(path: &str, parameters: Value) -> Value {
     body
 }
 
-/// The same with these parameters, and without those that are null.
+/// The same body with `parameters`, and without those of them that are null.
 fn with(mut body: Value, parameters: &Value) -> Value {
     let fields = body.as_object_mut().expect("an object");
     for (name, value) in parameters.as_object().expect("an object") {
@@ -115,8 +115,8 @@ async fn http_and_grpc_give_the_same_text_and_count_the_same() {
             said.prompt_tokens,
             u64::from(whole.finish.usage.prompt_tokens)
         );
-        let told = whole.chunks.iter().flat_map(|chunk| &chunk.tokens);
-        let told: Vec<f64> = told
+        let sent = whole.chunks.iter().flat_map(|chunk| &chunk.tokens);
+        let sent: Vec<f64> = sent
             .flat_map(|token| std::iter::once(&token.token).chain(&token.top))
             .map(|token| f64::from(token.logprob))
             .collect();
@@ -125,11 +125,11 @@ async fn http_and_grpc_give_the_same_text_and_count_the_same() {
             .iter()
             .map(|(_, logprob)| *logprob)
             .collect();
-        assert_eq!(tokens.len(), told.len());
+        assert_eq!(tokens.len(), sent.len());
         assert!(
             tokens
                 .iter()
-                .zip(&told)
+                .zip(&sent)
                 .all(|(one, other)| (one - other).abs() < 1e-5)
         );
         let fingerprint = answer.json()["system_fingerprint"]
@@ -224,8 +224,8 @@ async fn several_prompts_are_answered_at_once() {
 }
 
 #[tokio::test]
-async fn prompt_that_was_read_before_is_told_as_cached() {
-    // An engine of its own: what other tests have asked for is not in its cache.
+async fn prompt_that_was_read_before_is_reported_as_cached() {
+    // An engine of its own has no other test's prompts in its cache.
     let process = Process::start(load(&Tiny::default()), serving(&[])).await;
     let read = "let the fn = ".repeat(20);
     let cached = async |body: &Value| {
@@ -238,7 +238,7 @@ async fn prompt_that_was_read_before_is_told_as_cached() {
     assert_eq!(none, 0);
     let (again, all) = cached(&body(COMPLETIONS, json!({"prompt": read}))).await;
     again.assert_same(&new, "read again");
-    // The last token goes with the first round, and what is kept are whole blocks.
+    // The last token goes with the first round, and the cache keeps whole blocks.
     assert!(
         all < new.prompt_tokens && all + 64 > new.prompt_tokens,
         "{all} of {new:?}"
@@ -255,7 +255,7 @@ async fn prompt_that_was_read_before_is_told_as_cached() {
 }
 
 #[tokio::test]
-async fn text_that_falls_apart_inside_code_points_is_the_same_in_chunks_and_whole() {
+async fn text_cut_inside_code_points_is_the_same_in_chunks_and_whole() {
     let tiny = Tiny {
         foreign_bytes: 0.3,
         ..Tiny::default()
@@ -334,7 +334,7 @@ async fn required_drafter_must_be_in_use_when_the_request_begins() {
 }
 
 #[tokio::test]
-async fn answer_carries_the_id_that_its_request_came_with() {
+async fn answer_has_the_id_of_its_request() {
     let process = Process::start(endless(), serving(&[])).await;
     let body = body(COMPLETIONS, json!({"max_tokens": 1})).to_string();
     let request = |id: &str| {

@@ -1,4 +1,4 @@
-//! `CheckPair`: what a drafter says of its vocabulary becomes a report, and a drafter that says nothing of use an error.
+//! `CheckPair`: a drafter's vocabulary becomes a report; a drafter without one is an error.
 
 use proto::{
     ClientError,
@@ -27,7 +27,7 @@ async fn check(process: &Process, drafter: Option<&str>) -> Result<CheckedPair, 
 }
 
 #[tokio::test]
-async fn drafter_is_compared_by_what_it_says_of_its_vocabulary() {
+async fn drafter_is_compared_by_the_vocabulary_that_it_sends() {
     let drafter = Running::start(Kind::Honest).await;
     let process = Process::endless(&[&drafter.address]).await;
     for asked in [None, Some(drafter.address.as_str())] {
@@ -44,7 +44,7 @@ async fn drafter_is_compared_by_what_it_says_of_its_vocabulary() {
             (drafter.end_of_turn_tokens, drafter.end_of_sequence_tokens),
             (1, 0)
         );
-        // The space is there twice and counts once.
+        // The space has two tokens and counts once.
         assert_eq!(report.shared_spellings, 130);
         assert!(!report.exact_draft_tokens);
         // It has no token for most of the hard text.
@@ -59,7 +59,7 @@ async fn drafter_is_compared_by_what_it_says_of_its_vocabulary() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_checked_is_said() {
+async fn pair_that_cannot_be_checked_is_an_error_with_its_cause() {
     let alone = Process::endless(&[]).await;
     let status = check(&alone, None).await.unwrap_err();
     assert_eq!(status.code(), Code::NotFound, "{status}");

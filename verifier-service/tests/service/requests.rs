@@ -1,4 +1,4 @@
-//! Requests that cannot be served: each is refused by the name of the field, and nothing is kept for it.
+//! Requests that cannot be served: each is refused by the name of the field and leaves no session.
 
 use proto::{
     model::{Message, Prompt, Role},

@@ -35,10 +35,13 @@ async fn next_to_nothing_of_a_useless_drafter_is_verified() {
 #[tokio::test]
 async fn drafter_that_is_right_is_verified_once_the_target_has_said_as_much() {
     let replies = check_each(Kind::Honest, adaptive()).await;
-    let accepted = replies
-        .iter()
-        .map(|reply| reply.finish.usage.accepted_tokens);
-    assert!(accepted.sum::<u32>() > 0);
+    let usages = replies.iter().map(|reply| &reply.finish.usage);
+    let accepted: u32 = usages.clone().map(|usage| usage.accepted_tokens).sum();
+    let rejected: u32 = usages.map(|usage| usage.rejected_tokens).sum();
+    assert!(
+        accepted > 0 && accepted > rejected,
+        "{accepted}, {rejected}"
+    );
 }
 
 /// A drafter of no use, and a verifier that knows as much.
@@ -54,8 +57,8 @@ async fn given_up() -> (Running, Process) {
     (drafter, process)
 }
 
-/// A plain reply that goes on beside others.
-async fn beside(process: &Process) -> Reply {
+/// A plain reply that goes on while others do.
+async fn another(process: &Process) -> Reply {
     let plain = Generate {
         speculation: Speculation::Off,
         ..adaptive().remove(0)
@@ -78,7 +81,7 @@ async fn drafter_that_is_of_no_use_need_not_read_prompts_where_others_wait() {
     let (drafter, process) = given_up().await;
     let opens = || drafter.seen(|seen| seen.opens.len());
     let before = opens();
-    let other = beside(&process).await;
+    let other = another(&process).await;
     let short = short();
     let (_, reply) = tokio::join!(read(other), process.generate(&short));
     assert_eq!(opens(), before);
@@ -97,7 +100,7 @@ async fn drafter_of_no_use_is_tried_again_though_replies_are_short() {
     // None of them has as many rounds as lie between two trials; together they do. A reply may be over before its stream is open.
     while opens() == before {
         assert!(replies < 100, "never tried again");
-        let other = beside(&process).await;
+        let other = another(&process).await;
         tokio::join!(read(other), process.generate(&short));
         replies += 1;
     }

@@ -1,4 +1,4 @@
-//! A client of the HTTP port that does nothing of its own accord: one connection a request, every byte as the test has it.
+//! A client of the HTTP port that adds nothing to what a test sends: one connection a request, every byte as given.
 
 use serde_json::Value;
 use tokio::{
@@ -60,7 +60,7 @@ impl Answer {
         self.blocks().map(event).collect()
     }
 
-    /// Name and data of each event, where events have names.
+    /// Name and data of each event, if events have names.
     pub(crate) fn named_events(&self) -> Vec<(String, Value)> {
         let event = |event: &str| {
             let (name, data) = event.split_once('\n').expect("two lines");
@@ -81,10 +81,10 @@ impl Answer {
         blocks.filter(|block| !block.starts_with(':'))
     }
 
-    /// Reads what is written on a connection until it is closed; `None` where nothing was.
+    /// Reads a connection until it is closed; `None` if nothing came.
     pub(crate) async fn read(stream: &mut TcpStream) -> Option<Self> {
         let mut bytes = Vec::new();
-        // A connection that is reset has said what it had to say before.
+        // A connection may be reset after the answer.
         let _ = stream.read_to_end(&mut bytes).await;
         Self::parse(&bytes)
     }
@@ -110,7 +110,7 @@ impl Answer {
     }
 }
 
-/// What chunks hold; those that have not come are missing.
+/// Content of the chunks that have arrived.
 fn unchunked(mut bytes: &[u8]) -> Vec<u8> {
     let mut whole = Vec::new();
     while let Some(end) = bytes.windows(2).position(|bytes| bytes == b"\r\n") {
@@ -126,7 +126,7 @@ fn unchunked(mut bytes: &[u8]) -> Vec<u8> {
     whole
 }
 
-/// A request that announces its body and closes the connection behind it.
+/// A request that announces its body and has the connection closed after it.
 pub(crate) fn posted(path: &str, body: &[u8]) -> Vec<u8> {
     posted_as("application/json", path, body)
 }
@@ -152,7 +152,7 @@ impl Process {
         let (mut reading, mut writing) = stream.split();
         let mut read = Vec::new();
         let sending = async {
-            // A server that has heard enough may close.
+            // A server that refuses a request may close early.
             let _ = writing.write_all(bytes).await;
         };
         let receiving = async {

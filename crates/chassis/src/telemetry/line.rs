@@ -1,4 +1,4 @@
-//! Log lines with the ids of the trace they belong to, which the formats of `tracing-subscriber` cannot add by themselves.
+//! Log lines with the ids of their trace, which the formats of `tracing-subscriber` cannot add.
 
 use std::fmt;
 
@@ -13,12 +13,12 @@ use tracing_subscriber::{
 };
 
 /// Text lines that end with `trace_id`.
-pub(super) struct Text<F>(pub(super) F);
+pub(super) struct TextLine<F>(pub(super) F);
 
 /// JSON lines that begin with `trace_id` and `span_id`.
-pub(super) struct Json<F>(pub(super) F);
+pub(super) struct JsonLine<F>(pub(super) F);
 
-impl<S, N, F> FormatEvent<S, N> for Text<F>
+impl<S, N, F> FormatEvent<S, N> for TextLine<F>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'w> FormatFields<'w> + 'static,
@@ -40,7 +40,7 @@ where
     }
 }
 
-impl<S, N, F> FormatEvent<S, N> for Json<F>
+impl<S, N, F> FormatEvent<S, N> for JsonLine<F>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'w> FormatFields<'w> + 'static,
@@ -68,7 +68,7 @@ where
     }
 }
 
-/// The span that is entered now. The layer for spans makes it OpenTelemetry's current one, too.
+/// Context of the entered span. The layer for spans also makes it OpenTelemetry's current one.
 fn current() -> Option<SpanContext> {
     let context = Context::current();
     let span = context.span().span_context().clone();

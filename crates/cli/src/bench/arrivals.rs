@@ -1,26 +1,26 @@
-//! Many requests: so many at once, or as they arrive.
+//! Many requests: a fixed number in progress, or random arrivals.
 
 use std::time::{Duration, Instant};
 
+use oorandom::Rand64;
 use proto::verifier::{Client, Generate};
 use tokio::task::JoinSet;
 
-use super::args::Load;
-use super::sample::Sample;
-use crate::dice::Dice;
+use super::experiment::OfferedLoad;
+use super::reply::MeasuredReply;
 
-/// The replies to some requests, in the order of the requests, and how long all of them took.
+/// Replies in the order of their requests, and the time until the last one ended.
 #[derive(Clone, Debug)]
 pub(super) struct Batch {
-    pub(super) samples: Vec<Sample>,
+    pub(super) replies: Vec<MeasuredReply>,
     pub(super) took: Duration,
 }
 
-/// Asks for all replies. The same `seed` gives the same arrival times.
+/// Sends the requests under this load. Equal seeds give equal arrival times.
 pub(super) async fn ask(
     client: &Client,
     requests: Vec<Generate>,
-    load: Load,
+    load: OfferedLoad,
     seed: u64,
 ) -> anyhow::Result<Batch> {
     let began = Instant::now();
@@ -35,17 +35,17 @@ pub(super) async fn ask(
         let mut client = client.clone();
         asked.spawn(async move {
             let due = match load {
-                // The next one is due when there is room for it.
-                Load::AtOnce(_) => Instant::now(),
-                Load::Arriving(_) => began + after,
+                // A request of a fixed number is due once an earlier one has ended.
+                OfferedLoad::AtOnce(_) => Instant::now(),
+                OfferedLoad::Arriving(_) => began + after,
             };
             tokio::time::sleep_until(due.into()).await;
-            (index, Sample::take(&mut client, request, due).await)
+            (index, MeasuredReply::take(&mut client, request, due).await)
         });
     };
     match load {
-        Load::AtOnce(most) => (0..most).for_each(|_| start(&mut asked, Duration::ZERO)),
-        Load::Arriving(rate) => {
+        OfferedLoad::AtOnce(most) => (0..most).for_each(|_| start(&mut asked, Duration::ZERO)),
+        OfferedLoad::Arriving(rate) => {
             let times = arrivals(count, rate, seed).into_iter();
             times.for_each(|after| start(&mut asked, after));
         }
@@ -56,17 +56,18 @@ pub(super) async fn ask(
         start(&mut asked, Duration::ZERO);
     }
     Ok(Batch {
-        samples: replies.into_iter().flatten().collect(),
+        replies: replies.into_iter().flatten().collect(),
         took: began.elapsed(),
     })
 }
 
-/// So many arrivals of a Poisson process: gaps are independent and exponential, `rate` a second on average.
+/// Arrival times of a Poisson process: gaps are independent and exponential, `rate` arrivals a second on average.
 fn arrivals(count: usize, rate: f64, seed: u64) -> Vec<Duration> {
-    let mut dice = Dice::numbered(seed);
+    let mut random = Rand64::new(u128::from(seed));
     let mut at = 0.0;
     let next = |_| {
-        at -= dice.share().ln() / rate;
+        // From 0 up to but not including 1, so that the logarithm is finite.
+        at -= (1.0 - random.rand_float()).ln() / rate;
         Duration::from_secs_f64(at)
     };
     (0..count).map(next).collect()

@@ -1,20 +1,20 @@
-//! What the numbers were measured on.
+//! The machine that the numbers were measured on.
 
 use std::fs;
 
 use serde_json::{Value, json};
 
 use super::processors::Assignment;
-use super::services::Target;
+use super::services::LoadedTarget;
 
-/// The machine, its load before and after, and which processors were used.
+/// The machine, its load before and after, and the processors used.
 #[derive(Clone, Debug)]
 pub(super) struct Machine {
     pub(super) cpu: String,
     pub(super) cores: usize,
     features: Vec<&'static str>,
     os: String,
-    /// Means over 1, 5 and 15 minutes; none where the system has none.
+    /// Mean load over 1, 5 and 15 minutes; none where the system does not report it.
     load_at_start: Option<[f64; 3]>,
     load_at_end: Option<[f64; 3]>,
     kernels: Option<String>,
@@ -22,7 +22,7 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    /// This one, as it is now.
+    /// This machine, as it is now.
     pub(super) fn here() -> Self {
         Self {
             cpu: cpu().unwrap_or_else(|| std::env::consts::ARCH.to_owned()),
@@ -36,18 +36,18 @@ impl Machine {
         }
     }
 
-    /// Takes down what a loaded target says.
-    pub(super) fn runs_on(&mut self, target: &Target) {
+    /// Records the kernels and processors of a loaded target.
+    pub(super) fn runs_on(&mut self, target: &LoadedTarget) {
         self.kernels = Some(target.kernels().to_owned());
         self.processors = target.processors().cloned();
     }
 
-    /// Takes down the load at the end.
+    /// Records the load at the end.
     pub(super) fn end(&mut self) {
         self.load_at_end = load();
     }
 
-    /// As `--json` has it.
+    /// The machine as `--json` prints it.
     pub(super) fn json(&self) -> Value {
         let processors = self.processors.as_ref();
         json!({
@@ -123,7 +123,7 @@ fn parse_load(text: &str) -> Option<[f64; 3]> {
     Some([means.next()?, means.next()?, means.next()?])
 }
 
-/// Those that kernels ask for, and their neighbours.
+/// Instruction sets that kernels ask for, and closely related ones.
 #[cfg(target_arch = "x86_64")]
 fn features() -> Vec<&'static str> {
     let all = [
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn machine_tells_of_its_processor_system_and_load() {
+    fn machine_reports_its_processor_system_and_load() {
         let mut machine = Machine::here();
         machine.end();
         let json = machine.json();

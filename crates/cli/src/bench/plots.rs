@@ -1,17 +1,17 @@
-//! Plots of the speed-up by what was given several values.
+//! Plots of the speed-up by each setting with several values.
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::Context as _;
 
-use super::args::Load;
 use super::chart::{Chart, Point, Series};
-use super::report::Row;
+use super::experiment::OfferedLoad;
+use super::report::ReportRow;
 use super::statistics::Spread;
 use crate::runtime::Exit;
 
-/// What a plot's horizontal axis is.
+/// Horizontal axis of a plot.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Axis {
     BlockLength,
@@ -21,10 +21,10 @@ enum Axis {
 
 const AXES: [Axis; 3] = [Axis::BlockLength, Axis::RoundTrip, Axis::Concurrency];
 
-/// Something that may tell rows apart, in words.
-type Trait = (Option<Axis>, fn(&Row) -> String);
+/// A property that may differ between rows, in words, and its axis if it has one.
+type Property = (Option<Axis>, fn(&ReportRow) -> String);
 
-const TRAITS: [Trait; 7] = [
+const PROPERTIES: [Property; 7] = [
     (None, |row| row.name.clone()),
     (None, |row| row.target.clone()),
     (None, |row| row.drafter.clone()),
@@ -36,38 +36,38 @@ const TRAITS: [Trait; 7] = [
         format!("RTT {} ms", row.round_trip_milliseconds())
     }),
     (Some(Axis::Concurrency), |row| match row.load {
-        Load::AtOnce(count) => format!("{count} at once"),
-        Load::Arriving(rate) => format!("{rate} a second"),
+        OfferedLoad::AtOnce(count) => format!("{count} at once"),
+        OfferedLoad::Arriving(rate) => format!("{rate} a second"),
     }),
 ];
 
-/// Makes the folder, before hours are spent on what goes into it.
+/// Makes the folder before the measurement, which may take hours.
 pub(super) fn prepare(folder: &Path) -> Result<(), Exit> {
     let unusable = |error| Exit::usage(format!("--plots {}: {error}", folder.display()));
     fs::create_dir_all(folder).map_err(unusable)
 }
 
-/// Writes a plot for every axis on which the rows have several places.
-pub(super) fn write(folder: &Path, rows: &[Row]) -> anyhow::Result<()> {
+/// Writes a plot for every axis on which the rows have several values.
+pub(super) fn write(folder: &Path, rows: &[ReportRow]) -> anyhow::Result<()> {
     for axis in AXES {
         if let Some(chart) = chart(axis, rows) {
             let path = folder.join(axis.file());
-            fs::write(&path, chart.svg())
+            fs::write(&path, chart.svg()?)
                 .with_context(|| format!("cannot write {}", path.display()))?;
         }
     }
     Ok(())
 }
 
-fn chart(axis: Axis, rows: &[Row]) -> Option<Chart> {
-    let rows: Vec<&Row> = rows
+fn chart(axis: Axis, rows: &[ReportRow]) -> Option<Chart> {
+    let rows: Vec<&ReportRow> = rows
         .iter()
-        .filter(|row| axis.place(row).is_some())
+        .filter(|row| axis.value(row).is_some())
         .collect();
-    let mut places: Vec<f64> = rows.iter().filter_map(|row| axis.place(row)).collect();
-    places.sort_by(f64::total_cmp);
-    places.dedup();
-    if places.len() < 2 {
+    let mut values: Vec<f64> = rows.iter().filter_map(|row| axis.value(row)).collect();
+    values.sort_by(f64::total_cmp);
+    values.dedup();
+    if values.len() < 2 {
         return None;
     }
     let mut series: Vec<Series> = Vec::new();
@@ -78,17 +78,17 @@ fn chart(axis: Axis, rows: &[Row]) -> Option<Chart> {
         let own = rows.iter().copied();
         let own = own.filter(|row| label(axis, row, &rows) == label_wanted);
         series.push(Series {
-            points: points(axis, own, &places),
+            points: points(axis, own, &values),
             label: label_wanted,
         });
     }
-    let ticks = places.iter();
-    let ticks = ticks.map(|&place| (axis.share(place, &places), tick(place)));
+    let ticks = values.iter();
+    let ticks = ticks.map(|&value| (axis.position(value, &values), tick(value)));
     Some(Chart {
         title: axis.title().to_owned(),
         subtitle: format!(
             "{}; bars reach from quartile to quartile",
-            constant(axis, &rows)
+            shared(axis, &rows)
         ),
         x_title: axis.x_title().to_owned(),
         y_title: "speed-up, times plain decoding".to_owned(),
@@ -97,9 +97,9 @@ fn chart(axis: Axis, rows: &[Row]) -> Option<Chart> {
     })
 }
 
-fn points<'a>(axis: Axis, rows: impl Iterator<Item = &'a Row>, places: &[f64]) -> Vec<Point> {
-    let point = |row: &Row| {
-        let (place, spread) = (axis.place(row)?, row.figures.speedup?);
+fn points<'a>(axis: Axis, rows: impl Iterator<Item = &'a ReportRow>, values: &[f64]) -> Vec<Point> {
+    let point = |row: &ReportRow| {
+        let (value, spread) = (axis.value(row)?, row.figures.speedup?);
         let Spread {
             lower_quartile,
             median,
@@ -107,11 +107,11 @@ fn points<'a>(axis: Axis, rows: impl Iterator<Item = &'a Row>, places: &[f64]) -
             ..
         } = spread;
         Some(Point {
-            x: axis.share(place, places),
+            x: axis.position(value, values),
             value: median,
             low: lower_quartile,
             high: upper_quartile,
-            is_joined: place.is_finite(),
+            is_joined: value.is_finite(),
         })
     };
     let mut points: Vec<Point> = rows.filter_map(point).collect();
@@ -119,11 +119,11 @@ fn points<'a>(axis: Axis, rows: impl Iterator<Item = &'a Row>, places: &[f64]) -
     points
 }
 
-/// What tells this row from the others, but for its place on the axis.
-fn label(axis: Axis, row: &Row, rows: &[&Row]) -> String {
-    let differs = |of: &fn(&Row) -> String| rows.iter().any(|other| of(other) != of(row));
-    let traits = TRAITS.iter().filter(|(own, _)| *own != Some(axis));
-    let parts: Vec<String> = traits
+/// Properties of this row, other than its value on the axis, that differ between rows.
+fn label(axis: Axis, row: &ReportRow, rows: &[&ReportRow]) -> String {
+    let differs = |of: &fn(&ReportRow) -> String| rows.iter().any(|other| of(other) != of(row));
+    let properties = PROPERTIES.iter().filter(|(own, _)| *own != Some(axis));
+    let parts: Vec<String> = properties
         .filter(|(_, of)| differs(of))
         .map(|(_, of)| of(row))
         .collect();
@@ -134,10 +134,10 @@ fn label(axis: Axis, row: &Row, rows: &[&Row]) -> String {
     }
 }
 
-/// What all rows have in common.
-fn constant(axis: Axis, rows: &[&Row]) -> String {
-    let traits = TRAITS.iter().filter(|(own, _)| *own != Some(axis));
-    let parts = traits.filter_map(|(_, of)| {
+/// Properties that all rows share.
+fn shared(axis: Axis, rows: &[&ReportRow]) -> String {
+    let properties = PROPERTIES.iter().filter(|(own, _)| *own != Some(axis));
+    let parts = properties.filter_map(|(_, of)| {
         let first = of(rows.first()?);
         rows.iter().all(|row| of(row) == first).then_some(first)
     });
@@ -172,35 +172,33 @@ impl Axis {
         }
     }
 
-    /// Where a row belongs; what adapts comes behind all numbers, and what has no place is left out.
-    fn place(self, row: &Row) -> Option<f64> {
+    /// Value of a row on this axis. An adaptive length comes after all numbers; a row without a value is left out.
+    fn value(self, row: &ReportRow) -> Option<f64> {
         match self {
             Self::BlockLength => Some(row.variant.block_length.0.map_or(f64::INFINITY, f64::from)),
             Self::RoundTrip => Some(row.round_trip_milliseconds()),
             Self::Concurrency => match row.load {
-                Load::AtOnce(count) => Some(count as f64),
-                Load::Arriving(_) => None,
+                OfferedLoad::AtOnce(count) => Some(count as f64),
+                OfferedLoad::Arriving(_) => None,
             },
         }
     }
 
-    /// From 0 to 1: times are to scale, counts are evenly spaced, since they are mostly doubled.
-    fn share(self, place: f64, places: &[f64]) -> f64 {
-        let last = places.len() - 1;
+    /// Position on the chart: times are to scale; counts, which are mostly doubled, are evenly spaced.
+    fn position(self, value: f64, values: &[f64]) -> f64 {
         match self {
-            Self::RoundTrip => (place - places[0]) / (places[last] - places[0]),
+            Self::RoundTrip => value,
             Self::BlockLength | Self::Concurrency => {
-                let index = places.iter().position(|&other| other >= place);
-                index.unwrap_or(last) as f64 / last as f64
+                values.iter().filter(|&&other| other < value).count() as f64
             }
         }
     }
 }
 
-/// What is written at a place.
-fn tick(place: f64) -> String {
-    if place.is_finite() {
-        place.to_string()
+/// Label of a value on the axis.
+fn tick(value: f64) -> String {
+    if value.is_finite() {
+        value.to_string()
     } else {
         "auto".to_owned()
     }
@@ -210,11 +208,11 @@ fn tick(place: f64) -> String {
 mod tests {
     use std::time::Duration;
 
-    use super::super::args::BlockLength;
+    use super::super::experiment::BlockLength;
     use super::super::report::made_row;
     use super::*;
 
-    fn at(name: &str, length: Option<u32>, round_trip: u64, speedup: f64) -> Row {
+    fn at(name: &str, length: Option<u32>, round_trip: u64, speedup: f64) -> ReportRow {
         let mut row = made_row(name, speedup);
         row.variant.block_length = BlockLength(length);
         row.round_trip = Duration::from_millis(round_trip);
@@ -222,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_are_evenly_spaced_and_auto_stands_apart() {
+    fn lengths_are_evenly_spaced_and_auto_is_not_joined() {
         let rows = [
             at("one", None, 0, 1.4),
             at("one", Some(8), 0, 1.5),
@@ -235,7 +233,7 @@ mod tests {
             .iter()
             .map(|(at, l)| (*at, l.as_str()))
             .collect();
-        assert_eq!(ticks, [(0.0, "2"), (0.5, "8"), (1.0, "auto")]);
+        assert_eq!(ticks, [(0.0, "2"), (1.0, "8"), (2.0, "auto")]);
         let labels: Vec<&str> = chart.series.iter().map(|s| s.label.as_str()).collect();
         assert_eq!(labels, ["one", "two"]);
         let points = &chart.series[0].points;
@@ -251,19 +249,19 @@ mod tests {
 
     #[test]
     fn round_trips_are_to_scale_and_lengths_make_series() {
-        let rows: Vec<Row> = [0, 10, 100]
+        let rows: Vec<ReportRow> = [0, 10, 100]
             .into_iter()
             .flat_map(|time| [at("one", Some(4), time, 1.3), at("one", Some(8), time, 1.2)])
             .collect();
         let chart = chart(Axis::RoundTrip, &rows).unwrap();
-        let places: Vec<f64> = chart.ticks.iter().map(|(at, _)| *at).collect();
-        assert_eq!(places, [0.0, 0.1, 1.0]);
+        let positions: Vec<f64> = chart.ticks.iter().map(|(at, _)| *at).collect();
+        assert_eq!(positions, [0.0, 10.0, 100.0]);
         let labels: Vec<&str> = chart.series.iter().map(|s| s.label.as_str()).collect();
         assert_eq!(labels, ["K 4", "K 8"]);
     }
 
     #[test]
-    fn plots_are_written_for_axes_with_several_places_only() {
+    fn plots_are_written_for_axes_with_several_values_only() {
         let folder = tempfile::tempdir().unwrap();
         let rows = [at("one", Some(4), 0, 1.3), at("one", Some(8), 0, 1.2)];
         write(folder.path(), &rows).unwrap();

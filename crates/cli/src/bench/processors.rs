@@ -1,19 +1,19 @@
-//! Which processors the two services compute on.
+//! Assignment of processors to the two services.
 //!
-//! A thread's processors are inherited by the threads that it starts, so a service that is started on a pinned thread stays
-//! there with all it does: its model, its runtime, its connections.
+//! A thread passes its processors on to the threads it starts. A service started on a pinned thread therefore stays there with
+//! all its threads: those of its model, its runtime and its connections.
 
 use std::io;
 
-/// Processors of each service, none in common.
+/// Processors of each service; no processor belongs to both.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Assignment {
     pub(super) verifier: Vec<usize>,
     pub(super) drafter: Vec<usize>,
 }
 
-/// So many for each service, of different cores as far as there are enough; none if this process may not use so many or the
-/// system does not tell.
+/// `threads` processors for each service, on different cores while there are enough; none if this process may use fewer or the
+/// system does not report them.
 pub(super) fn assign(threads: usize) -> Option<Assignment> {
     choose(&allowed(), core_of, threads)
 }
@@ -43,7 +43,7 @@ fn choose(
     })
 }
 
-/// Processors that this process may use, in ascending order; empty where the system does not tell.
+/// Processors that this process may use, in ascending order; empty where the system does not report them.
 #[cfg(target_os = "linux")]
 fn allowed() -> Vec<usize> {
     let Ok(set) = rustix::thread::sched_getaffinity(None) else {
@@ -53,7 +53,7 @@ fn allowed() -> Vec<usize> {
     all.filter(|&processor| set.is_set(processor)).collect()
 }
 
-/// The lowest processor on the same core.
+/// Lowest processor on the same core.
 #[cfg(target_os = "linux")]
 fn core_of(processor: usize) -> usize {
     let folder = format!("/sys/devices/system/cpu/cpu{processor}/topology");
@@ -65,7 +65,7 @@ fn core_of(processor: usize) -> usize {
         .unwrap_or(processor)
 }
 
-/// Keeps this thread, and those that it starts from now on, on `processors`.
+/// Pins this thread, and those that it starts from now on, to `processors`.
 #[cfg(target_os = "linux")]
 pub(super) fn pin(processors: &[usize]) -> io::Result<()> {
     let mut set = rustix::thread::CpuSet::new();

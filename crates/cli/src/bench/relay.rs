@@ -1,7 +1,7 @@
-//! A network in between: a TCP relay that holds back bytes for a fixed time each way.
+//! An emulated network: a TCP relay that delays bytes by a fixed time each way.
 //!
-//! Bytes keep their order and their rate; only their arrival is shifted, so a stream of messages is as late as over a long line
-//! and no slower. Threads that sleep are used rather than the runtime's timers, which are only good to a millisecond.
+//! Bytes keep their order and their rate; only their arrival is shifted. A stream of messages is as late as over a long line,
+//! and no slower. Sleeping threads do it, because the runtime's timers are only accurate to a millisecond.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// Connections at once; more are closed.
+/// Most connections at once; further ones are closed.
 const MAX_CONNECTIONS: usize = 64;
-/// Bytes taken in at a time, and how many such pieces may be on the way. What is beyond waits in the sender's buffers.
+/// Most bytes in one piece, and most pieces on their way. Further bytes wait in the sender's buffers.
 const PIECE_BYTES: usize = 32 << 10;
 const MAX_PIECES: usize = 1024;
 
@@ -24,21 +24,21 @@ pub(super) struct Relay {
     accepting: Option<JoinHandle<()>>,
 }
 
-/// What the threads of a relay have in common.
+/// State that the threads of a relay share.
 #[derive(Debug)]
 struct Shared {
     upstream: SocketAddr,
     delay: Duration,
     has_ended: AtomicBool,
-    /// Both ends of every connection, to close them.
+    /// Both ends of every connection, kept so that they can be closed.
     open: Mutex<Vec<TcpStream>>,
 }
 
-/// Bytes on their way, and when they arrive.
+/// Bytes on their way, and their time of arrival.
 type Piece = (Instant, Vec<u8>);
 
 impl Relay {
-    /// Relays to `upstream`, each way `delay` late.
+    /// Relays to `upstream` with this delay each way.
     pub(super) fn start(upstream: SocketAddr, delay: Duration) -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0))?;
         let address = listener.local_addr()?;
@@ -57,7 +57,7 @@ impl Relay {
         })
     }
 
-    /// Where it listens.
+    /// Address of the listener.
     pub(super) fn address(&self) -> SocketAddr {
         self.address
     }
@@ -66,13 +66,13 @@ impl Relay {
 impl Drop for Relay {
     fn drop(&mut self) {
         self.shared.has_ended.store(true, Ordering::SeqCst);
-        // Wakes whoever accepts; where that is not possible, nobody can be waited for.
+        // Wakes the accepting thread; if that fails, it cannot be joined.
         let woken = TcpStream::connect(self.address);
         self.shared.close();
         if let Some(accepting) = self.accepting.take()
             && woken.is_ok()
         {
-            // A thread that panicked has said so.
+            // A panic has been printed already.
             let _ = accepting.join();
         }
     }
@@ -80,13 +80,13 @@ impl Drop for Relay {
 
 impl Shared {
     fn open(&self) -> MutexGuard<'_, Vec<TcpStream>> {
-        // No thread panics while it holds the list, and one that did would leave it whole.
+        // No thread panics while it holds the list, and a panic would leave it consistent.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn close(&self) {
         for stream in self.open().drain(..) {
-            // Closed by its owner already, perhaps.
+            // Its owner may have closed it already.
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
@@ -100,13 +100,13 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         }
         pumps.retain(|pump| !pump.is_finished());
         if pumps.is_empty() {
-            // What connections have ended held to be closed is held for nothing.
+            // All connections have ended, so none of these needs closing.
             shared.open().clear();
         }
         if pumps.len() >= 2 * MAX_CONNECTIONS {
             continue;
         }
-        // A connection that fails is closed, as a network would; the next one may succeed.
+        // A failed connection is dropped, as by a network; the next one may succeed.
         if let Ok(started) = client.and_then(|client| connect(client, shared)) {
             pumps.extend(started);
         }
@@ -132,7 +132,7 @@ fn connect(client: TcpStream, shared: &Arc<Shared>) -> io::Result<[JoinHandle<()
     ])
 }
 
-/// One direction: takes in bytes as they come, and hands them over on another thread when they are due.
+/// One direction: reads bytes as they come; another thread writes them when they are due.
 fn pump(mut from: TcpStream, to: TcpStream, delay: Duration) {
     let (pieces, due) = mpsc::sync_channel::<Piece>(MAX_PIECES);
     let Ok(delivery) = named("relay-out").spawn(move || deliver(to, &due)) else {
@@ -157,7 +157,7 @@ fn deliver(mut to: TcpStream, due: &mpsc::Receiver<Piece>) {
             break;
         }
     }
-    // The end of the stream arrives behind its last byte. Whoever reads it may have gone first.
+    // The end of the stream follows its last byte. The reader may have left already.
     let _ = to.shutdown(Shutdown::Write);
 }
 
@@ -169,7 +169,7 @@ fn named(name: &str) -> thread::Builder {
 mod tests {
     use super::*;
 
-    /// Longer than any run of the test takes; a reader that waits as long has failed.
+    /// Longer than any run of a test; a reader that waits this long has failed.
     const PATIENCE: Duration = Duration::from_mins(1);
 
     fn through(delay: Duration) -> (Relay, TcpStream, TcpStream) {
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_arrive_in_their_order_and_the_end_behind_them() {
+    fn bytes_arrive_in_order_and_the_end_after_them() {
         let (_relay, mut client, mut server) = through(Duration::from_millis(5));
         let sent: Vec<u8> = (0..1_000_000_u32)
             .map(|i| (i.wrapping_mul(i) >> 7) as u8)
@@ -249,7 +249,7 @@ mod tests {
         let (relay, mut client, mut server) = through(Duration::from_millis(1));
         drop(relay);
         for stream in [&mut client, &mut server] {
-            // Either an end or a reset.
+            // The connection ends or is reset.
             assert!(matches!(stream.read(&mut [0]), Ok(0) | Err(_)));
         }
     }

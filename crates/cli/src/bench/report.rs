@@ -1,4 +1,4 @@
-//! What was measured, as a table and as JSON.
+//! The report of a benchmark, as a table and as JSON.
 
 mod figures;
 mod row;
@@ -7,14 +7,14 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-pub(super) use self::figures::Outcome;
-pub(super) use self::row::Row;
+pub(super) use self::figures::VariantReplies;
+pub(super) use self::row::ReportRow;
 #[cfg(test)]
 pub(super) use self::row::tests::row as made_row;
-use super::args::Plan;
+use super::experiment::Experiment;
 use super::machine::Machine;
 
-/// Columns of the table: heading and width; those of text before the bar.
+/// Columns of numbers: heading and width.
 const COLUMNS: [(&str, usize); 12] = [
     ("K", 5),
     ("RTT ms", 7),
@@ -31,45 +31,45 @@ const COLUMNS: [(&str, usize); 12] = [
 ];
 
 /// A column of text: heading and cell.
-type Name = (&'static str, fn(&Row) -> &str);
+type Name = (&'static str, fn(&ReportRow) -> &str);
 
-/// Everything measured.
-pub(super) struct Report<'a> {
+/// All measured rows, with the machine and the experiment.
+pub(super) struct BenchReport<'a> {
     pub(super) machine: &'a Machine,
-    pub(super) plan: &'a Plan,
-    pub(super) rows: &'a [Row],
+    pub(super) experiment: &'a Experiment,
+    pub(super) rows: &'a [ReportRow],
 }
 
-impl Report<'_> {
+impl BenchReport<'_> {
     /// One object, as `--json` prints it.
     pub(super) fn json(&self) -> Value {
-        let plan = self.plan;
+        let experiment = self.experiment;
         json!({
             "machine": self.machine.json(),
             "settings": {
-                "threads": plan.verifier.is_none().then_some(plan.threads),
-                "runs": plan.runs,
-                "max_tokens": plan.max_tokens,
-                "temperature": plan.sampling.temperature,
-                "top_p": plan.sampling.top_p,
-                "seed": plan.seed,
-                "patient": plan.is_patient,
+                "threads": experiment.verifier.is_none().then_some(experiment.threads),
+                "runs": experiment.runs,
+                "max_tokens": experiment.max_tokens,
+                "temperature": experiment.sampling.temperature,
+                "top_p": experiment.sampling.top_p,
+                "seed": experiment.seed,
+                "patient": experiment.is_patient,
             },
-            "workloads": self.rows.iter().map(Row::json).collect::<Vec<_>>(),
+            "workloads": self.rows.iter().map(ReportRow::json).collect::<Vec<_>>(),
         })
     }
 }
 
-impl fmt::Display for Report<'_> {
+impl fmt::Display for BenchReport<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.machine.line())?;
-        let (plan, sampling) = (self.plan, &self.plan.sampling);
+        let (experiment, sampling) = (self.experiment, &self.experiment.sampling);
         writeln!(
             f,
             "{} runs, {} tokens, temperature {}; medians over prompts and runs\n",
-            plan.runs, plan.max_tokens, sampling.temperature
+            experiment.runs, experiment.max_tokens, sampling.temperature
         )?;
-        let width = |cell: fn(&Row) -> &str, heading: &str| {
+        let width = |cell: fn(&ReportRow) -> &str, heading: &str| {
             let widths = self.rows.iter().map(|row| cell(row).chars().count());
             widths.chain([heading.len()]).max().unwrap_or(0)
         };
@@ -100,19 +100,19 @@ impl fmt::Display for Report<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::args::tests::plan;
+    use super::super::args::tests::experiment;
     use super::*;
 
     #[test]
     fn report_has_the_machine_and_a_row_for_each_workload() {
-        let plan = plan(&["--runs", "1"]).unwrap();
+        let experiment = experiment(&["--runs", "1"]).unwrap();
         let (machine, rows) = (
             Machine::here(),
             [made_row("one", 1.5), made_row("another", 2.0)],
         );
-        let report = Report {
+        let report = BenchReport {
             machine: &machine,
-            plan: &plan,
+            experiment: &experiment,
             rows: &rows,
         };
         let json = report.json();

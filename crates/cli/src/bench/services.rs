@@ -1,4 +1,4 @@
-//! The services under test, in this process: a model and a runtime of its own for each, on processors of its own.
+//! The services under test, in this process: each has its own model, runtime and processors.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,29 +16,29 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::args::Plan;
+use super::experiment::Experiment;
 use super::processors::{self, Assignment};
 use super::relay::Relay;
 use crate::pair;
 use crate::progress::Stderr;
 use crate::request;
 
-/// Bytes for what prompts have in common, as a verifier sets aside on its own.
+/// Size of the prefix cache in bytes, the default of a verifier.
 const PREFIX_CACHE: u64 = 256 << 20;
-/// Sessions that a service takes at least.
+/// Fewest sessions that a service must take.
 const SESSIONS: usize = 16;
-/// How long a verifier may take to find its drafter, and how often it is asked.
-const FINDING: Duration = Duration::from_secs(30);
-const LOOK: Duration = Duration::from_millis(50);
+/// Longest time for a verifier to find its drafter, and the interval of asking for it.
+const FINDING_TIMEOUT: Duration = Duration::from_secs(30);
+const FINDING_INTERVAL: Duration = Duration::from_millis(50);
 
-/// A target model that is loaded.
-pub(super) struct Target {
+/// A loaded target model.
+pub(super) struct LoadedTarget {
     name: String,
     engine: Engine,
     processors: Option<Assignment>,
 }
 
-/// A service on a thread and a runtime of its own.
+/// A service on its own thread and runtime.
 pub(super) struct Service {
     name: String,
     address: SocketAddr,
@@ -46,39 +46,39 @@ pub(super) struct Service {
     thread: JoinHandle<anyhow::Result<()>>,
 }
 
-/// A verifier to ask, with one drafter.
+/// A verifier under test with one drafter.
 pub(super) struct Tested {
     pub(super) address: String,
     pub(super) target: String,
     pub(super) drafter: String,
-    /// The delay in between; zero: none is added.
+    /// Emulated round trip between them; zero: none.
     pub(super) round_trip: Duration,
-    /// What the verifier made of it when it first asked its drafter; none where it has not measured yet.
+    /// Round trip that the verifier measured when it first asked its drafter; none if it has not measured yet.
     pub(super) round_trip_seen: Option<Duration>,
-    /// Tokens of the target that end a reply; empty where they are not known.
+    /// Target tokens that end a reply; empty if unknown.
     pub(super) end_tokens: Vec<u32>,
     service: Option<Service>,
     relay: Option<Relay>,
 }
 
-impl Target {
+impl LoadedTarget {
     /// Fetches and loads a target.
-    pub(super) async fn load(name: &str, plan: &Plan) -> anyhow::Result<Self> {
-        let processors = plan
+    pub(super) async fn load(name: &str, experiment: &Experiment) -> anyhow::Result<Self> {
+        let processors = experiment
             .is_pinned
-            .then(|| processors::assign(plan.threads))
+            .then(|| processors::assign(experiment.threads))
             .flatten();
         let pinned = processors
             .as_ref()
             .map(|assigned| assigned.verifier.clone());
-        let path = fetch(name.parse()?, plan.cache.clone()).await?;
+        let path = fetch(name.parse()?, experiment.cache.clone()).await?;
         let options = EngineOptions {
-            threads: plan.threads,
-            max_sessions: plan.sessions().max(SESSIONS),
-            queue: queue(plan),
+            threads: experiment.threads,
+            max_sessions: experiment.sessions().max(SESSIONS),
+            queue: queue(experiment),
             max_batch_rows: EngineOptions::default()
                 .max_batch_rows
-                .max(plan.longest_block() as usize + 1),
+                .max(experiment.longest_block() as usize + 1),
             prefix_cache: PREFIX_CACHE,
             ..EngineOptions::default()
         };
@@ -93,33 +93,33 @@ impl Target {
         })
     }
 
-    /// What the target's products are computed with.
+    /// Name of the kernels that compute the target's matrix products.
     pub(super) fn kernels(&self) -> &str {
         &self.engine.info().kernels
     }
 
-    /// Where the services run.
+    /// Processors of the services, if they are pinned.
     pub(super) fn processors(&self) -> Option<&Assignment> {
         self.processors.as_ref()
     }
 
-    /// A fresh verifier over this model, which has learnt nothing of its drafter yet.
+    /// A new verifier of this model, with no data on its drafter yet.
     pub(super) async fn verify(
         &self,
         drafter: &Service,
         round_trip: Duration,
-        plan: &Plan,
+        experiment: &Experiment,
     ) -> anyhow::Result<Tested> {
         let relay = (!round_trip.is_zero())
             .then(|| Relay::start(drafter.address, round_trip / 2))
             .transpose()
             .context("cannot start the relay that delays bytes")?;
-        let behind = relay.as_ref().map_or(drafter.address, Relay::address);
+        let drafter_address = relay.as_ref().map_or(drafter.address, Relay::address);
         let mut serving = verifier_service::config::Serving::new(&self.name);
-        serving.drafters = vec![format!("http://{behind}")];
-        serving.max_sessions = plan.sessions().max(SESSIONS);
-        serving.block_length = serving.block_length.max(plan.longest_block());
-        if plan.is_patient {
+        serving.drafters = vec![format!("http://{drafter_address}")];
+        serving.max_sessions = experiment.sessions().max(SESSIONS);
+        serving.block_length = serving.block_length.max(experiment.longest_block());
+        if experiment.is_patient {
             pair::wait_for_blocks(&mut serving);
         }
         let engine = self.engine.clone();
@@ -145,28 +145,28 @@ impl Target {
     }
 }
 
-/// Fetches the draft model, where there is one, so that its progress is seen, and starts a drafter.
-pub(super) async fn drafter(name: &str, plan: &Plan) -> anyhow::Result<Service> {
+/// Starts a drafter. A draft model is fetched before, so that the download's progress is shown.
+pub(super) async fn drafter(name: &str, experiment: &Experiment) -> anyhow::Result<Service> {
     let source: Source<ModelReference> = name.parse()?;
     if let Some(model) = source.model() {
-        fetch(model.clone(), plan.cache.clone()).await?;
+        fetch(model.clone(), experiment.cache.clone()).await?;
     }
     let mut flags = vec![
         "drafter-service".to_owned(),
         format!("--model={name}"),
-        format!("--threads={}", plan.threads),
-        format!("--max-sessions={}", plan.sessions().max(SESSIONS)),
-        format!("--queue={}", queue(plan)),
+        format!("--threads={}", experiment.threads),
+        format!("--max-sessions={}", experiment.sessions().max(SESSIONS)),
+        format!("--queue={}", queue(experiment)),
         format!("--max-block-tokens={MAX_BLOCK_TOKENS}"),
     ];
-    if let Some(cache) = &plan.cache {
+    if let Some(cache) = &experiment.cache {
         flags.push(format!("--cache={}", cache.display()));
     }
     let args = drafter_service::args::Args::try_parse_from(flags)?;
     let config = drafter_service::config::Config::try_from(args)?;
-    let assigned = plan
+    let assigned = experiment
         .is_pinned
-        .then(|| processors::assign(plan.threads))
+        .then(|| processors::assign(experiment.threads))
         .flatten();
     let pinned = assigned.map(|assigned| assigned.drafter);
     let service = Service::start(name, pinned, async |stop, listening| {
@@ -179,7 +179,7 @@ pub(super) async fn drafter(name: &str, plan: &Plan) -> anyhow::Result<Service> 
 }
 
 impl Service {
-    /// Runs `serve` on a thread, a runtime and, where given, `processors` of its own, until it says where it listens.
+    /// Starts `serve` on its own thread and runtime, pinned to `processors` if given, and waits until it reports its address.
     async fn start<F>(
         name: &str,
         processors: Option<Vec<usize>>,
@@ -214,7 +214,7 @@ impl Service {
         })
     }
 
-    /// Stops it and waits for it.
+    /// Stops the service and waits for its end.
     pub(super) async fn stop(self) -> anyhow::Result<()> {
         self.stop.cancel();
         tokio::task::spawn_blocking(|| join(self.thread)).await?
@@ -222,7 +222,7 @@ impl Service {
 }
 
 impl Tested {
-    /// A verifier that runs already, with the first drafter that it has in use.
+    /// A running verifier, with the first drafter that it has in use.
     pub(super) async fn running(address: &str) -> anyhow::Result<Self> {
         let mut client = request::connect(address)?;
         let asked = client.describe(chassis::trace::request(())).await;
@@ -241,7 +241,7 @@ impl Tested {
         })
     }
 
-    /// Stops what was started for it.
+    /// Stops the services that were started for the test.
     pub(super) async fn stop(self) -> anyhow::Result<()> {
         if let Some(service) = self.service {
             service.stop().await?;
@@ -254,17 +254,19 @@ impl Tested {
 /// Waits until the verifier has a drafter in use.
 async fn find_drafter(address: &str) -> anyhow::Result<DrafterStatus> {
     let mut client = request::connect(address)?;
-    let found = tokio::time::timeout(FINDING, async {
+    let found = tokio::time::timeout(FINDING_TIMEOUT, async {
         loop {
             if let Some(drafter) = ready(&mut client).await? {
                 return anyhow::Ok(drafter);
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(FINDING_INTERVAL).await;
         }
     });
     match found.await {
         Ok(found) => found.with_context(|| format!("the verifier at {address}")),
-        Err(_) => bail!("the verifier at {address} has no drafter in use after {FINDING:?}"),
+        Err(_) => {
+            bail!("the verifier at {address} has no drafter in use after {FINDING_TIMEOUT:?}")
+        }
     }
 }
 
@@ -278,15 +280,15 @@ async fn ready(client: &mut Client) -> anyhow::Result<Option<DrafterStatus>> {
 async fn listen(listening: oneshot::Sender<SocketAddr>) -> anyhow::Result<TcpListener> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await;
     let listener = listener.context("no port is free")?;
-    // Whoever waits for it may have gone; the service is stopped then.
+    // The receiver may be gone; then the service is being stopped.
     let _ = listening.send(listener.local_addr()?);
     Ok(listener)
 }
 
-fn queue(plan: &Plan) -> usize {
+fn queue(experiment: &Experiment) -> usize {
     EngineOptions::default()
         .queue
-        .max(2 * plan.sessions().max(SESSIONS))
+        .max(2 * experiment.sessions().max(SESSIONS))
 }
 
 async fn fetch(model: ModelReference, cache: Option<PathBuf>) -> anyhow::Result<PathBuf> {
@@ -318,8 +320,8 @@ fn join<T>(thread: JoinHandle<anyhow::Result<T>>) -> anyhow::Result<T> {
 
 #[cfg(test)]
 impl Tested {
-    /// A verifier that nobody asks.
-    pub(super) fn made(target: &str, drafter: &str, round_trip: Duration) -> Self {
+    /// A description without a verifier.
+    pub(super) fn described(target: &str, drafter: &str, round_trip: Duration) -> Self {
         Self {
             address: String::new(),
             target: target.to_owned(),

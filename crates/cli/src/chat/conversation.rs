@@ -1,4 +1,4 @@
-//! What has been said, and what it took.
+//! The messages of a conversation, and the cost of its answers.
 
 use std::time::Duration;
 
@@ -7,17 +7,17 @@ use proto::verifier::Generate;
 
 use crate::request::per_second;
 
-/// What an answer took.
+/// Tokens and time of an answer.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Spent {
     pub(super) tokens: u32,
     pub(super) proposed: u32,
     pub(super) accepted: u32,
-    /// Of the whole answer, the prompt included.
+    /// Time of the whole answer, prefill included.
     pub(super) time: Duration,
 }
 
-/// A conversation.
+/// Instructions, messages and statistics.
 #[derive(Debug)]
 pub(super) struct Conversation {
     system: Option<String>,
@@ -46,7 +46,7 @@ impl Conversation {
         self.push(Role::User, text);
     }
 
-    /// Takes an answer in. One that said nothing leaves no trace, nor does its question.
+    /// Adds an answer. An empty answer is dropped together with its question.
     pub(super) fn answered(&mut self, text: String) {
         if text.is_empty() {
             self.turns.pop();
@@ -90,7 +90,7 @@ impl Conversation {
         let line = |name: &str, spent: &Spent| {
             let rate = per_second(spent.tokens.into(), spent.time);
             format!(
-                "{name:<12}{} tokens in {:.2} s, {rate:.1} a second; {} of {} guesses accepted",
+                "{name:<12}{} tokens in {:.2} s, {rate:.1} a second; {} of {} draft tokens accepted",
                 spent.tokens,
                 spent.time.as_secs_f64(),
                 spent.accepted,

@@ -1,4 +1,4 @@
-//! Where lines come from: an editor in a terminal, plain lines elsewhere.
+//! Input lines: from an editor in a terminal, plain lines elsewhere.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
 
@@ -7,16 +7,16 @@ use proto::limits::MAX_PROMPT_BYTES;
 use rustyline::{DefaultEditor, error::ReadlineError};
 use tokio::{sync::mpsc, task::spawn_blocking};
 
-/// A line, or that there will be none.
+/// A line, or the end of input.
 #[derive(Debug)]
 pub(super) enum Line {
     Text(String),
     End,
 }
 
-/// Where lines come from.
+/// Source of the lines.
 pub(super) enum Input {
-    /// The editor, while it is not at work.
+    /// The editor; `None` while it reads a line on another thread.
     Terminal(Option<Box<DefaultEditor>>),
     Lines(mpsc::Receiver<anyhow::Result<String>>),
 }
@@ -26,7 +26,7 @@ impl Input {
         if io::stdin().is_terminal() && io::stdout().is_terminal() {
             return Ok(Self::Terminal(Some(Box::new(DefaultEditor::new()?))));
         }
-        // Lines are read only as they are asked for, but for one.
+        // At most one line is read ahead.
         let (lines, receiver) = mpsc::channel(1);
         std::thread::Builder::new()
             .name("input".to_owned())
@@ -51,19 +51,19 @@ impl Input {
                 None => Ok(Line::End),
             },
             Self::Terminal(editor) => {
-                let Some(mut at_work) = editor.take() else {
+                let Some(mut reading) = editor.take() else {
                     return Ok(Line::End);
                 };
                 let read = spawn_blocking(move || {
-                    let line = at_work.readline("> ");
+                    let line = reading.readline("> ");
                     if let Ok(line) = &line {
-                        // Without its history an editor still edits.
-                        drop(at_work.add_history_entry(line));
+                        // The editor works without its history.
+                        drop(reading.add_history_entry(line));
                     }
-                    (at_work, line)
+                    (reading, line)
                 });
-                let (rested, line) = read.await?;
-                *editor = Some(rested);
+                let (idle, line) = read.await?;
+                *editor = Some(idle);
                 match line {
                     Ok(line) => Ok(Line::Text(line)),
                     Err(ReadlineError::Interrupted | ReadlineError::Eof) => Ok(Line::End),

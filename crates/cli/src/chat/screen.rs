@@ -1,5 +1,5 @@
-//! What the chat writes: answers as they come, coloured by origin in a terminal, and notes of its own on standard error where
-//! standard output is for answers only.
+//! Output of the chat: answers as they arrive, coloured by origin in a terminal, and notes. Outside a terminal notes go to
+//! standard error, so that standard output has only answers.
 
 use std::io::{self, IsTerminal as _, Write as _};
 
@@ -7,7 +7,7 @@ use proto::verifier::Piece;
 
 use crate::request;
 
-/// Standard output.
+/// Standard output, and standard error for notes outside a terminal.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Screen {
     is_terminal: bool,

@@ -1,16 +1,16 @@
-//! Whom the chat talks to: a verifier by gRPC, or an OpenAI-compatible server over HTTP.
+//! Server of the chat: a verifier over gRPC, or an OpenAI-compatible server over HTTP.
 
 use std::io;
 
 use proto::verifier::{Client, Generate, Piece};
 
-use super::{api::Api, conversation::Spent};
+use super::{api::OpenAiClient, conversation::Spent};
 use crate::request;
 
-/// Who answers.
+/// Server that answers.
 pub(super) enum Server {
     Verifier { client: Client, address: String },
-    Api(Api),
+    Api(OpenAiClient),
 }
 
 impl Server {
@@ -22,10 +22,10 @@ impl Server {
     }
 
     pub(super) async fn api(address: &str) -> anyhow::Result<Self> {
-        Ok(Self::Api(Api::connect(address).await?))
+        Ok(Self::Api(OpenAiClient::connect(address).await?))
     }
 
-    /// Asks, and gives each piece to `show` as it arrives. Dropping the future cancels the answer.
+    /// Asks, and passes each piece to `show` as it arrives. Dropping the future cancels the answer.
     pub(super) async fn ask(
         &mut self,
         request: Generate,

@@ -1,65 +1,66 @@
-//! One distribution or two: for methods that promise the distribution of the text, or nothing.
+//! Tests of distributions, for methods that promise the distribution of the text, or nothing.
 //!
-//! For each prompt, replies to as many seeds without speculation and to as many other seeds with it are two samples. Their
-//! beginnings of 1, 2, 3, .. tokens are compared by Pearson's test of homogeneity: the first token can be a drafted one already,
-//! since a block is waited for before the prompt's last token goes through the model. Statistics of all prompts are added up
-//! too, which finds a small bias that is everywhere. Holm's adjustment holds the chance of any false alarm below [`LEVEL`].
+//! For each prompt there are two samples: replies without speculation, and replies to as many other seeds with it. Their
+//! prefixes of 1, 2, 3, .. tokens are compared by Pearson's test of homogeneity. Even the first token can be a draft token,
+//! because the verifier waits for a block before the pass over the prompt's last token. The statistics of all prompts are also
+//! summed, which finds a small bias that all prompts share. Holm's adjustment keeps the probability of any false alarm below
+//! [`LEVEL`].
 
 use inference::tokenizer::Tokenizer;
 use proto::verifier::FinishReason;
 
-use super::Plan;
-use super::replies::{Asker, Drafted, Reply};
-use super::statistics::{self, Comparison as Samples};
+use super::check::Check;
+use super::replies::{Asker, DraftCounts, SampledReply};
+use super::statistics::{self, SampleComparison};
 
-/// Chance that a lossless method is called lossy, all tests of a check together.
+/// Probability that a check calls a lossless method lossy, over all its tests together.
 pub(super) const LEVEL: f64 = 0.01;
-/// How often a difference should be found, where the report says how large it has to be.
+/// Probability of finding the smallest difference that the report calls detectable.
 pub(super) const POWER: f64 = 0.9;
-/// Where a reply has ended; no token has this number.
+/// Marker of the end of a reply; no token has this id.
 const END: u32 = u32::MAX;
 
-/// What came of the comparison.
-pub(super) struct Comparison {
-    /// Replies of each side, for each prompt.
+/// Result of all tests.
+pub(super) struct DistributionTests {
+    /// Replies in each sample of a prompt.
     pub(super) size: usize,
     /// Level of the strictest test.
     pub(super) strictest: f64,
-    /// Every test, prompts first.
-    pub(super) tests: Vec<Test>,
+    /// Every test; those of single prompts first.
+    pub(super) tests: Vec<HomogeneityTest>,
 }
 
-/// One test.
-pub(super) struct Test {
-    /// The prompt; `None`: all together.
+/// One test of homogeneity.
+pub(super) struct HomogeneityTest {
+    /// Id of the prompt; `None`: all prompts together.
     pub(super) id: Option<String>,
-    /// Tokens of the beginnings that were compared.
+    /// Length of the compared prefixes in tokens.
     pub(super) tokens: usize,
-    /// Prompts whose statistics are in it.
+    /// Number of prompts whose statistics are summed.
     prompts: usize,
-    pub(super) samples: Samples,
+    pub(super) samples: SampleComparison,
     pub(super) freedom: usize,
     /// p after Holm's adjustment.
     pub(super) adjusted: f64,
-    /// The total variation that would have been found with probability [`POWER`].
+    /// Total variation that the test would have found with probability [`POWER`].
     pub(super) detectable: f64,
 }
 
-impl Comparison {
-    /// Whether any test rejects.
+impl DistributionTests {
+    /// True if any test rejects.
     pub(super) fn differs(&self) -> bool {
-        self.tests.iter().any(Test::rejects)
+        self.tests.iter().any(HomogeneityTest::rejects)
     }
 
-    /// The test with the smallest p, for a prompt or for all together.
-    pub(super) fn strongest(&self, id: Option<&str>) -> Option<&Test> {
+    /// Test with the smallest p, of a prompt or of all together.
+    pub(super) fn strongest(&self, id: Option<&str>) -> Option<&HomogeneityTest> {
         let tests = self.tests.iter().filter(|test| test.id.as_deref() == id);
         tests.min_by(|one, other| one.samples.p.total_cmp(&other.samples.p))
     }
 }
 
-impl Test {
-    /// Whether there are two distributions.
+impl HomogeneityTest {
+    /// True if the two distributions differ.
     pub(super) fn rejects(&self) -> bool {
         self.adjusted < LEVEL
     }
@@ -68,33 +69,33 @@ impl Test {
 /// Asks for both samples of every prompt and compares them.
 pub(super) async fn compare(
     asker: &Asker,
-    plan: &Plan,
+    check: &Check,
     tokenizer: &Tokenizer,
-) -> anyhow::Result<(Comparison, Drafted)> {
-    let mut drafted = Drafted::default();
+) -> anyhow::Result<(DistributionTests, DraftCounts)> {
+    let mut drafted = DraftCounts::default();
     let mut tests = Vec::new();
-    for (done, named) in (1..).zip(&plan.prompts) {
-        let without = (0..plan.seeds).map(|seed| plan.plain(named, seed));
+    for (done, named) in (1..).zip(&check.prompts) {
+        let without = (0..check.seeds).map(|seed| check.plain(named, seed));
         // Other seeds, so that no noise is shared between the two samples.
-        let others = plan.seeds..2 * plan.seeds;
-        let with = others.map(|seed| plan.speculative(named, seed));
+        let others = check.seeds..2 * check.seeds;
+        let with = others.map(|seed| check.speculative(named, seed));
         let replies = asker.ask(without.chain(with).collect()).await?;
         let outcomes: Vec<Vec<u32>> = replies.iter().map(|r| outcome(tokenizer, r)).collect();
-        let (without, with) = outcomes.split_at(plan.seeds as usize);
+        let (without, with) = outcomes.split_at(check.seeds as usize);
         tests.extend(of_prompt(
             &named.id,
-            plan.max_tokens as usize,
+            check.max_tokens as usize,
             without,
             with,
         ));
         drafted = drafted.with(&replies);
-        asker.progress(done, plan.prompts.len());
+        asker.progress(done, check.prompts.len());
     }
-    Ok((judged(tests, plan.seeds as usize), drafted))
+    Ok((judged(tests, check.seeds as usize), drafted))
 }
 
-/// A reply as tokens, and its end if it has come. What they are read from is the text: the same text is the same outcome.
-fn outcome(tokenizer: &Tokenizer, reply: &Reply) -> Vec<u32> {
+/// Tokens of a reply, and its end if it has come. They are encoded from the text, so equal texts are equal outcomes.
+fn outcome(tokenizer: &Tokenizer, reply: &SampledReply) -> Vec<u32> {
     let mut tokens = tokenizer.encode(&reply.text);
     if reply.reason == FinishReason::Stop {
         tokens.push(END);
@@ -102,22 +103,27 @@ fn outcome(tokenizer: &Tokenizer, reply: &Reply) -> Vec<u32> {
     tokens
 }
 
-/// The tests of one prompt.
-fn of_prompt(id: &str, longest: usize, plain: &[Vec<u32>], other: &[Vec<u32>]) -> Vec<Test> {
-    let beginnings = |outcomes: &[Vec<u32>], tokens: usize| -> Vec<Vec<u32>> {
+/// Tests of one prompt.
+fn of_prompt(
+    id: &str,
+    longest: usize,
+    plain: &[Vec<u32>],
+    other: &[Vec<u32>],
+) -> Vec<HomogeneityTest> {
+    let prefixes = |outcomes: &[Vec<u32>], tokens: usize| -> Vec<Vec<u32>> {
         let cut = |outcome: &Vec<u32>| outcome[..tokens.min(outcome.len())].to_vec();
         outcomes.iter().map(cut).collect()
     };
     let test = |tokens| {
-        let (plain, other) = (beginnings(plain, tokens), beginnings(other, tokens));
+        let (plain, other) = (prefixes(plain, tokens), prefixes(other, tokens));
         let samples = statistics::compare(&plain, &other);
-        Test::new(Some(id.to_owned()), tokens, 1, samples)
+        HomogeneityTest::new(Some(id.to_owned()), tokens, 1, samples)
     };
     (1..=longest).map(test).collect()
 }
 
-impl Test {
-    fn new(id: Option<String>, tokens: usize, prompts: usize, samples: Samples) -> Self {
+impl HomogeneityTest {
+    fn new(id: Option<String>, tokens: usize, prompts: usize, samples: SampleComparison) -> Self {
         Self {
             id,
             tokens,
@@ -130,37 +136,38 @@ impl Test {
     }
 }
 
-/// Adds the tests over all prompts, adjusts, and says what each would have found.
-fn judged(mut tests: Vec<Test>, size: usize) -> Comparison {
+/// Adds the tests over all prompts, and computes adjusted p and detectable difference of each.
+fn judged(mut tests: Vec<HomogeneityTest>, size: usize) -> DistributionTests {
     let longest = tests.iter().map(|test| test.tokens).max().unwrap_or(0);
-    let together: Vec<Test> = (1..=longest)
+    let together: Vec<HomogeneityTest> = (1..=longest)
         .filter_map(|tokens| all(&tests, tokens))
         .collect();
     tests.extend(together);
-    // A test of a single outcome can never reject, so it takes no part.
-    let part: Vec<&mut Test> = tests.iter_mut().filter(|test| test.freedom > 0).collect();
-    let p: Vec<f64> = part.iter().map(|test| test.samples.p).collect();
-    let strictest = LEVEL / part.len().max(1) as f64;
-    for (test, adjusted) in part.into_iter().zip(statistics::holm(&p)) {
+    // A test with a single outcome can never reject, so it is left out.
+    let testable: Vec<&mut HomogeneityTest> =
+        tests.iter_mut().filter(|test| test.freedom > 0).collect();
+    let p: Vec<f64> = testable.iter().map(|test| test.samples.p).collect();
+    let strictest = LEVEL / testable.len().max(1) as f64;
+    for (test, adjusted) in testable.into_iter().zip(statistics::holm(&p)) {
         test.adjusted = adjusted;
         test.detectable =
             statistics::detectable(test.freedom, size * test.prompts, POWER, strictest);
     }
-    Comparison {
+    DistributionTests {
         size,
         strictest,
         tests,
     }
 }
 
-/// The statistics of all prompts for beginnings of `tokens` tokens, added up; none of a single prompt.
-fn all(tests: &[Test], tokens: usize) -> Option<Test> {
+/// Summed statistics of all prompts for prefixes of `tokens` tokens; none with a single prompt.
+fn all(tests: &[HomogeneityTest], tokens: usize) -> Option<HomogeneityTest> {
     let parts = tests.iter().filter(|test| test.tokens == tokens);
-    let parts: Vec<&Samples> = parts.map(|test| &test.samples).collect();
+    let parts: Vec<&SampleComparison> = parts.map(|test| &test.samples).collect();
     let sum = statistics::sum(&parts)?;
     let freedom = parts.iter().map(|samples| samples.freedom()).sum();
-    let test = Test::new(None, tokens, parts.len(), sum);
-    Some(Test { freedom, ..test })
+    let test = HomogeneityTest::new(None, tokens, parts.len(), sum);
+    Some(HomogeneityTest { freedom, ..test })
 }
 
 #[cfg(test)]
@@ -208,6 +215,6 @@ mod tests {
         let found = judged(of_prompt("ends", 4, &plain, &other), 100);
         let (first, longer) = found.tests.split_first().unwrap();
         assert!(longer.len() == 3 && !first.rejects());
-        assert!(longer.iter().all(Test::rejects));
+        assert!(longer.iter().all(HomogeneityTest::rejects));
     }
 }

@@ -1,4 +1,4 @@
-//! Asking for many replies, several at once.
+//! Requests for many replies, several at once.
 
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -8,40 +8,43 @@ use tokio::task::JoinSet;
 
 use crate::request;
 
-/// Replies in progress at once: they share passes, and stay within what either service admits.
+/// Replies in progress at once: enough to share passes, and fewer than either service admits.
 const AT_ONCE: usize = 8;
 
-/// Asks the verifier of a pair.
+/// A client of a pair's verifier.
 pub(super) struct Asker {
     client: Client,
-    tells: bool,
+    shows_progress: bool,
 }
 
-/// A reply, as far as it is compared.
+/// The compared parts of a reply.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Reply {
+pub(super) struct SampledReply {
     pub(super) text: String,
     pub(super) reason: FinishReason,
     pub(super) tokens: u32,
-    drafted: Drafted,
+    drafted: DraftCounts,
 }
 
-/// What drafters contributed.
+/// Draft tokens proposed and accepted.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Drafted {
+pub(super) struct DraftCounts {
     pub(super) proposed: u64,
     pub(super) accepted: u64,
 }
 
 impl Asker {
-    /// Says on a terminal how far it is, if it `tells`.
-    pub(super) fn new(client: Client, tells: bool) -> Self {
-        let tells = tells && io::stderr().is_terminal();
-        Self { client, tells }
+    /// Shows progress if `shows_progress` and standard error is a terminal.
+    pub(super) fn new(client: Client, shows_progress: bool) -> Self {
+        let shows_progress = shows_progress && io::stderr().is_terminal();
+        Self {
+            client,
+            shows_progress,
+        }
     }
 
     /// The replies to `requests`, in their order.
-    pub(super) async fn ask(&self, requests: Vec<Generate>) -> anyhow::Result<Vec<Reply>> {
+    pub(super) async fn ask(&self, requests: Vec<Generate>) -> anyhow::Result<Vec<SampledReply>> {
         let mut replies = vec![None; requests.len()];
         let mut waiting: VecDeque<_> = requests.into_iter().enumerate().collect();
         let mut asked = JoinSet::new();
@@ -61,9 +64,9 @@ impl Asker {
         Ok(replies.into_iter().flatten().collect())
     }
 
-    /// Says how far the check is, on a line that the next one replaces.
+    /// Shows how far the check is, on a line that the next one replaces.
     pub(super) fn progress(&self, done: usize, of: usize) {
-        if self.tells {
+        if self.shows_progress {
             let end = if done == of { "\n" } else { "" };
             // Progress that cannot be shown is no reason to stop.
             let _ = write!(io::stderr(), "\r{done} of {of} prompts{end}");
@@ -71,9 +74,9 @@ impl Asker {
     }
 }
 
-impl Drafted {
-    /// With what drafters contributed to these replies.
-    pub(super) fn with(self, replies: &[Reply]) -> Self {
+impl DraftCounts {
+    /// Adds the counts of these replies.
+    pub(super) fn with(self, replies: &[SampledReply]) -> Self {
         replies.iter().fold(self, |sum, reply| Self {
             proposed: sum.proposed + reply.drafted.proposed,
             accepted: sum.accepted + reply.drafted.accepted,
@@ -81,14 +84,14 @@ impl Drafted {
     }
 }
 
-async fn one(client: &mut Client, request: Generate) -> anyhow::Result<Reply> {
+async fn one(client: &mut Client, request: Generate) -> anyhow::Result<SampledReply> {
     let answer = request::ask(client, request, |_| Ok(())).await?;
     let usage = &answer.finish.usage;
-    Ok(Reply {
+    Ok(SampledReply {
         text: answer.text,
         reason: answer.finish.reason,
         tokens: usage.completion_tokens,
-        drafted: Drafted {
+        drafted: DraftCounts {
             proposed: u64::from(usage.proposed_tokens),
             accepted: u64::from(usage.accepted_tokens),
         },
@@ -96,14 +99,14 @@ async fn one(client: &mut Client, request: Generate) -> anyhow::Result<Reply> {
 }
 
 #[cfg(test)]
-impl Reply {
-    /// A reply to compare, without any drafter.
-    pub(super) fn made(text: &str, reason: FinishReason, tokens: u32) -> Self {
+impl SampledReply {
+    /// A reply to compare, without a drafter.
+    pub(super) fn described(text: &str, reason: FinishReason, tokens: u32) -> Self {
         Self {
             text: text.to_owned(),
             reason,
             tokens,
-            drafted: Drafted::default(),
+            drafted: DraftCounts::default(),
         }
     }
 }

@@ -1,51 +1,57 @@
-//! What a check found, as text and as JSON.
+//! The report of a check, as text and as JSON.
 
 use std::fmt;
 
 use alignment::acceptance::Losslessness;
 use serde_json::{Value, json};
 
-use super::distribution::{self, LEVEL, POWER, Test};
-use super::replies::Drafted;
-use super::{Args, Found, Plan, same_text};
+use super::check::Check;
+use super::distribution::{DistributionTests, HomogeneityTest, LEVEL, POWER};
+use super::findings::Findings;
+use super::replies::DraftCounts;
+use super::same_text::{TextComparison, TextDifference};
 
-/// Differences, and tests, that the text lists; the JSON has all.
+/// Most differences, or tests, that the text lists; the JSON has all.
 const LISTED: usize = 20;
 
-/// A check as people read it.
-pub(super) struct Text<'a>(
-    pub(super) &'a Args,
-    pub(super) &'a Plan,
-    pub(super) &'a Found,
-    pub(super) &'a Drafted,
-);
-
-/// One object, as `--json` prints it.
-pub(super) fn json(args: &Args, plan: &Plan, found: &Found, drafted: &Drafted) -> Value {
-    let mut report = json!({
-        "differs": found.differs(),
-        "verdict": verdict(plan, found),
-        "target": args.target,
-        "drafter": args.drafter,
-        "method": plan.method.name(),
-        "promise": plan.promise.to_string(),
-        "prompts": plan.prompts.len(),
-        "seeds": plan.seeds,
-        "max_tokens": plan.max_tokens,
-        "temperature": plan.sampling.temperature,
-        "top_p": plan.sampling.top_p,
-        "proposed_tokens": drafted.proposed,
-        "accepted_tokens": drafted.accepted,
-    });
-    let (name, value) = match found {
-        Found::Texts(comparison) => ("texts", texts(comparison)),
-        Found::Distributions(comparison) => ("distributions", distributions(comparison)),
-    };
-    report[name] = value;
-    report
+/// Findings of a check, with everything that the report says about it.
+pub(super) struct Summary<'a> {
+    pub(super) target: &'a str,
+    pub(super) drafter: &'a str,
+    pub(super) check: &'a Check,
+    pub(super) findings: &'a Findings,
+    pub(super) drafted: &'a DraftCounts,
 }
 
-fn texts(comparison: &same_text::Comparison) -> Value {
+impl Summary<'_> {
+    /// One object, as `--json` prints it.
+    pub(super) fn json(&self) -> Value {
+        let (check, findings) = (self.check, self.findings);
+        let mut report = json!({
+            "differs": findings.differs(),
+            "verdict": verdict(check, findings),
+            "target": self.target,
+            "drafter": self.drafter,
+            "method": check.method.name(),
+            "promise": check.promise.to_string(),
+            "prompts": check.prompts.len(),
+            "seeds": check.seeds,
+            "max_tokens": check.max_tokens,
+            "temperature": check.sampling.temperature,
+            "top_p": check.sampling.top_p,
+            "proposed_tokens": self.drafted.proposed,
+            "accepted_tokens": self.drafted.accepted,
+        });
+        let (name, value) = match findings {
+            Findings::Texts(comparison) => ("texts", texts(comparison)),
+            Findings::Distributions(tests) => ("distributions", distributions(tests)),
+        };
+        report[name] = value;
+        report
+    }
+}
+
+fn texts(comparison: &TextComparison) -> Value {
     let differences = comparison.differences.iter().map(|difference| {
         json!({
             "id": difference.id,
@@ -59,8 +65,8 @@ fn texts(comparison: &same_text::Comparison) -> Value {
     })
 }
 
-fn distributions(comparison: &distribution::Comparison) -> Value {
-    let test = |test: &Test| {
+fn distributions(comparison: &DistributionTests) -> Value {
+    let test = |test: &HomogeneityTest| {
         let samples = &test.samples;
         json!({
             "id": test.id,
@@ -87,36 +93,36 @@ fn distributions(comparison: &distribution::Comparison) -> Value {
     })
 }
 
-/// The test in one sentence.
+/// Description of the test in one sentence.
 const TEST: &str = "Pearson's chi-square test of homogeneity of the first 1, 2, 3, .. tokens of replies, with and without \
                     speculation, other seeds on each side; outcomes seen fewer than 10 times pooled; Holm's adjustment";
 
-fn verdict(plan: &Plan, found: &Found) -> String {
-    let (method, promise) = (plan.method, plan.promise);
+fn verdict(check: &Check, findings: &Findings) -> String {
+    let (method, promise) = (check.method, check.promise);
     let promised = match promise {
         Losslessness::SameText => "promises the same text",
         Losslessness::SameDistribution => "promises the same distribution",
         Losslessness::No => "promises nothing",
     };
-    let seen = match (found, found.differs()) {
-        (Found::Texts(comparison), false) => {
+    let seen = match (findings, findings.differs()) {
+        (Findings::Texts(comparison), false) => {
             format!("all {} pairs of replies are equal", comparison.compared)
         }
-        (Found::Texts(comparison), true) => {
+        (Findings::Texts(comparison), true) => {
             let (differ, all) = (comparison.differences.len(), comparison.compared);
             format!("{differ} of {all} pairs of replies differ")
         }
-        (Found::Distributions(comparison), false) => {
+        (Findings::Distributions(comparison), false) => {
             let tests = comparison.tests.len();
             format!("none of {tests} tests tells its replies from plain decoding")
         }
-        (Found::Distributions(comparison), true) => {
+        (Findings::Distributions(comparison), true) => {
             let rejecting = comparison.tests.iter().filter(|test| test.rejects());
             let (rejecting, tests) = (rejecting.count(), comparison.tests.len());
             format!("{rejecting} of {tests} tests tell its replies from plain decoding")
         }
     };
-    let lossless = if found.differs() {
+    let lossless = if findings.differs() {
         "lossy"
     } else {
         "no difference"
@@ -124,40 +130,38 @@ fn verdict(plan: &Plan, found: &Found) -> String {
     format!("{lossless}: {method} {promised}, and {seen}")
 }
 
-impl fmt::Display for Text<'_> {
+impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(args, plan, found, drafted) = self;
-        let (pair, method) = (
-            format!("{} drafts for {}", args.drafter, args.target),
-            plan.method,
-        );
-        let (temperature, top_p) = (plan.sampling.temperature, plan.sampling.top_p);
+        let (check, findings) = (self.check, self.findings);
+        let pair = format!("{} drafts for {}", self.drafter, self.target);
+        let method = check.method;
+        let (temperature, top_p) = (check.sampling.temperature, check.sampling.top_p);
         writeln!(
             f,
             "{method}, {pair}: {} prompts, {} seeds, {} tokens, temperature {temperature}, top-p {top_p}",
-            plan.prompts.len(),
-            plan.seeds,
-            plan.max_tokens,
+            check.prompts.len(),
+            check.seeds,
+            check.max_tokens,
         )?;
-        let Drafted { proposed, accepted } = drafted;
+        let DraftCounts { proposed, accepted } = self.drafted;
         writeln!(f, "{proposed} tokens proposed, {accepted} accepted\n")?;
-        match found {
-            Found::Texts(comparison) => {
+        match findings {
+            Findings::Texts(comparison) => {
                 for difference in comparison.differences.iter().take(LISTED) {
-                    let same_text::Difference { id, seed, what } = difference;
+                    let TextDifference { id, seed, what } = difference;
                     writeln!(f, "{id}, seed {seed}: {what}")?;
                 }
             }
-            Found::Distributions(comparison) => write_distributions(f, plan, comparison)?,
+            Findings::Distributions(comparison) => write_distributions(f, check, comparison)?,
         }
-        write!(f, "{}", verdict(plan, found))
+        write!(f, "{}", verdict(check, findings))
     }
 }
 
 fn write_distributions(
     f: &mut fmt::Formatter<'_>,
-    plan: &Plan,
-    comparison: &distribution::Comparison,
+    check: &Check,
+    comparison: &DistributionTests,
 ) -> fmt::Result {
     writeln!(f, "{TEST}.")?;
     let (size, percent) = (comparison.size, 100.0 * POWER);
@@ -180,7 +184,7 @@ fn write_distributions(
         "chance",
         "finds"
     )?;
-    let ids = plan.prompts.iter().map(|named| Some(named.id.as_str()));
+    let ids = check.prompts.iter().map(|named| Some(named.id.as_str()));
     for id in ids.take(LISTED).chain([None]) {
         let Some(test) = comparison.strongest(id) else {
             continue;
@@ -203,7 +207,7 @@ fn write_distributions(
     }
     writeln!(
         f,
-        "Of the tests of a prompt, the one with the smallest p. \"middle 95 %\" is of bootstrap samples: drawing anew adds a \
+        "For each prompt the test with the smallest p. \"middle 95 %\" is of bootstrap samples: resampling adds a \
          distance of its own, so it may lie above the TV found.\n"
     )
 }

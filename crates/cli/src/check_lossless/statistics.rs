@@ -1,38 +1,40 @@
-//! Whether two samples come from one distribution: Pearson's test of homogeneity, its power, and total variation.
+//! Comparison of two samples: Pearson's test of homogeneity, its power, and total variation.
 //!
-//! Written here because it is little and because all of it has to hold for pooled, sparse counts. Rare outcomes are pooled by
-//! the counts of both samples together, which says nothing about which sample an outcome came from, so the test stays valid.
+//! The chi-square distribution is that of `statrs`; the test, its power and Holm's adjustment, which have to hold for pooled,
+//! sparse counts, are written here. Rare outcomes are pooled by the counts of both samples together. These do not depend on
+//! which sample an outcome came from, so the test stays valid.
 
 use std::collections::BTreeMap;
 
-use crate::dice::Dice;
+use oorandom::Rand64;
+use statrs::distribution::{ChiSquared, ContinuousCDF as _};
 
-/// Times that an outcome has to occur, both samples together, to stand alone: five expected in each of two equal samples, the
-/// usual bound below which the chi-square distribution is no good approximation.
+/// Fewest occurrences, in both samples together, of an outcome that is not pooled: five expected in each of two equal samples,
+/// the usual bound below which the chi-square distribution is a poor approximation.
 const COMMON: u64 = 10;
-/// Samples drawn for the interval of total variation, and for what chance alone would give.
+/// Number of resamples for the interval of total variation, and for the total variation by chance.
 const RESAMPLES: usize = 400;
-/// What the resamples are drawn from: the same counts always give the same interval.
-const RESAMPLING_SEED: u64 = 0x6475_6574;
+/// Seed of the resamples: the same counts always give the same interval.
+const RESAMPLING_SEED: u128 = 0x6475_6574;
 
-/// Two samples compared.
+/// Result of comparing two samples.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Comparison {
-    /// Outcomes after pooling.
+pub(super) struct SampleComparison {
+    /// Number of outcomes after pooling.
     pub(super) outcomes: usize,
     /// Pearson's statistic.
     pub(super) statistic: f64,
-    /// Probability of a statistic as large under one distribution; 1 where there is but one outcome.
+    /// Probability of a statistic at least as large if both samples have one distribution; 1 with a single outcome.
     pub(super) p: f64,
     /// Total variation between the two samples.
     pub(super) total_variation: f64,
-    /// The middle 95 % of bootstrap samples of it. Drawing anew adds a distance, so it may lie above what was found.
+    /// Middle 95 % of its bootstrap samples. Resampling adds a distance, so the interval may lie above the value found.
     pub(super) interval: (f64, f64),
-    /// Total variation that samples of these sizes from one distribution have on average.
+    /// Mean total variation between samples of these sizes from one distribution.
     pub(super) by_chance: f64,
 }
 
-impl Comparison {
+impl SampleComparison {
     /// Degrees of freedom.
     pub(super) fn freedom(&self) -> usize {
         self.outcomes.saturating_sub(1)
@@ -40,17 +42,17 @@ impl Comparison {
 }
 
 /// Compares two samples.
-pub(super) fn compare<T: Ord>(one: &[T], other: &[T]) -> Comparison {
+pub(super) fn compare<T: Ord>(one: &[T], other: &[T]) -> SampleComparison {
     let counts = pooled(one, other);
     let (left, right): (Vec<u64>, Vec<u64>) = counts.iter().copied().unzip();
     let statistic = pearson(&counts);
     let freedom = counts.len().saturating_sub(1);
-    let mut dice = Dice::new(RESAMPLING_SEED);
+    let mut random = Rand64::new(RESAMPLING_SEED);
     let mut resampled: Vec<f64> = (0..RESAMPLES)
         .map(|_| {
             total_variation(
-                &resample(&mut dice, &left, &left),
-                &resample(&mut dice, &right, &right),
+                &resample(&mut random, &left, &left),
+                &resample(&mut random, &right, &right),
             )
         })
         .collect();
@@ -58,11 +60,11 @@ pub(super) fn compare<T: Ord>(one: &[T], other: &[T]) -> Comparison {
     let both: Vec<u64> = counts.iter().map(|(one, other)| one + other).collect();
     let by_chance = (0..RESAMPLES).map(|_| {
         total_variation(
-            &resample(&mut dice, &both, &left),
-            &resample(&mut dice, &both, &right),
+            &resample(&mut random, &both, &left),
+            &resample(&mut random, &both, &right),
         )
     });
-    Comparison {
+    SampleComparison {
         outcomes: counts.len(),
         statistic,
         p: chi_square_beyond(statistic, freedom),
@@ -75,24 +77,24 @@ pub(super) fn compare<T: Ord>(one: &[T], other: &[T]) -> Comparison {
     }
 }
 
-/// Comparisons that do not depend on each other as one: a sum of chi-square variates is one too. Distances are means. None of
-/// fewer than two.
-pub(super) fn sum(parts: &[&Comparison]) -> Option<Comparison> {
+/// Sum of independent comparisons: a sum of chi-square variates is a chi-square variate. Distances are averaged. None for fewer
+/// than two.
+pub(super) fn sum(parts: &[&SampleComparison]) -> Option<SampleComparison> {
     if parts.len() < 2 {
         return None;
     }
     let freedom = parts.iter().map(|part| part.freedom()).sum();
     let statistic = parts.iter().map(|part| part.statistic).sum();
-    let mean = |value: fn(&Comparison) -> f64| {
+    let mean = |value: fn(&SampleComparison) -> f64| {
         parts.iter().map(|part| value(part)).sum::<f64>() / parts.len() as f64
     };
     let middle = mean(|part| f64::midpoint(part.interval.0, part.interval.1));
-    // As narrow as the mean of independent numbers is.
+    // The width of a mean of independent numbers.
     let squares = parts
         .iter()
         .map(|part| (part.interval.1 - part.interval.0).powi(2));
     let half = squares.sum::<f64>().sqrt() / parts.len() as f64 / 2.0;
-    Some(Comparison {
+    Some(SampleComparison {
         outcomes: parts.iter().map(|part| part.outcomes).sum(),
         statistic,
         p: chi_square_beyond(statistic, freedom),
@@ -102,7 +104,7 @@ pub(super) fn sum(parts: &[&Comparison]) -> Option<Comparison> {
     })
 }
 
-/// Holm's adjustment: the smallest level at which each of the tests rejects, all of them together erring no more often.
+/// Holm's adjustment: for each test the smallest level of all tests together at which it rejects.
 pub(super) fn holm(p: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..p.len()).collect();
     order.sort_by(|one, other| p[*one].total_cmp(&p[*other]));
@@ -115,8 +117,8 @@ pub(super) fn holm(p: &[f64]) -> Vec<f64> {
     adjusted
 }
 
-/// Probability that a test at `level` tells two distributions apart that are `total_variation` apart, at least, from samples of `size`
-/// each.
+/// Probability, at least, that a test at `level` on two samples of `size` each rejects, if their distributions are
+/// `total_variation` apart.
 ///
 /// The statistic's noncentrality is size · Σ (a−b)² / (a+b), which by Cauchy and Schwarz is no less than
 /// size · (Σ|a−b|)² / Σ(a+b) = 2 · size · `total_variation`², whatever the distributions.
@@ -128,12 +130,12 @@ pub(super) fn power(freedom: usize, size: usize, total_variation: f64, level: f6
     noncentral_beyond(critical(freedom, level), freedom, noncentrality)
 }
 
-/// The smallest total variation that a test at `level` finds with probability `wanted`; 1 where none is found so often.
+/// Smallest total variation that a test at `level` finds with probability `wanted`; 1 if there is none.
 pub(super) fn detectable(freedom: usize, size: usize, wanted: f64, level: f64) -> f64 {
     bisect(0.0, 1.0, |tv| power(freedom, size, tv, level) >= wanted)
 }
 
-/// Counts of each outcome in either sample, rare ones together.
+/// Counts of each outcome in either sample, rare outcomes pooled.
 fn pooled<T: Ord>(one: &[T], other: &[T]) -> Vec<(u64, u64)> {
     let mut counts: BTreeMap<&T, (u64, u64)> = BTreeMap::new();
     for outcome in one {
@@ -147,11 +149,11 @@ fn pooled<T: Ord>(one: &[T], other: &[T]) -> Vec<(u64, u64)> {
         .into_values()
         .partition(|count| total(count) >= COMMON);
     let add = |sum: (u64, u64), count: &(u64, u64)| (sum.0 + count.0, sum.1 + count.1);
-    let rest = rare.iter().fold((0, 0), add);
-    if total(&rest) >= COMMON || common.is_empty() {
-        common.push(rest);
+    let pooled_rare = rare.iter().fold((0, 0), add);
+    if total(&pooled_rare) >= COMMON || common.is_empty() {
+        common.push(pooled_rare);
     } else if let Some(least) = common.iter_mut().min_by_key(|count| total(count)) {
-        *least = add(*least, &rest);
+        *least = add(*least, &pooled_rare);
     }
     common.retain(|count| total(count) > 0);
     common
@@ -161,7 +163,7 @@ fn pooled<T: Ord>(one: &[T], other: &[T]) -> Vec<(u64, u64)> {
 fn pearson(counts: &[(u64, u64)]) -> f64 {
     let sum = |side: fn(&(u64, u64)) -> u64| counts.iter().map(side).sum::<u64>() as f64;
     let (left, right) = (sum(|count| count.0), sum(|count| count.1));
-    // Nothing is expected only where a sample is empty, and then nothing is observed.
+    // A count is expected to be 0 only in an empty sample, and then it is 0.
     let cell = |observed: u64, expected: f64| {
         (observed as f64 - expected).powi(2) / expected.max(f64::MIN_POSITIVE)
     };
@@ -181,21 +183,19 @@ fn total_variation(one: &[u64], other: &[u64]) -> f64 {
         .sum::<f64>()
 }
 
-/// Probability that a chi-square variate exceeds `x`: Q(freedom/2, x/2).
+/// Probability that a chi-square variate exceeds `x`; 1 with no degrees of freedom.
 fn chi_square_beyond(x: f64, freedom: usize) -> f64 {
-    if freedom == 0 || x <= 0.0 {
-        return 1.0;
-    }
-    upper_gamma(freedom as f64 / 2.0, x / 2.0)
+    chi_squared(freedom).map_or(1.0, |distribution| distribution.sf(x))
 }
 
-/// The value that a chi-square variate exceeds with probability `level`.
+/// Value that a chi-square variate exceeds with probability `level`; 0 with no degrees of freedom.
 fn critical(freedom: usize, level: f64) -> f64 {
-    let mut most = freedom as f64 + 10.0;
-    while chi_square_beyond(most, freedom) > level {
-        most *= 2.0;
-    }
-    bisect(0.0, most, |x| chi_square_beyond(x, freedom) <= level)
+    chi_squared(freedom).map_or(0.0, |distribution| distribution.inverse_cdf(1.0 - level))
+}
+
+/// Chi-square distribution; none with no degrees of freedom.
+fn chi_squared(freedom: usize) -> Option<ChiSquared> {
+    ChiSquared::new(freedom as f64).ok()
 }
 
 /// Probability that a noncentral chi-square variate exceeds `x`: central ones with 2k more degrees of freedom, weighted by
@@ -212,80 +212,7 @@ fn noncentral_beyond(x: f64, freedom: usize, noncentrality: f64) -> f64 {
     sum.min(1.0)
 }
 
-/// Terms of a series or a fraction before it is taken as it stands, and the change at which it has converged.
-const TERMS: usize = 10_000;
-const PRECISION: f64 = 1e-15;
-
-/// Regularised upper incomplete gamma function Q(a, x): a series below a + 1, a continued fraction above.
-fn upper_gamma(a: f64, x: f64) -> f64 {
-    let scale = (a * x.ln() - x - log_gamma(a)).exp();
-    let share = if x < a + 1.0 {
-        1.0 - scale * lower_series(a, x)
-    } else {
-        scale * upper_fraction(a, x)
-    };
-    share.clamp(0.0, 1.0)
-}
-
-fn lower_series(a: f64, x: f64) -> f64 {
-    let (mut term, mut sum) = (1.0 / a, 1.0 / a);
-    for n in 1..TERMS {
-        term *= x / (a + n as f64);
-        sum += term;
-        if term < sum * PRECISION {
-            break;
-        }
-    }
-    sum
-}
-
-/// By Lentz's method, as modified by Thompson and Barnett.
-fn upper_fraction(a: f64, x: f64) -> f64 {
-    let tiny = f64::MIN_POSITIVE / PRECISION;
-    let nonzero = |value: f64| if value.abs() < tiny { tiny } else { value };
-    let mut denominator = x + 1.0 - a;
-    let (mut above, mut below) = (1.0 / tiny, 1.0 / denominator);
-    let mut fraction = below;
-    for n in 1..TERMS {
-        let n = n as f64;
-        let numerator = n * (a - n);
-        denominator += 2.0;
-        below = 1.0 / nonzero(numerator * below + denominator);
-        above = nonzero(denominator + numerator / above);
-        fraction *= below * above;
-        if (below * above - 1.0).abs() < PRECISION {
-            break;
-        }
-    }
-    fraction
-}
-
-/// ln Γ(a) for a > 0 by Lanczos's approximation (g = 7, nine terms).
-fn log_gamma(a: f64) -> f64 {
-    const TERMS: [f64; 8] = [
-        676.520_368_121_885_1,
-        -1_259.139_216_722_402_8,
-        771.323_428_777_653_1,
-        -176.615_029_162_140_6,
-        12.507_343_278_686_905,
-        -0.138_571_095_265_720_12,
-        9.984_369_578_019_572e-6,
-        1.505_632_735_149_311_6e-7,
-    ];
-    if a < 0.5 {
-        let reflected = (std::f64::consts::PI * a).sin().abs().ln();
-        return std::f64::consts::PI.ln() - reflected - log_gamma(1.0 - a);
-    }
-    let a = a - 1.0;
-    let terms = TERMS.iter().zip(1..);
-    let sum = terms.fold(0.999_999_999_999_809_9, |sum, (term, n)| {
-        sum + term / (a + f64::from(n))
-    });
-    let t = a + 7.5;
-    0.5 * std::f64::consts::TAU.ln() + (a + 0.5) * t.ln() - t + sum.ln()
-}
-
-/// Where between the two `holds` begins to hold.
+/// Smallest value between the two at which `holds` is true.
 fn bisect(mut least: f64, mut most: f64, holds: impl Fn(f64) -> bool) -> f64 {
     for _ in 0..60 {
         let middle = f64::midpoint(least, most);
@@ -298,12 +225,12 @@ fn bisect(mut least: f64, mut most: f64, holds: impl Fn(f64) -> bool) -> f64 {
     most
 }
 
-/// As many draws as `sized` counts, each outcome as likely as it is often in `distribution`.
-fn resample(dice: &mut Dice, distribution: &[u64], sized: &[u64]) -> Vec<u64> {
+/// Counts of as many draws as `sized` has, from the frequencies in `distribution`.
+fn resample(random: &mut Rand64, distribution: &[u64], sized: &[u64]) -> Vec<u64> {
     let mut counts = vec![0; distribution.len()];
     let total: u64 = distribution.iter().sum();
     for _ in 0..sized.iter().sum::<u64>() {
-        let mut at = dice.roll() % total.max(1);
+        let mut at = random.rand_range(0..total.max(1));
         for (count, weight) in counts.iter_mut().zip(distribution) {
             if at < *weight {
                 *count += 1;
@@ -327,9 +254,9 @@ mod tests {
     }
 
     /// Draws from a distribution over 0, 1, 2.
-    fn sample(dice: &mut Dice, distribution: [f64; 3], size: usize) -> Vec<usize> {
+    fn sample(random: &mut Rand64, distribution: [f64; 3], size: usize) -> Vec<usize> {
         let mut draw = || {
-            let u = (dice.roll() >> 11) as f64 / (1_u64 << 53) as f64;
+            let u = random.rand_float();
             usize::from(u >= distribution[0]) + usize::from(u >= distribution[0] + distribution[1])
         };
         (0..size).map(|_| draw()).collect()
@@ -349,8 +276,6 @@ mod tests {
             near(chi_square_beyond(x, freedom), expected, 1e-9);
             near(critical(freedom, expected), x, 1e-6 * x);
         }
-        near(log_gamma(0.5), std::f64::consts::PI.sqrt().ln(), 1e-13);
-        near(log_gamma(11.0), 3_628_800_f64.ln(), 1e-12);
     }
 
     #[test]
@@ -402,13 +327,13 @@ mod tests {
     #[test]
     fn greedy_draft_under_a_scalar_is_caught_and_an_exact_rule_is_not() {
         let target = [0.5, 0.3, 0.2];
-        let mut dice = Dice::new(1);
+        let mut random = Rand64::new(1);
         let mut caught = 0_u32;
         let mut alarms = 0;
         for _ in 0..100 {
-            let plain = sample(&mut dice, target, 100);
-            let biased = sample(&mut dice, [0.833, 0.1, 0.067], 100);
-            let exact = sample(&mut dice, target, 100);
+            let plain = sample(&mut random, target, 100);
+            let biased = sample(&mut random, [0.833, 0.1, 0.067], 100);
+            let exact = sample(&mut random, target, 100);
             caught += u32::from(compare(&plain, &biased).p < 0.01);
             alarms += usize::from(compare(&plain, &exact).p < 0.05);
         }
@@ -421,15 +346,15 @@ mod tests {
     }
 
     #[test]
-    fn total_variation_lies_in_its_interval_and_chance_is_told() {
-        let mut dice = Dice::new(2);
-        let plain = sample(&mut dice, [0.5, 0.3, 0.2], 2000);
-        let biased = sample(&mut dice, [0.833, 0.1, 0.067], 2000);
+    fn total_variation_lies_in_its_interval_and_above_that_by_chance() {
+        let mut random = Rand64::new(2);
+        let plain = sample(&mut random, [0.5, 0.3, 0.2], 2000);
+        let biased = sample(&mut random, [0.833, 0.1, 0.067], 2000);
         let apart = compare(&plain, &biased);
         let (low, high) = apart.interval;
         assert!(low < 1.0 / 3.0 && 1.0 / 3.0 < high, "{apart:?}");
         assert!(high - low < 0.1 && apart.by_chance < 0.04, "{apart:?}");
-        let again = sample(&mut dice, [0.5, 0.3, 0.2], 2000);
+        let again = sample(&mut random, [0.5, 0.3, 0.2], 2000);
         let same = compare(&plain, &again);
         assert!(same.total_variation < 0.05 && same.p > 0.001, "{same:?}");
     }

@@ -1,4 +1,4 @@
-//! A report on a pair, as a table and as JSON.
+//! The report on a pair, as a table and as JSON.
 
 use std::fmt;
 

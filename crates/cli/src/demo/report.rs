@@ -1,23 +1,23 @@
-//! What the demo found out, as a table and as JSON.
+//! The report of the demo, as a table and as JSON.
 
 use std::fmt;
 
 use serde_json::{Map, Value, json};
 
-use crate::request::{Answer, per_second};
+use crate::request::{WholeReply, per_second};
 
-/// Both runs.
-pub(super) struct Report<'a> {
+/// Both runs of the demo.
+pub(super) struct DemoReport<'a> {
     pub(super) target: &'a str,
     pub(super) drafter: &'a str,
     pub(super) prompt: &'a str,
     /// The run without speculation, if it was made.
-    pub(super) plain: Option<&'a Answer>,
-    pub(super) speculative: &'a Answer,
+    pub(super) plain: Option<&'a WholeReply>,
+    pub(super) speculative: &'a WholeReply,
 }
 
-impl Report<'_> {
-    /// Whether both texts have the same bytes; none without a baseline.
+impl DemoReport<'_> {
+    /// True if both texts are equal byte for byte; none without a baseline.
     fn identical(&self) -> Option<bool> {
         self.plain.map(|plain| plain.text == self.speculative.text)
     }
@@ -49,7 +49,7 @@ impl Report<'_> {
     }
 }
 
-fn common(answer: &Answer) -> Map<String, Value> {
+fn common(answer: &WholeReply) -> Map<String, Value> {
     let usage = &answer.finish.usage;
     let fields = [
         ("tokens", json!(usage.completion_tokens)),
@@ -63,20 +63,20 @@ fn common(answer: &Answer) -> Map<String, Value> {
         .collect()
 }
 
-/// Tokens of the reply per second of decoding; the prompt's pass is the same in both runs and left out.
-fn rate(answer: &Answer) -> f64 {
+/// Tokens of the reply per second of decoding. The prefill is left out: it is the same in both runs.
+fn rate(answer: &WholeReply) -> f64 {
     let usage = &answer.finish.usage;
     per_second(f64::from(usage.completion_tokens), usage.decode)
 }
 
-fn bytes_per_forward(answer: &Answer) -> f64 {
+fn bytes_per_forward(answer: &WholeReply) -> f64 {
     let usage = &answer.finish.usage;
     usage.committed_bytes as f64 / f64::from(usage.target_forwards.max(1))
 }
 
-impl fmt::Display for Report<'_> {
+impl fmt::Display for DemoReport<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        type Column = fn(&Answer) -> String;
+        type Column = fn(&WholeReply) -> String;
         let rows: [(&str, Column); 7] = [
             ("tokens", |answer| {
                 answer.finish.usage.completion_tokens.to_string()

@@ -54,7 +54,7 @@ impl ModelProposer {
         }
         let root = self.context.prompt_len() + first;
         let mut branches = Branches::new(root, self.context.from(first));
-        let rivals = self.likeliest_rivals(first..reply, LEAST_CHANCE);
+        let rivals = self.likeliest_alternatives(first..reply, LEAST_CHANCE);
         for (place, id) in rivals.into_iter().take(most) {
             let end = self.context.end_instead(place, id);
             branches.begin(place - first, id, end);

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use alignment::acceptance::rivals::Rival;
+use alignment::acceptance::alternatives::Alternative as SecondBest;
 use inference::{
     engine::{self, Passed},
     sampling::DistributionError,
@@ -44,7 +44,7 @@ pub(in crate::drafting) struct ModelProposer {
     /// How drafted tokens were drawn, by their place in the reply; empty where the method need not know.
     pub(super) draws: BTreeMap<usize, Draw>,
     /// What drafted tokens might have been instead, by their place in the reply, where that was wanted.
-    pub(super) rivals: BTreeMap<usize, Rival>,
+    pub(super) rivals: BTreeMap<usize, SecondBest>,
     /// How tokens are drawn is told, so that only whole code points are.
     pub(super) draws_whole: bool,
     /// The model would end the reply behind what is drafted.

@@ -21,7 +21,7 @@ impl ModelProposer {
         let mut drafted = self.context.first_behind(base)..self.context.reply().len();
         drafted.position(|place| {
             // A token of which nothing is known is another's.
-            chance *= self.rivals.get(&place).map_or(1.0, |rival| rival.stands);
+            chance *= self.rivals.get(&place).map_or(1.0, |rival| rival.first_chance);
             chance < least_chance
         })
     }
@@ -40,7 +40,7 @@ impl ModelProposer {
             return Vec::new();
         }
         let first = self.context.first_behind(base);
-        let rivals = self.likeliest_rivals(first..first + drafted, ask.least_chance);
+        let rivals = self.likeliest_alternatives(first..first + drafted, ask.least_chance);
         let mut room = ask.bounds.bytes - proposal.text.len();
         let alternatives = rivals.into_iter().filter_map(|(place, id)| {
             let text = self.context.instead(base, place, id)?;
@@ -53,7 +53,7 @@ impl ModelProposer {
 
     /// The second best at these places of the reply, and where they are: first those that are likeliest to be needed, since all
     /// before them stand and the first does not.
-    pub(super) fn likeliest_rivals(
+    pub(super) fn likeliest_alternatives(
         &self,
         places: Range<usize>,
         least_chance: f64,
@@ -68,7 +68,7 @@ impl ModelProposer {
             if chance >= least_chance {
                 rivals.push((chance, place, rival.id));
             }
-            reaches *= rival.stands;
+            reaches *= rival.first_chance;
         }
         rivals.sort_by(|one, other| other.0.total_cmp(&one.0));
         let places = rivals.into_iter().map(|(_, place, id)| (place, id));

@@ -73,7 +73,7 @@ struct ClockJson {
     ended_micros: u64,
 }
 
-/// Bytes as text; as numbers, too, where they are no text.
+/// Bytes as text, and as numbers if they are not UTF-8.
 #[derive(Serialize)]
 struct BytesJson {
     text: String,
@@ -111,7 +111,7 @@ pub(super) struct FinishEvent {
     usage: UsageJson,
     method: Option<String>,
     method_reason: String,
-    /// Text: not every reader of JSON keeps 64 bits of a number.
+    /// Text, since not every reader of JSON keeps 64 bits of a number.
     seed: String,
     request_id: String,
 }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::super::{error::ApiError, messages, params::Params, request};
 
-/// The request of a body, but for what says what chunks tell: here they tell of rounds, with all details.
+/// The request in a body. Chunks always report rounds with all details here.
 pub(super) fn read(fields: Map<String, Value>) -> Result<Generate, ApiError> {
     let mut params = Params::new(fields);
     let prompt = params.object("prompt")?;

@@ -1,9 +1,9 @@
-//! What a verifier is, as JSON.
+//! Description of a verifier, as JSON.
 
 use proto::verifier::{self, DrafterState, DrafterStatus};
 use serde::Serialize;
 
-/// What this verifier is.
+/// Description of this verifier.
 #[derive(Serialize)]
 pub(super) struct Description {
     version: String,
@@ -61,7 +61,7 @@ impl From<verifier::Description> for Description {
 }
 
 impl From<DrafterStatus> for Drafter {
-    /// Without its address and what it said last: those are for whoever runs the verifier.
+    /// Leaves out its address and its last error, which only whoever runs the verifier may see.
     fn from(drafter: DrafterStatus) -> Self {
         let round_trip = drafter.round_trip;
         Self {

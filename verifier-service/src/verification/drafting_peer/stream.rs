@@ -1,4 +1,4 @@
-//! One open stream: blocks that have come, when the next is due, and what the drafter has been told.
+//! One open stream: blocks that have arrived, when the next is due, and what the drafter has been sent.
 
 use std::{
     collections::VecDeque,
@@ -6,7 +6,7 @@ use std::{
 };
 
 use chassis::lifecycle::Lifecycle;
-use pacing::goodput::{Outcome, alternatives::Tried};
+use pacing::BlockFate;
 use proto::{
     CommittedText,
     drafter::{
@@ -19,24 +19,24 @@ use proto::{
 use tokio::time::{timeout, timeout_at};
 
 use super::{
-    OpenSession, Proposal, continuation,
-    loss::{Kind, Loss},
-    waste::Waste,
+    dropped_blocks::DroppedBlocks,
+    opening::OpenSession,
+    remainder,
+    stream_error::{Blame, StreamError},
 };
-use crate::{
-    drafters::{Lease, Rest},
-    lexicon::Lexicon,
-};
+use crate::{drafters::Lease, lexicon::Lexicon, verification::proposal::Proposal};
 
 /// Blocks of another text that one round looks at before it goes on without.
 const STALE_A_ROUND: u32 = 3;
 /// Rounds in a row that waited for nothing usable, after which a drafter is dismissed.
 const FRUITLESS_ROUNDS: u32 = 3;
-/// How long a drafter that is overdue is kept.
+/// Usable blocks after which a stream counts as a success. One that dies before is a failure, whatever it sent.
+const PROVEN_BLOCKS: u32 = 8;
+/// Time after which a drafter that is overdue is dismissed.
 const OVERDUE: Duration = Duration::from_secs(10);
-/// Bytes of a reply of which a drafter that makes a pause need not be told: about as many tokens as it reads at once in idle time.
+/// Bytes of a reply that an idle drafter need not be sent yet: about as many tokens as it reads at once.
 const QUIET_BYTES: usize = 64;
-/// How long a drafter may take to end a stream that was closed.
+/// Longest time for a drafter to end a stream that was closed.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// An open stream.
@@ -54,45 +54,27 @@ pub(super) struct Stream {
     /// Last block looked at, and the last that the drafter knows to be answered.
     looked_at: u64,
     answered: u64,
-    /// Bytes of the reply that the drafter has been told of, and the block that it was asked for with them.
-    told: usize,
-    told_wish: Wish,
+    /// Bytes of the reply that the drafter has been sent, and the wish that was sent with them.
+    sent: usize,
+    sent_wish: Wish,
     /// Since when a block is to be drafted.
     due_since: Instant,
     /// A round has waited for it in vain.
     is_overdue: bool,
     fruitless: u32,
+    /// Blocks that could be used.
+    usable: u32,
     /// The last block was empty: there may be nothing to wait for.
     has_declined: bool,
 }
 
-/// What a trial has come to.
-#[derive(Debug)]
-pub(super) enum Trial {
-    /// Nothing yet.
-    Waits,
-    /// The target has said all that a block says, or something else behind so many of its tokens.
-    Over(Judged),
-    /// It has said what a block begins with.
-    Stands(Box<Proposal>),
-}
-
-/// A block that the target has judged without having seen it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Judged {
-    pub(super) drafted: usize,
-    pub(super) stood: usize,
-    pub(super) compute: Duration,
-    /// How long such a block takes at least.
-    pub(super) latency: Duration,
-}
-
-/// What a block that has come is good for.
+/// Use of a block that has arrived.
 enum Use {
     Proposes(Box<Proposal>),
-    /// It says that there is nothing to propose.
+    /// The drafter has nothing to propose.
     Declines,
-    None(FallbackReason),
+    /// None, for this reason; a block that was overdue took this long.
+    None(FallbackReason, Option<Duration>),
 }
 
 #[derive(Debug)]
@@ -102,12 +84,12 @@ enum Arrival {
     Skipped,
 }
 
-/// What a round gets from a stream.
+/// Answer of a stream to a round.
 #[derive(Debug)]
 pub(super) enum Next {
     Block(Proposal),
-    Nothing(FallbackReason),
-    Lost(Loss),
+    Nothing(FallbackReason, BlockFate),
+    Lost(StreamError),
 }
 
 impl Stream {
@@ -118,7 +100,7 @@ impl Stream {
         (session, lexicon): OpenSession,
         open: &Open,
         first: Wish,
-    ) -> Result<Self, Loss> {
+    ) -> Result<Self, StreamError> {
         let DraftSession {
             opened,
             verdicts,
@@ -130,13 +112,13 @@ impl Stream {
         {
             Some("opened: its limits go beyond what was asked for")
         } else if is_foreign {
-            Some("opened.tokenizer_fingerprint is not that of the vocabulary it has told")
+            Some("opened.tokenizer_fingerprint is not that of the vocabulary it has sent")
         } else {
             None
         };
         if let Some(text) = wrong {
             lease.failed(text);
-            return Err(Loss::new(FallbackReason::Protocol, text));
+            return Err(StreamError::new(FallbackReason::Protocol, text));
         }
         lease.opened(&opened);
         let lexicon = lexicon.map(|(lexicon, _)| lexicon);
@@ -147,42 +129,52 @@ impl Stream {
             blocks,
             credit: opened.credit.into(),
             wish: first,
-            told: 0,
-            told_wish: first,
+            sent: 0,
+            sent_wish: first,
             arrived: VecDeque::new(),
             looked_at: 0,
             answered: 0,
             due_since: Instant::now(),
             is_overdue: false,
             fruitless: 0,
+            usable: 0,
             has_declined: false,
         })
     }
 
     /// Takes in the next message. Cancel-safe.
-    pub(super) async fn receive(&mut self) -> Result<(), Loss> {
-        let message = self.blocks.next().await.map_err(|e| Loss::of_error(&e))?;
+    pub(super) async fn receive(&mut self) -> Result<(), StreamError> {
+        let message = self
+            .blocks
+            .next()
+            .await
+            .map_err(|e| StreamError::of_error(&e))?;
         let arrival = match message {
             Some(FromDrafter::Block(block)) => Arrival::Block(Box::new(block), Instant::now()),
             Some(FromDrafter::Failure(failure)) if failure.code == FailureCode::Overloaded => {
                 Arrival::Skipped
             }
-            Some(FromDrafter::Failure(failure)) => return Err(Loss::of_failure(&failure)),
+            Some(FromDrafter::Failure(failure)) => return Err(StreamError::of_failure(&failure)),
             Some(FromDrafter::Opened(_)) | None => {
                 let text = "the drafter has ended the stream";
-                return Err(Loss::fault(FallbackReason::Disconnected, text));
+                return Err(StreamError::fault(FallbackReason::Disconnected, text));
             }
         };
         if self.arrived.len() as u64 >= 2 * self.credit {
             let text = "more messages than its credit allows";
-            return Err(Loss::fault(FallbackReason::Protocol, text));
+            return Err(StreamError::fault(FallbackReason::Protocol, text));
         }
         self.arrived.push_back(arrival);
         Ok(())
     }
 
-    /// What has come of a trial. Waits for nothing, and leaves a block where it is of which the target has said nothing.
-    pub(super) fn try_out(&mut self, committed: &CommittedText, waste: &mut Waste) -> Trial {
+    /// The block of a probe, once the target has said what it begins with. Waits for nothing, and leaves a block where it is
+    /// of which the target has said nothing.
+    pub(super) fn probed(
+        &mut self,
+        committed: &CommittedText,
+        dropped: &mut DroppedBlocks,
+    ) -> Next {
         while let Some(arrival) = self.arrived.pop_front() {
             let Arrival::Block(block, at) = arrival else {
                 continue;
@@ -192,126 +184,128 @@ impl Stream {
                 self.arrived.push_front(Arrival::Block(block, at));
                 break;
             }
-            match self.look_at(&block, None, committed) {
+            let compute = block.timings.compute_of(block.chain_tokens());
+            // What came meanwhile was verdicts, so nobody knows how long this block took.
+            let latency = Some(self.lease.least_latency(compute));
+            match self.look_at(&block, at, committed) {
                 Use::Proposes(mut proposal) => {
-                    let compute = block.timings.compute_of(proposal.drafted);
-                    proposal.latency = Some(self.lease.tried_out(proposal.drafted, compute));
-                    proposal.arrived = Some(at);
-                    return Trial::Stands(proposal);
+                    proposal.latency = latency;
+                    return Next::Block(*proposal);
                 }
-                Use::Declines => {}
-                Use::None(why) => waste.drop_block(&block, at, why),
+                Use::Declines => return Next::Nothing(FallbackReason::Paused, BlockFate::Declined),
+                Use::None(why, _) => dropped.drop_block(&block, at, why),
             }
-            if let Some(stood) = continuation::stood(&block, committed) {
-                let drafted = block.chain_tokens();
-                let compute = block.timings.compute_of(drafted);
-                self.lease.tried(drafted, stood);
-                return Trial::Over(Judged {
-                    drafted,
-                    stood,
+            if let Some(accepted) = remainder::accepted(&block, committed) {
+                let fate = BlockFate::Judged {
+                    drafted: block.chain_tokens(),
+                    accepted,
+                    candidates_per_token: None,
                     compute,
-                    latency: self.lease.tried_out(drafted, compute),
-                });
+                    latency,
+                };
+                return Next::Nothing(FallbackReason::Paused, fate);
             }
         }
-        Trial::Waits
+        Next::Nothing(FallbackReason::Paused, BlockFate::None)
     }
 
-    /// The next block that continues `committed`, waited for no longer than `at_most`. Blocks that do not are dropped and told
-    /// to `waste`.
+    /// The next block that continues `committed`, waited for no longer than `wait` from the moment it was asked for. Blocks that
+    /// do not continue it are dropped.
     pub(super) async fn take(
         &mut self,
         committed: &CommittedText,
-        at_most: Option<Duration>,
-        waste: &mut Waste,
+        wait: Duration,
+        dropped: &mut DroppedBlocks,
     ) -> Next {
-        let mut dropped = 0;
+        let mut stale = 0;
         let mut why = FallbackReason::Late;
+        let mut fate = BlockFate::None;
         loop {
             while let Some(arrival) = self.arrived.pop_front() {
                 let Arrival::Block(block, at) = arrival else {
-                    return Next::Nothing(FallbackReason::Failed);
+                    return Next::Nothing(FallbackReason::Failed, fate);
                 };
-                match self.look_at(&block, Some(at), committed) {
+                match self.look_at(&block, at, committed) {
                     Use::Proposes(proposal) => return Next::Block(*proposal),
-                    Use::Declines => return Next::Nothing(FallbackReason::NothingUsable),
-                    Use::None(reason) => why = reason,
+                    Use::Declines => {
+                        let why = FallbackReason::NothingUsable;
+                        return Next::Nothing(why, BlockFate::Declined);
+                    }
+                    Use::None(reason, late) => {
+                        why = reason;
+                        fate = late.map_or(fate, |latency| BlockFate::Late { latency });
+                    }
                 }
-                dropped += 1;
-                waste.drop_block(&block, at, why);
+                stale += 1;
+                dropped.drop_block(&block, at, why);
             }
             if let Err(loss) = self.give_back_credit(committed) {
                 return Next::Lost(loss);
             }
-            if self.is_overdue || dropped >= STALE_A_ROUND {
-                return self.go_without(why);
+            if self.is_overdue || stale >= STALE_A_ROUND {
+                return self.go_without(why, fate);
             }
-            let patience = match at_most {
-                Some(_) if self.has_declined => Duration::ZERO,
-                None if self.has_declined => self.lease.brief_patience(),
-                _ => self.lease.patience(self.wish.tokens),
-            };
-            let is_short = at_most.is_some_and(|at_most| at_most < patience);
-            let patience = at_most.unwrap_or(patience).min(patience);
-            let deadline = self.due_since + patience;
+            let deadline = self.due_since + wait;
             match timeout_at(deadline.into(), self.receive()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(loss)) => return Next::Lost(loss),
                 // Nothing was promised, so nothing is late.
                 Err(_) if self.has_declined => {
-                    return Next::Nothing(FallbackReason::NothingUsable);
+                    return Next::Nothing(FallbackReason::NothingUsable, BlockFate::Declined);
                 }
                 Err(_) => {
                     self.is_overdue = true;
-                    // It may be on time, but not for the others.
-                    self.fruitless += u32::from(!is_short);
-                    return self.go_without(why);
+                    // A shorter wait says nothing: the block may be on time, but not for other sessions or this budget.
+                    let tokens = self.wish.tokens as usize;
+                    let is_full = wait >= self.lease.learn(|known| known.deadline(tokens));
+                    self.fruitless += u32::from(is_full);
+                    return self.go_without(why, fate);
                 }
             }
         }
     }
 
-    /// The block that the next verdict asks for.
-    pub(super) fn aim(&mut self, wish: Wish) {
+    /// Sets the wish that the next verdict sends.
+    pub(super) fn want(&mut self, wish: Wish) {
         // What was not asked for is not overdue.
         self.is_overdue &= wish.tokens > 0 && self.wish.tokens > 0;
         self.wish = wish;
     }
 
-    /// What a block came to, and its alternatives.
-    pub(super) fn judged(&self, outcome: Outcome, tried: &Tried) {
-        self.lease.judged(outcome, tried);
+    /// The hold on the drafter.
+    pub(super) fn lease(&self) -> &Lease {
+        &self.lease
     }
 
-    /// The same as [`Self::tell`], but while nothing is asked for only now and then: a drafter that makes a pause needs no message for
-    /// each token, and reads what it missed in one.
-    pub(super) fn tell_when_due(
+    /// Sends a verdict, as [`Self::send`] does; to an idle drafter only now and then. It needs no message for each token, and reads
+    /// what it missed in one.
+    pub(super) fn send_when_due(
         &mut self,
         committed: &CommittedText,
         kept_bytes: u32,
         appended: &[u8],
-    ) -> Result<(), Loss> {
-        let untold = committed.len() - self.told;
-        let is_quiet = self.told_wish.tokens == 0 && self.wish.tokens == 0 && kept_bytes == 0;
-        if is_quiet && untold < QUIET_BYTES {
+    ) -> Result<(), StreamError> {
+        let unsent = committed.len() - self.sent;
+        let is_quiet = self.sent_wish.tokens == 0 && self.wish.tokens == 0 && kept_bytes == 0;
+        if is_quiet && unsent < QUIET_BYTES {
             return Ok(());
         }
-        if untold > kept_bytes as usize + appended.len() {
-            return self.catch_up(committed, self.told);
+        if unsent > kept_bytes as usize + appended.len() {
+            return self.catch_up(committed, self.sent);
         }
-        self.tell(committed, kept_bytes, appended)
+        self.send(committed, kept_bytes, appended)
     }
 
-    /// Tells what became of the reply: so many bytes of the last proposal kept, then `appended`.
-    pub(super) fn tell(
+    /// Sends what became of the reply: `kept_bytes` of the last proposal kept, then `appended`.
+    pub(super) fn send(
         &mut self,
         committed: &CommittedText,
         kept_bytes: u32,
         appended: &[u8],
-    ) -> Result<(), Loss> {
+    ) -> Result<(), StreamError> {
         self.answered = self.looked_at;
-        self.told = committed.len();
-        let told = std::mem::replace(&mut self.told_wish, self.wish);
+        self.sent = committed.len();
+        let before = std::mem::replace(&mut self.sent_wish, self.wish);
         if !self.is_overdue {
             self.due_since = Instant::now();
         }
@@ -320,22 +314,26 @@ impl Stream {
             kept_bytes,
             appended: appended.to_vec(),
             new_hash: committed.hash(),
-            next: (self.wish != told).then_some(self.wish),
+            next: (self.wish != before).then_some(self.wish),
         };
         self.verdicts
             .verdict(verdict)
-            .map_err(|e| Loss::of_error(&e))
+            .map_err(|e| StreamError::of_error(&e))
     }
 
-    /// Tells what was committed behind the first `told` bytes while the stream was being opened.
-    pub(super) fn catch_up(&mut self, committed: &CommittedText, told: usize) -> Result<(), Loss> {
-        self.told = told;
-        let mut length = told;
-        for appended in committed.bytes()[told..].chunks(MAX_APPENDED_BYTES) {
+    /// Sends what was committed after the first `sent` bytes, while the stream was being opened.
+    pub(super) fn catch_up(
+        &mut self,
+        committed: &CommittedText,
+        sent: usize,
+    ) -> Result<(), StreamError> {
+        self.sent = sent;
+        let mut length = sent;
+        for appended in committed.bytes()[sent..].chunks(MAX_APPENDED_BYTES) {
             length += appended.len();
             let mut until = committed.clone();
             until.truncate(length);
-            self.tell(&until, 0, appended)?;
+            self.send(&until, 0, appended)?;
         }
         Ok(())
     }
@@ -344,27 +342,33 @@ impl Stream {
         self.verdicts.traffic()
     }
 
-    /// See [`Lease::rest`].
-    pub(super) fn rest(&self) -> Rest {
-        self.lease.rest()
-    }
-
-    /// Reports a loss to where drafters are chosen.
-    pub(super) fn blame(&self, loss: &Loss) {
-        match loss.kind {
-            Kind::Natural => {}
-            Kind::Fault => self.lease.failed(&loss.text),
-            Kind::Gone => self.lease.lost(&loss.text),
+    /// Reports why the stream is given up to where drafters are chosen.
+    pub(super) fn blame(&self, error: &StreamError) {
+        match error.blame {
+            Blame::Nobody => {}
+            Blame::Fault => self.lease.failed(&error.text),
+            Blame::Stopping => self.lease.lost(&error.text),
+            Blame::Gone => {
+                if self.usable < PROVEN_BLOCKS {
+                    self.lease.failed(&error.text);
+                }
+                self.lease.lost(&error.text);
+            }
         }
     }
 
     /// Ends the session. The drafter gets a moment to end its side, so that it reads why; nobody waits for it here.
     pub(super) fn close(self, reason: CloseReason, lifecycle: &Lifecycle) {
         let Self {
+            lease,
+            usable,
             verdicts,
             mut blocks,
             ..
         } = self;
+        if reason == CloseReason::Finished && usable > 0 {
+            lease.succeeded();
+        }
         verdicts.close(reason);
         // Without a runtime the process is at its end, and the connection with it.
         if tokio::runtime::Handle::try_current().is_ok() {
@@ -375,29 +379,25 @@ impl Stream {
         }
     }
 
-    /// What a block that came at this moment still proposes, or why it is of no use. `None`: it is of a trial.
-    fn look_at(&mut self, block: &Block, at: Option<Instant>, committed: &CommittedText) -> Use {
+    /// Use of a block that arrived at this moment.
+    fn look_at(&mut self, block: &Block, at: Instant, committed: &CommittedText) -> Use {
         self.looked_at = block.round;
         self.has_declined = block.declines();
-        let latency = at.map(|at| at.saturating_duration_since(self.due_since));
+        let latency = at.saturating_duration_since(self.due_since);
         let was_overdue = std::mem::take(&mut self.is_overdue);
-        let left = match continuation::remainder(block, committed) {
+        let left = match remainder::remainder(block, committed) {
             Ok(left) => left,
             Err(why) => {
-                if let Some(latency) = latency.filter(|_| was_overdue) {
-                    self.lease.delivered_late(latency);
+                if was_overdue {
                     self.due_since = Instant::now();
                 }
-                return Use::None(why);
+                return Use::None(why, was_overdue.then_some(latency));
             }
         };
         self.fruitless = 0;
-        let drafted = block.chain_tokens();
-        let compute = block.timings.compute_of(drafted);
-        // Before the first block the drafter had to read the prompt, which no other waits for.
-        let latency = latency.filter(|_| block.round > 1);
-        if at.is_some() {
-            self.lease.delivered(drafted, compute, latency);
+        self.usable += 1;
+        if self.usable == PROVEN_BLOCKS {
+            self.lease.succeeded();
         }
         if self.has_declined {
             return Use::Declines;
@@ -411,32 +411,33 @@ impl Stream {
             lexicon: self.lexicon.clone(),
             ends_with: block.ends_with,
             timings: block.timings,
-            arrived: at,
-            latency,
-            drafted,
+            arrived: Some(at),
+            // The first block waited for the drafter to read the prompt, which no other does.
+            latency: (block.round > 1).then_some(latency),
+            drafted: block.chain_tokens(),
         }))
     }
 
     /// A drafter whose blocks were all dropped could not send another one before the next verdict: it gets an empty one.
-    fn give_back_credit(&mut self, committed: &CommittedText) -> Result<(), Loss> {
+    fn give_back_credit(&mut self, committed: &CommittedText) -> Result<(), StreamError> {
         if self.looked_at - self.answered < self.credit {
             return Ok(());
         }
-        self.tell(committed, 0, &[])
+        self.send(committed, 0, &[])
     }
 
     /// A round without a proposal, or the end of a drafter that has given none for too long.
-    fn go_without(&mut self, why: FallbackReason) -> Next {
+    fn go_without(&mut self, why: FallbackReason, fate: BlockFate) -> Next {
         if !self.is_overdue {
             self.fruitless += 1;
         }
         if self.fruitless >= FRUITLESS_ROUNDS {
             let text = "waited for in vain too often";
-            return Next::Lost(Loss::fault(why, text));
+            return Next::Lost(StreamError::fault(why, text));
         }
         if self.is_overdue && self.due_since.elapsed() > OVERDUE {
-            return Next::Lost(Loss::fault(why, "overdue for too long"));
+            return Next::Lost(StreamError::fault(why, "overdue for too long"));
         }
-        Next::Nothing(why)
+        Next::Nothing(why, fate)
     }
 }

@@ -156,10 +156,11 @@ impl Conversation {
             (Kind::Empty, message) => *message = None,
             _ => {}
         }
+        self.script.note(|seen| seen.blocks += 1);
         self.send(Ok(message)).await
     }
 
-    /// What the target will say behind all that was proposed, or its end.
+    /// Text of the target after all that was proposed, or its end.
     fn honest(&self, tokens: usize) -> Vec<u8> {
         let answer = self.script.answer.lock().expect("no panic");
         let from = (self.committed.len() + self.drafted.len()).min(answer.len());

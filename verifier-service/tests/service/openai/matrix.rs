@@ -47,20 +47,20 @@ const CASES: [fn(&str) -> Value; 34] = [
     |_| json!({"speculation": {"block_length": 3, "mode": "auto"}, "user": "someone", "n": 1}),
 ];
 
-/// The answer as a drafter would have it that is wrong now and then.
+/// Draft of the answer by a drafter that is wrong now and then.
 fn flawed(text: &str) -> String {
     let flaw = |(at, byte): (usize, char)| if at % 11 == 7 { '#' } else { byte };
     text.chars().enumerate().map(flaw).collect()
 }
 
-/// Every case at one endpoint: whole and streamed, with speculation and without. Gives how much was accepted and rejected.
+/// Every case at one endpoint: whole and streamed, with speculation and without. Returns the tokens accepted and rejected.
 async fn matrix(process: &Process, drafter: &Running, path: &str) -> (u64, u64) {
     let mut judged = (0, 0);
     let off = json!({"speculation": {"mode": "off"}});
     let streamed = json!({"stream": true, "stream_options": {"include_usage": true}});
     for (number, case) in CASES.into_iter().enumerate() {
         let case = |text: &str| body(path, case(text));
-        // As long as the longest stop string of the cases reaches.
+        // Long enough for the longest stop string of the cases.
         let placeholder = "x".repeat(40);
         let unstopped = with(
             case(&placeholder),
@@ -88,7 +88,7 @@ async fn matrix(process: &Process, drafter: &Running, path: &str) -> (u64, u64) 
     judged
 }
 
-/// What must hold of an answer whatever its text is.
+/// Checks what holds of every answer.
 fn check(said: &Said, asked: &Value, case: &str) {
     let most = asked["max_tokens"].as_u64().expect("a limit");
     let choices = asked["n"].as_u64().unwrap_or(1);
@@ -111,13 +111,13 @@ fn check(said: &Said, asked: &Value, case: &str) {
         .as_u64()
         .or(asked["logprobs"].as_u64());
     if let Some(alternatives) = alternatives {
-        let told: usize = said.choices.iter().map(|choice| choice.tokens.len()).sum();
+        let scored: usize = said.choices.iter().map(|choice| choice.tokens.len()).sum();
         let each = 1 + alternatives;
         if asked["stop"].is_null() {
-            assert_eq!(told as u64, said.completion_tokens * each, "{case}");
+            assert_eq!(scored as u64, said.completion_tokens * each, "{case}");
         } else {
             assert!(
-                told as u64 <= said.completion_tokens * each && told > 0,
+                scored as u64 <= said.completion_tokens * each && scored > 0,
                 "{case}"
             );
         }

@@ -1,10 +1,10 @@
-//! What an answer of the API says, whether it came whole or streamed, of a chat or of a completion.
+//! Content of an answer of the API, whole or streamed, of a chat or of a completion.
 
 use serde_json::{Value, json};
 
 use crate::web::Answer;
 
-/// What an answer says, however it came.
+/// Content of an answer.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Said {
     pub(super) choices: Vec<Choice>,
@@ -53,7 +53,7 @@ impl Said {
             self.choices
                 .resize(self.choices.len().max(index + 1), Choice::default());
             let said = &mut self.choices[index];
-            assert_eq!(said.finish_reason, None, "a chunk behind the end: {json}");
+            assert_eq!(said.finish_reason, None, "a chunk after the end: {json}");
             for text in [
                 &choice["text"],
                 &choice["message"]["content"],
@@ -77,7 +77,7 @@ impl Said {
         self.rejected = number(&details["rejected_prediction_tokens"]);
     }
 
-    /// Equal in all that speculation must not change.
+    /// Checks that both agree in all that speculation must not change.
     pub(super) fn assert_same(&self, other: &Self, case: &str) {
         assert_eq!(self.prompt_tokens, other.prompt_tokens, "{case}");
         assert_eq!(self.completion_tokens, other.completion_tokens, "{case}");
@@ -97,7 +97,7 @@ impl Said {
     }
 }
 
-/// Tokens and alternatives in the order in which they are told, in either shape.
+/// Tokens and alternatives in the order of the answer, in either shape.
 fn tokens(logprobs: &Value) -> Vec<(Value, f64)> {
     let number = |value: &Value| value.as_f64().expect("a number");
     let mut all = Vec::new();

@@ -1,27 +1,27 @@
-//! What one setting came to, in numbers.
+//! Rates and counts of one variant.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use crate::bench::args::{Load, Variant};
 use crate::bench::arrivals::Batch;
-use crate::bench::sample::{Compared, Sample};
+use crate::bench::experiment::{OfferedLoad, Variant};
+use crate::bench::reply::{MeasuredReply, ReplyPair};
 use crate::bench::statistics::{Spread, median, ratio};
 use crate::request::per_second;
 
-/// What one setting came to.
-pub(crate) struct Outcome {
+/// Replies of one variant, each with the plain reply to the same request.
+pub(crate) struct VariantReplies {
     pub(super) variant: Variant,
-    pub(crate) pairs: Vec<Compared>,
-    /// One for each run, where several requests were in progress at once.
+    pub(crate) pairs: Vec<ReplyPair>,
+    /// Figures of each run, if several requests were in progress at once.
     batches: Vec<BatchFigures>,
 }
 
-/// What all requests of one run came to, without and with speculation.
+/// Throughput and latency of one run, without and with speculation.
 #[derive(Clone, Copy, Debug)]
 struct BatchFigures {
-    /// Tokens a second, the passes of the prompts included.
+    /// Tokens per second, prefill included.
     throughput: [f64; 2],
     /// Median time from arrival to end, in seconds.
     latency: [f64; 2],
@@ -32,16 +32,16 @@ struct BatchFigures {
 pub(crate) struct Figures {
     pub(crate) plain: f64,
     pub(crate) speculative: f64,
-    /// None where nothing was decoded.
+    /// None if nothing was decoded.
     pub(crate) speedup: Option<Spread>,
     pub(super) accepted_per_forward: f64,
-    /// Of those, tokens beside the draft's chain.
+    /// Accepted alternatives among them.
     pub(super) accepted_alternatives_per_forward: f64,
     pub(super) acceptance: f64,
     pub(super) bytes_per_forward: f64,
 }
 
-impl Outcome {
+impl VariantReplies {
     pub(crate) fn new(variant: Variant) -> Self {
         Self {
             variant,
@@ -50,27 +50,27 @@ impl Outcome {
         }
     }
 
-    /// Whether requests shared passes, so that none has figures of its own.
+    /// True if requests shared passes, so that no request has figures of its own.
     pub(super) fn is_shared(&self) -> bool {
         !self.batches.is_empty()
     }
 
-    /// Median seconds from arrival to end, without and with speculation, where requests shared passes.
+    /// Median seconds from arrival to end, without and with speculation; none unless requests shared passes.
     pub(super) fn latency(&self) -> Option<[f64; 2]> {
         let of = |side: usize| median(self.batches.iter().map(|batch| batch.latency[side]));
         self.is_shared().then(|| [of(0), of(1)])
     }
 
-    /// Takes in a run of requests for the tasks with these indices.
+    /// Adds one run of requests for the tasks with these indices.
     pub(crate) fn add_batches(&mut self, tasks: &[usize], plain: &Batch, speculative: &Batch) {
         let both = [plain, speculative];
         let pairs = tasks
             .iter()
-            .zip(plain.samples.iter().zip(&speculative.samples));
+            .zip(plain.replies.iter().zip(&speculative.replies));
         self.pairs
             .extend(pairs.map(|(&task, (plain, speculative))| {
-                let share = |sample: &Sample| sample.clone().into();
-                Compared {
+                let share = |reply: &MeasuredReply| reply.clone().into();
+                ReplyPair {
                     task,
                     plain: share(plain),
                     speculative: share(speculative),
@@ -86,36 +86,32 @@ impl Outcome {
 impl Batch {
     fn throughput(&self) -> f64 {
         let tokens = self
-            .samples
+            .replies
             .iter()
-            .map(|sample| sample.usage.completion_tokens);
+            .map(|reply| reply.usage.completion_tokens);
         per_second(f64::from(tokens.sum::<u32>()), self.took)
     }
 
     fn latency(&self) -> f64 {
-        median(
-            self.samples
-                .iter()
-                .map(|sample| sample.latency.as_secs_f64()),
-        )
+        median(self.replies.iter().map(|reply| reply.latency.as_secs_f64()))
     }
 }
 
 impl Figures {
-    pub(super) fn of(outcome: &Outcome, load: Load) -> Self {
-        let alone = Self::of_pairs(&outcome.pairs);
-        if !outcome.is_shared() {
+    pub(super) fn of(replies: &VariantReplies, load: OfferedLoad) -> Self {
+        let alone = Self::of_pairs(&replies.pairs);
+        if !replies.is_shared() {
             return alone;
         }
         let of = |figure: fn(&BatchFigures) -> [f64; 2]| {
-            let batches = outcome.batches.iter().map(figure);
+            let batches = replies.batches.iter().map(figure);
             batches.collect::<Vec<_>>()
         };
         let throughput = of(|batch| batch.throughput);
         let ratios = match load {
-            Load::AtOnce(_) => throughput.clone(),
-            // A request that takes half the time is twice as fast.
-            Load::Arriving(_) => of(|batch| [batch.latency[1], batch.latency[0]]),
+            OfferedLoad::AtOnce(_) => throughput.clone(),
+            // The inverse ratio: a request that takes half the time is twice as fast.
+            OfferedLoad::Arriving(_) => of(|batch| [batch.latency[1], batch.latency[0]]),
         };
         let ratios: Vec<f64> = ratios
             .iter()
@@ -129,10 +125,10 @@ impl Figures {
         }
     }
 
-    /// Of requests one at a time: medians over prompts of medians over runs.
-    pub(super) fn of_pairs(pairs: &[Compared]) -> Self {
+    /// Figures of requests one at a time: medians over prompts of medians over runs.
+    pub(super) fn of_pairs(pairs: &[ReplyPair]) -> Self {
         let tasks = by_task(pairs);
-        let over_tasks = |of: fn(&Compared) -> Option<f64>| {
+        let over_tasks = |of: fn(&ReplyPair) -> Option<f64>| {
             let tasks = tasks.values();
             let medians = tasks.filter_map(|runs| {
                 let values: Vec<f64> = runs.iter().filter_map(|pair| of(pair)).collect();
@@ -144,9 +140,10 @@ impl Figures {
         Self {
             plain: median(over_tasks(|pair| Some(pair.plain.rate()))),
             speculative: median(over_tasks(|pair| Some(pair.speculative.rate()))),
-            speedup: Spread::of(&over_tasks(Compared::speedup)),
+            speedup: Spread::of(&over_tasks(ReplyPair::speedup)),
             accepted_per_forward: ratio(total.accepted, total.forwards).unwrap_or(0.0),
-            accepted_alternatives_per_forward: ratio(total.beside, total.forwards).unwrap_or(0.0),
+            accepted_alternatives_per_forward: ratio(total.accepted_alternatives, total.forwards)
+                .unwrap_or(0.0),
             acceptance: ratio(total.accepted, total.accepted + total.rejected).unwrap_or(0.0),
             bytes_per_forward: ratio(total.bytes, total.forwards).unwrap_or(0.0),
         }
@@ -190,16 +187,15 @@ pub(super) struct Totals {
     forwards: f64,
     pub(super) accepted: f64,
     pub(super) rejected: f64,
-    /// Accepted tokens beside the draft's chain.
-    beside: f64,
+    accepted_alternatives: f64,
     pub(super) wire: f64,
-    /// Seconds.
+    /// Seconds of waiting for blocks.
     pub(super) wait: f64,
     pub(super) decode: f64,
 }
 
 impl Totals {
-    pub(super) fn of(pairs: &[Compared]) -> Self {
+    pub(super) fn of(pairs: &[ReplyPair]) -> Self {
         pairs.iter().fold(Self::default(), |sum, pair| {
             let usage = &pair.speculative.usage;
             Self {
@@ -208,7 +204,8 @@ impl Totals {
                 forwards: sum.forwards + f64::from(usage.target_forwards),
                 accepted: sum.accepted + f64::from(usage.accepted_tokens),
                 rejected: sum.rejected + f64::from(usage.rejected_tokens),
-                beside: sum.beside + f64::from(usage.accepted_alternatives),
+                accepted_alternatives: sum.accepted_alternatives
+                    + f64::from(usage.accepted_alternatives),
                 wire: sum.wire + (usage.wire_sent_bytes + usage.wire_received_bytes) as f64,
                 wait: sum.wait + usage.draft_wait.as_secs_f64(),
                 decode: sum.decode + usage.decode.as_secs_f64(),
@@ -217,9 +214,9 @@ impl Totals {
     }
 }
 
-/// The runs of each prompt.
-pub(super) fn by_task(pairs: &[Compared]) -> BTreeMap<usize, Vec<&Compared>> {
-    let mut tasks: BTreeMap<usize, Vec<&Compared>> = BTreeMap::new();
+/// Runs of each prompt.
+pub(super) fn by_task(pairs: &[ReplyPair]) -> BTreeMap<usize, Vec<&ReplyPair>> {
+    let mut tasks: BTreeMap<usize, Vec<&ReplyPair>> = BTreeMap::new();
     for pair in pairs {
         tasks.entry(pair.task).or_default().push(pair);
     }

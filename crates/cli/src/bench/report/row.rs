@@ -1,4 +1,4 @@
-//! One line of the report: a workload with one drafter, one setting, one delay and one load.
+//! One line of the report: a workload with one drafter, variant, round trip and load.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -6,32 +6,32 @@ use std::time::Duration;
 use alignment::acceptance::{Losslessness, Method};
 use serde_json::{Map, Value, json};
 
-use super::figures::{Figures, Outcome, Totals, by_task};
-use crate::bench::args::{Load, Plan, Variant};
-use crate::bench::sample::Compared;
+use super::figures::{Figures, Totals, VariantReplies, by_task};
+use crate::bench::experiment::{Experiment, OfferedLoad, Variant};
+use crate::bench::reply::ReplyPair;
 use crate::bench::services::Tested;
 use crate::bench::statistics::{Spread, ratio};
-use crate::bench::workloads::Workload;
+use crate::bench::task::Workload;
 
 /// One line of the report.
-pub(crate) struct Row {
+pub(crate) struct ReportRow {
     pub(crate) name: String,
     pub(crate) target: String,
     pub(crate) drafter: String,
     pub(crate) variant: Variant,
     pub(crate) round_trip: Duration,
     round_trip_seen: Option<Duration>,
-    pub(crate) load: Load,
-    /// Methods that were used, by name.
+    pub(crate) load: OfferedLoad,
+    /// Names of the acceptance methods used.
     pub(crate) methods: String,
     pub(crate) figures: Figures,
     runs: u32,
     prompts: usize,
-    /// Prompts whose texts differ, by id.
+    /// Ids of the prompts whose texts differ.
     differing: Vec<String>,
-    /// Whether no text may differ.
+    /// True if every method used keeps the text.
     promises_text: bool,
-    /// By kind of text, where the workload has kinds.
+    /// Figures by kind of text, if the workload has kinds.
     kinds: Vec<(String, Figures)>,
     replies: Vec<Value>,
     latency: Option<[f64; 2]>,
@@ -41,15 +41,15 @@ pub(crate) struct Row {
     draft_wait_share: f64,
 }
 
-impl Row {
+impl ReportRow {
     pub(crate) fn new(
         tested: &Tested,
-        plan: &Plan,
+        experiment: &Experiment,
         workload: &Workload,
-        load: Load,
-        outcome: &Outcome,
+        load: OfferedLoad,
+        variant_replies: &VariantReplies,
     ) -> Self {
-        let pairs = &outcome.pairs;
+        let pairs = &variant_replies.pairs;
         let methods: BTreeSet<&str> = pairs
             .iter()
             .filter_map(|pair| pair.speculative.method.as_deref())
@@ -68,22 +68,22 @@ impl Row {
             name: workload.name.clone(),
             target: tested.target.clone(),
             drafter: tested.drafter.clone(),
-            variant: outcome.variant,
+            variant: variant_replies.variant,
             round_trip: tested.round_trip,
             round_trip_seen: tested.round_trip_seen,
             load,
             methods: Vec::from_iter(methods).join(","),
-            figures: Figures::of(outcome, load),
-            runs: plan.runs,
+            figures: Figures::of(variant_replies, load),
+            runs: experiment.runs,
             prompts: workload.tasks.len(),
             differing: differing
                 .into_iter()
                 .map(|task| workload.tasks[task].id.clone())
                 .collect(),
             promises_text,
-            kinds: kinds(workload, outcome),
+            kinds: kinds(workload, variant_replies),
             replies: replies(workload, pairs),
-            latency: outcome.latency(),
+            latency: variant_replies.latency(),
             fallbacks: fallbacks(pairs),
             proposed: total.accepted + total.rejected,
             wire_bytes_per_token: total.wire / total.tokens.max(1.0),
@@ -91,18 +91,18 @@ impl Row {
         }
     }
 
-    /// Whether every text was the same.
+    /// True if all texts are equal.
     pub(crate) fn is_identical(&self) -> bool {
         self.differing.is_empty()
     }
 
-    /// Prompts whose texts differ though the method promises that they do not.
+    /// Ids of prompts whose texts differ although the method keeps the text.
     pub(crate) fn broken_promises(&self) -> impl Iterator<Item = &str> {
         let differing = self.differing.iter().filter(|_| self.promises_text);
         differing.map(String::as_str)
     }
 
-    /// One line that says what has just been measured.
+    /// One line on what has just been measured.
     pub(crate) fn progress(&self) -> String {
         let cells = self.cells();
         format!(
@@ -120,12 +120,12 @@ impl Row {
         )
     }
 
-    /// Milliseconds of the round trip that is emulated.
+    /// Emulated round trip in milliseconds.
     pub(crate) fn round_trip_milliseconds(&self) -> f64 {
         self.round_trip.as_secs_f64() * 1e3
     }
 
-    /// The cells behind the names, in the order of the headings.
+    /// The cells after the names, in the order of the headings.
     pub(super) fn cells(&self) -> [String; 12] {
         let figures = &self.figures;
         let spread =
@@ -154,11 +154,11 @@ impl Row {
         ]
     }
 
-    /// As `--json` has it.
+    /// The row as `--json` prints it.
     pub(super) fn json(&self) -> Value {
         let (at_once, rate) = match self.load {
-            Load::AtOnce(count) => (Some(count), None),
-            Load::Arriving(rate) => (None, Some(rate)),
+            OfferedLoad::AtOnce(count) => (Some(count), None),
+            OfferedLoad::Arriving(rate) => (None, Some(rate)),
         };
         let seen = self.round_trip_seen.map(|seen| seen.as_secs_f64());
         let mut fields = Map::new();
@@ -209,23 +209,23 @@ impl Row {
         Value::Object(fields)
     }
 
-    /// What the ratio compares.
+    /// The quantity that the speed-up compares.
     fn measure(&self) -> &'static str {
         match self.load {
-            Load::AtOnce(1) => "tokens per second of decoding, each reply by itself",
-            Load::AtOnce(_) => "tokens per second of all requests, prompts included",
-            Load::Arriving(_) => "time of a request from its arrival to its end",
+            OfferedLoad::AtOnce(1) => "tokens per second of decoding, each reply by itself",
+            OfferedLoad::AtOnce(_) => "tokens per second of all requests, prompts included",
+            OfferedLoad::Arriving(_) => "time of a request from its arrival to its end",
         }
     }
 }
 
-/// Figures by kind of text, in the order of the workload. Requests that share passes have none of their own.
-fn kinds(workload: &Workload, outcome: &Outcome) -> Vec<(String, Figures)> {
-    if outcome.is_shared() {
+/// Figures by kind of text, in the order of the workload; none if requests shared passes.
+fn kinds(workload: &Workload, variant_replies: &VariantReplies) -> Vec<(String, Figures)> {
+    if variant_replies.is_shared() {
         return Vec::new();
     }
-    let mut kinds: Vec<(String, Vec<Compared>)> = Vec::new();
-    for pair in &outcome.pairs {
+    let mut kinds: Vec<(String, Vec<ReplyPair>)> = Vec::new();
+    for pair in &variant_replies.pairs {
         let Some(kind) = &workload.tasks[pair.task].kind else {
             continue;
         };
@@ -240,11 +240,11 @@ fn kinds(workload: &Workload, outcome: &Outcome) -> Vec<(String, Figures)> {
         .collect()
 }
 
-/// One object for each prompt.
-fn replies(workload: &Workload, pairs: &[Compared]) -> Vec<Value> {
-    let reply = |(&task, runs): (&usize, &Vec<&Compared>)| {
+/// JSON objects of the prompts.
+fn replies(workload: &Workload, pairs: &[ReplyPair]) -> Vec<Value> {
+    let reply = |(&task, runs): (&usize, &Vec<&ReplyPair>)| {
         let task = &workload.tasks[task];
-        let pairs: Vec<Compared> = runs.iter().map(|&pair| pair.clone()).collect();
+        let pairs: Vec<ReplyPair> = runs.iter().map(|&pair| pair.clone()).collect();
         let mut fields = Figures::of_pairs(&pairs).json();
         fields.remove("speedup_spread");
         fields.insert("id".to_owned(), json!(task.id));
@@ -253,14 +253,14 @@ fn replies(workload: &Workload, pairs: &[Compared]) -> Vec<Value> {
         }
         let tokens = pairs.first().map(|pair| pair.plain.usage.completion_tokens);
         fields.insert("tokens".to_owned(), json!(tokens));
-        let identical = pairs.iter().all(Compared::is_identical);
+        let identical = pairs.iter().all(ReplyPair::is_identical);
         fields.insert("identical".to_owned(), json!(identical));
         Value::Object(fields)
     };
     by_task(pairs).iter().map(reply).collect()
 }
 
-fn fallbacks(pairs: &[Compared]) -> BTreeMap<&'static str, u32> {
+fn fallbacks(pairs: &[ReplyPair]) -> BTreeMap<&'static str, u32> {
     let mut sums = BTreeMap::new();
     for pair in pairs {
         for (reason, rounds) in &pair.speculative.usage.fallbacks {

@@ -1,11 +1,11 @@
-//! Rows of replies that are made up.
+//! Rows of invented replies.
 
 use super::*;
-use crate::bench::args::tests::plan;
+use crate::bench::args::tests::experiment;
 use crate::bench::arrivals::Batch;
-use crate::bench::sample::Sample;
-use crate::bench::sample::tests::{compared, sample};
-use crate::bench::workloads::Task;
+use crate::bench::reply::MeasuredReply;
+use crate::bench::reply::tests::{pair, reply};
+use crate::bench::task::Task;
 
 fn workload(name: &str, count: usize) -> Workload {
     let task = |i: usize| Task {
@@ -20,23 +20,29 @@ fn workload(name: &str, count: usize) -> Workload {
     }
 }
 
-fn outcome(pairs: Vec<Compared>) -> Outcome {
-    let variant = plan(&["--block-lengths", "4"]).expect("a plan").variants[0];
-    let mut outcome = Outcome::new(variant);
-    outcome.pairs = pairs;
-    outcome
+fn variant_replies(pairs: Vec<ReplyPair>) -> VariantReplies {
+    let variant = experiment(&["--block-lengths", "4"])
+        .expect("an experiment")
+        .variants[0];
+    let mut replies = VariantReplies::new(variant);
+    replies.pairs = pairs;
+    replies
 }
 
-fn made(workload: &Workload, load: Load, outcome: &Outcome) -> Row {
-    let plan = plan(&[]).expect("a plan");
-    let tested = Tested::made("target", "drafter", Duration::from_millis(10));
-    Row::new(&tested, &plan, workload, load, outcome)
+fn row_of(workload: &Workload, load: OfferedLoad, replies: &VariantReplies) -> ReportRow {
+    let experiment = experiment(&[]).expect("an experiment");
+    let tested = Tested::described("target", "drafter", Duration::from_millis(10));
+    ReportRow::new(&tested, &experiment, workload, load, replies)
 }
 
 /// A row of three prompts, each with this speed-up.
-pub(crate) fn row(name: &str, speedup: f64) -> Row {
-    let pairs = (0..3).map(|task| compared(task, speedup)).collect();
-    made(&workload(name, 3), Load::AtOnce(1), &outcome(pairs))
+pub(crate) fn row(name: &str, speedup: f64) -> ReportRow {
+    let pairs = (0..3).map(|task| pair(task, speedup)).collect();
+    row_of(
+        &workload(name, 3),
+        OfferedLoad::AtOnce(1),
+        &variant_replies(pairs),
+    )
 }
 
 #[test]
@@ -53,11 +59,11 @@ fn figures_are_medians_over_prompts_of_medians_over_runs() {
         (1, 4.0),
         (2, 2.5),
     ];
-    let pairs = speedups.map(|(task, speedup)| compared(task, speedup));
-    let row = made(
+    let pairs = speedups.map(|(task, speedup)| pair(task, speedup));
+    let row = row_of(
         &workload("one", 3),
-        Load::AtOnce(1),
-        &outcome(pairs.to_vec()),
+        OfferedLoad::AtOnce(1),
+        &variant_replies(pairs.to_vec()),
     );
     let spread = row.figures.speedup.unwrap();
     let close = |one: f64, other: f64| (one - other).abs() < 1e-6;
@@ -96,12 +102,16 @@ fn json_has_every_promised_field() {
 #[test]
 fn text_that_differs_breaks_a_promise_only_where_there_is_one() {
     let differs = |method: &str| {
-        let mut other = sample("other text", 10, 500);
+        let mut other = reply("other text", 10, 500);
         other.method = Some(method.to_owned());
-        let mut pair = compared(1, 2.0);
-        pair.speculative = other.into();
-        let pairs = vec![pair];
-        made(&workload("one", 2), Load::AtOnce(1), &outcome(pairs))
+        let mut differing = pair(1, 2.0);
+        differing.speculative = other.into();
+        let pairs = vec![differing];
+        row_of(
+            &workload("one", 2),
+            OfferedLoad::AtOnce(1),
+            &variant_replies(pairs),
+        )
     };
     let broken = differs("coupled");
     assert!(!broken.is_identical());
@@ -115,22 +125,22 @@ fn text_that_differs_breaks_a_promise_only_where_there_is_one() {
 #[test]
 fn throughput_of_many_is_all_tokens_by_all_time_and_arrivals_compare_latency() {
     let batch = |milliseconds: u64, latency: u64| Batch {
-        samples: vec![
-            Sample {
+        replies: vec![
+            MeasuredReply {
                 latency: Duration::from_millis(latency),
-                ..sample("text", 10, 100)
+                ..reply("text", 10, 100)
             };
             4
         ],
         took: Duration::from_millis(milliseconds),
     };
-    let mut outcome = outcome(Vec::new());
-    outcome.add_batches(&[0, 1, 0, 1], &batch(2000, 900), &batch(1000, 300));
-    let row = made(&workload("one", 2), Load::AtOnce(4), &outcome);
+    let mut replies = variant_replies(Vec::new());
+    replies.add_batches(&[0, 1, 0, 1], &batch(2000, 900), &batch(1000, 300));
+    let row = row_of(&workload("one", 2), OfferedLoad::AtOnce(4), &replies);
     let close = |one: f64, other: f64| (one - other).abs() < 1e-6;
     assert!(close(row.figures.plain, 20.0) && close(row.figures.speculative, 40.0));
     assert!(close(row.figures.speedup.unwrap().median, 2.0));
-    let row = made(&workload("one", 2), Load::Arriving(1.0), &outcome);
+    let row = row_of(&workload("one", 2), OfferedLoad::Arriving(1.0), &replies);
     assert!(close(row.figures.speedup.unwrap().median, 3.0));
     assert_eq!(row.json()["arrivals_per_second"], 1.0);
     assert_eq!(row.json()["concurrency"], Value::Null);

@@ -1,0 +1,53 @@
+//! State that all handlers share.
+
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use super::{body::Budget, error::ApiError};
+use crate::{VERSION, verification::Verifier};
+
+/// Digits of the tokenizer's fingerprint in `system_fingerprint`.
+const SHORT_FINGERPRINT: usize = 12;
+
+/// The verifier, and what answers say of it.
+pub(super) struct Api {
+    pub(super) verifier: Arc<Verifier>,
+    pub(super) budget: Budget,
+    /// Start of serving, in seconds since 1970.
+    pub(super) created: u64,
+    /// Everything but the request that decides the text: model, tokenizer and build.
+    pub(super) system_fingerprint: String,
+}
+
+impl Api {
+    pub(super) fn new(verifier: Arc<Verifier>) -> Self {
+        let model = verifier.describe().model;
+        let mut tokenizer = model.tokenizer_fingerprint.to_string();
+        tokenizer.truncate(SHORT_FINGERPRINT);
+        Self {
+            verifier,
+            budget: Budget::default(),
+            created: now(),
+            system_fingerprint: format!("{}_{tokenizer}_{VERSION}", model.name),
+        }
+    }
+
+    /// Counts a request that is refused before it is admitted.
+    pub(super) fn refused(&self, error: &ApiError) {
+        self.verifier.metrics().request("invalid");
+        tracing::debug!(%error, "request is refused");
+    }
+
+    /// Name of the one model that is served.
+    pub(super) fn model(&self) -> &str {
+        &self.verifier.serving().model_name
+    }
+}
+
+/// Seconds since 1970.
+pub(super) fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
+}

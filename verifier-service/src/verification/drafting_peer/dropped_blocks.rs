@@ -1,0 +1,52 @@
+//! Blocks that were drafted in vain: always counted, listed for a request that asks.
+
+use std::time::{Duration, Instant};
+
+use proto::{drafter::Block, limits::MAX_DROPPED_BLOCKS, verifier::FallbackReason};
+
+/// Blocks that were dropped.
+#[derive(Debug)]
+pub(super) struct DroppedBlocks {
+    stale_blocks: u32,
+    /// Those since they were last taken; never more than a round may tell of.
+    dropped: Vec<Dropped>,
+    tells: bool,
+}
+
+/// A block that was dropped.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Dropped {
+    pub(crate) arrived: Instant,
+    pub(crate) compute: Duration,
+    pub(crate) tokens: u32,
+}
+
+impl DroppedBlocks {
+    pub(super) fn new(tells: bool) -> Self {
+        Self {
+            stale_blocks: 0,
+            dropped: Vec::new(),
+            tells,
+        }
+    }
+
+    pub(super) fn drop_block(&mut self, block: &Block, arrived: Instant, why: FallbackReason) {
+        self.stale_blocks += u32::from(why == FallbackReason::Stale);
+        if self.tells && self.dropped.len() < MAX_DROPPED_BLOCKS {
+            self.dropped.push(Dropped {
+                arrived,
+                compute: block.timings.compute,
+                tokens: block.token_ends.len() as u32,
+            });
+        }
+    }
+
+    /// Blocks that continued another text.
+    pub(super) fn stale_blocks(&self) -> u32 {
+        self.stale_blocks
+    }
+
+    pub(super) fn take(&mut self) -> Vec<Dropped> {
+        std::mem::take(&mut self.dropped)
+    }
+}

@@ -1,0 +1,119 @@
+//! Pacing of one session: its pacer, over what the whole process knows of the target's passes.
+
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
+
+use inference::engine::Engine;
+use pacing::{Experience, Limits, Pacer, Passes, Round, Scene, VerifyCost, Wish};
+use proto::{drafter, limits::MAX_ALTERNATIVES};
+
+use super::request_plan::RequestPlan;
+
+/// Alternatives of a block at most, where the request names no number.
+const ALTERNATIVES: u32 = 4;
+/// Steps in percent of the least probability that a drafter is sent, so that small changes cost no message.
+const PERCENT_STEP: u32 = 5;
+
+/// The target's passes, as all sessions have measured them. Clones share them.
+#[derive(Clone)]
+pub(crate) struct SharedPasses {
+    engine: Engine,
+    passes: Arc<Mutex<Passes>>,
+    sessions: Arc<AtomicU64>,
+}
+
+/// Pacing of one session.
+pub(super) struct Pacing {
+    pacer: Pacer,
+    shared: SharedPasses,
+    /// Number of the session.
+    number: u64,
+    /// Alternatives of each block at most.
+    alternatives: u32,
+}
+
+impl SharedPasses {
+    pub(crate) fn new(engine: Engine, measured: VerifyCost) -> Self {
+        Self {
+            engine,
+            passes: Arc::new(Mutex::new(Passes::new(measured))),
+            sessions: Arc::default(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Passes> {
+        self.passes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sessions of the model now, at least one.
+    fn sessions(&self) -> usize {
+        self.engine.load_now().sessions.max(1)
+    }
+}
+
+impl Pacing {
+    pub(super) fn new(plan: &RequestPlan, shared: SharedPasses) -> Self {
+        let limits = Limits {
+            longest: plan.block_length,
+            judged_unseen: !plan.method.needs_distributions() && !plan.method.needs_scalars(),
+            least_budget: plan.least_wait,
+        };
+        let fixed = (!plan.adapts_length).then_some(plan.block_length);
+        let alternatives = plan.alternatives.map_or(ALTERNATIVES, |count| count as u32);
+        let has_trees = plan.open.accepts_trees;
+        Self {
+            pacer: Pacer::new(limits, fixed),
+            number: shared.sessions.fetch_add(1, Ordering::Relaxed),
+            shared,
+            alternatives: if has_trees {
+                alternatives.min(MAX_ALTERNATIVES)
+            } else {
+                0
+            },
+        }
+    }
+
+    /// View of the session where no round has given one.
+    pub(super) fn scene(&self) -> Scene {
+        let sessions = self.shared.sessions();
+        self.shared.lock().scene(self.number, sessions)
+    }
+
+    /// Block wanted of a drafter that is known so well.
+    pub(super) fn wish(&self, known: &Experience, scene: &Scene) -> Wish {
+        self.pacer.wish(known, scene)
+    }
+
+    /// Takes in the pass of a round, which had `rows` of all sessions. Gives the view for the next round.
+    pub(super) fn passed(&self, round: &Round, rows: usize) -> Scene {
+        let sessions = self.shared.sessions();
+        let mut passes = self.shared.lock();
+        passes.observe(round, rows, sessions);
+        passes.scene(self.number, sessions)
+    }
+
+    /// Takes in what a round came to with a drafter. Gives the next wish.
+    pub(super) fn observe(&mut self, round: &Round, known: &mut Experience, scene: &Scene) -> Wish {
+        self.pacer.observe(round, known, scene);
+        self.pacer.wish(known, scene)
+    }
+
+    /// The wish as a drafter is sent it.
+    pub(super) fn on_the_wire(&self, wish: Wish) -> drafter::Wish {
+        match wish {
+            Wish::Plain => drafter::Wish::default(),
+            Wish::Probe { tokens } => drafter::Wish::chain(tokens as u32),
+            Wish::Draft {
+                tokens,
+                least_chance,
+                ..
+            } => drafter::Wish {
+                tokens: tokens as u32,
+                alternatives: self.alternatives,
+                least_percent: (100.0 * least_chance) as u32 / PERCENT_STEP * PERCENT_STEP,
+            },
+        }
+    }
+}

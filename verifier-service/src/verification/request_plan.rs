@@ -1,0 +1,408 @@
+//! What a request comes to: every choice that it leaves open made, every value checked against this verifier's limits.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::time::Duration;
+
+use alignment::acceptance::Method;
+use inference::{
+    prompt::Prompt,
+    sampling::{Sampling, SamplingError},
+    template::{Message, Role},
+};
+use proto::{
+    drafter::Open,
+    limits::MAX_BLOCK_BYTES,
+    model,
+    verifier::{Generate, Speculation},
+};
+
+use crate::{config::Serving, error::GenerateError};
+
+/// Sharpness of the draft under `coupled`. It changes how often both sides agree, never the text; 2 was best or close to it
+/// on chat and on code.
+const SHARPNESS: f32 = 2.0;
+/// Bytes of a block for each of its tokens. Few vocabularies have longer tokens than this, and those are rare.
+const BYTES_PER_TOKEN: u32 = 64;
+
+/// What a request comes to.
+#[derive(Clone, Debug)]
+pub(crate) struct RequestPlan {
+    pub(crate) request_id: String,
+    pub(crate) method: Method,
+    pub(crate) method_reason: String,
+    pub(crate) seed: u64,
+    pub(crate) sampling: Sampling,
+    pub(crate) stops: Vec<String>,
+    /// Completion tokens at most.
+    pub(crate) max_tokens: usize,
+    /// Whether drafters are wanted, and what to ask them for.
+    pub(crate) speculates: bool,
+    pub(crate) open: Open,
+    /// Candidates of a round at most.
+    pub(crate) block_length: usize,
+    /// Whether blocks are as long as pays, rather than always as long as they may be.
+    pub(crate) adapts_length: bool,
+    /// Draft tokens of every block beside its chain; `None`: as many as pay.
+    pub(crate) alternatives: Option<usize>,
+    /// How many of the likeliest tokens to tell with each token; `None`: tokens are not told.
+    pub(crate) top_logprobs: Option<usize>,
+    pub(crate) telling: Telling,
+    /// Waiting for drafts that a reply may cost in any case: the shortest deadline.
+    pub(crate) least_wait: Duration,
+}
+
+/// How much chunks tell of their rounds.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Telling {
+    Nothing,
+    Rounds,
+    /// Token by token.
+    Details,
+}
+
+impl RequestPlan {
+    /// Makes the choices for `request` on a model with a vocabulary of this size.
+    pub(crate) fn new(
+        request: &Generate,
+        serving: &Serving,
+        vocab_size: usize,
+    ) -> Result<Self, GenerateError> {
+        let sampling = sampling(request);
+        sampling.validate(vocab_size).map_err(sampling_error)?;
+        let limit = serving.max_tokens;
+        let max_tokens = request.max_tokens.unwrap_or(limit);
+        if max_tokens > limit {
+            let expected = format!("1 to {limit}");
+            return Err(GenerateError::field(
+                "max_tokens",
+                max_tokens.to_string(),
+                expected,
+            ));
+        }
+        let (method, method_reason) = method(request, serving.method)?;
+        let block_length = block_length(request, serving.block_length)?;
+        let alternatives = alternatives(request, method)?;
+        let request_id = request.request_id.clone().unwrap_or_else(fresh_id);
+        let seed = request.seed.unwrap_or_else(random);
+        Ok(Self {
+            method_reason,
+            sampling,
+            stops: request.stop.clone(),
+            max_tokens: max_tokens as usize,
+            speculates: request.speculation != Speculation::Off,
+            open: Open {
+                session_id: request_id.clone(),
+                prompt: request.prompt.clone(),
+                committed: Vec::new(),
+                method: method.name().to_owned(),
+                // Under point_mass a drafter that knew the seed could bias the text.
+                seed: if method == Method::Coupled { seed } else { 0 },
+                sampling: request.sampling,
+                sharpness: SHARPNESS,
+                max_block_tokens: block_length,
+                // Where distributions are told, no token may be cut off for its length.
+                max_block_bytes: if method.needs_distributions() {
+                    MAX_BLOCK_BYTES
+                } else {
+                    (block_length * BYTES_PER_TOKEN).min(MAX_BLOCK_BYTES)
+                },
+                // The block that is being verified, and those ahead of its verdict.
+                credit: 1 + serving.draft_ahead,
+                expected_fingerprint: None,
+                accepts_trees: has_trees(method),
+                first: None,
+                drawable: Vec::new(),
+            },
+            block_length: block_length as usize,
+            adapts_length: !matches!(
+                request.speculation,
+                Speculation::Auto {
+                    block_tokens: Some(_),
+                    ..
+                }
+            ),
+            alternatives,
+            top_logprobs: request.top_logprobs.map(|count| count as usize),
+            telling: telling(request),
+            least_wait: serving.deadline.floor,
+            request_id,
+            method,
+            seed,
+        })
+    }
+}
+
+fn telling(request: &Generate) -> Telling {
+    match (request.include_rounds, request.include_round_details) {
+        (_, true) => Telling::Details,
+        (true, false) => Telling::Rounds,
+        (false, false) => Telling::Nothing,
+    }
+}
+
+/// A request's prompt for the target's template.
+pub(crate) fn prompt(prompt: &model::Prompt) -> Prompt {
+    match prompt {
+        model::Prompt::Text(text) => Prompt::Text(text.clone()),
+        model::Prompt::Conversation(messages) => {
+            let message = |message: &model::Message| Message {
+                role: match message.role {
+                    model::Role::System => Role::System,
+                    model::Role::User => Role::User,
+                    model::Role::Assistant => Role::Assistant,
+                    model::Role::Tool => Role::Tool,
+                },
+                content: message.content.clone(),
+            };
+            Prompt::Messages(messages.iter().map(message).collect())
+        }
+    }
+}
+
+fn sampling(request: &Generate) -> Sampling {
+    let sampling = request.sampling;
+    Sampling {
+        temperature: sampling.temperature,
+        top_k: sampling.top_k,
+        top_p: sampling.top_p,
+        min_p: sampling.min_p,
+        repetition_penalty: sampling.repetition_penalty,
+        frequency_penalty: sampling.frequency_penalty,
+        presence_penalty: sampling.presence_penalty,
+        logit_bias: request.logit_bias.clone(),
+    }
+}
+
+fn sampling_error(error: SamplingError) -> GenerateError {
+    let field = match error.field {
+        "logit_bias" => "logit_bias".to_owned(),
+        field => format!("sampling.{field}"),
+    };
+    GenerateError::field(&field, error.value, error.range)
+}
+
+/// Draft tokens of a block, and candidates of a round at most.
+fn block_length(request: &Generate, limit: u32) -> Result<u32, GenerateError> {
+    match request.speculation {
+        Speculation::Auto {
+            block_tokens: Some(tokens),
+            ..
+        } if tokens > limit => {
+            let (found, expected) = (tokens.to_string(), format!("1 to {limit}"));
+            Err(GenerateError::field(
+                "speculation.block_tokens",
+                found,
+                expected,
+            ))
+        }
+        Speculation::Auto { block_tokens, .. } => Ok(block_tokens.unwrap_or(limit)),
+        Speculation::Off => Ok(limit),
+    }
+}
+
+/// Methods by which the target chooses at each place whatever is proposed there, so that several tokens may be.
+fn has_trees(method: Method) -> bool {
+    matches!(method, Method::Greedy | Method::Coupled)
+}
+
+/// Draft tokens beside the chain of every block; `None`: as many as pay. A request that names how long blocks are has them as they
+/// are, so that it can be repeated.
+fn alternatives(request: &Generate, method: Method) -> Result<Option<usize>, GenerateError> {
+    let Speculation::Auto {
+        block_tokens,
+        alternatives,
+        ..
+    } = request.speculation
+    else {
+        return Ok(Some(0));
+    };
+    match alternatives {
+        Some(count) if count > 0 && !has_trees(method) => {
+            let expected = format!("0 under {method}; greedy and coupled have alternatives");
+            let field = "speculation.alternatives";
+            Err(GenerateError::field(field, count.to_string(), expected))
+        }
+        Some(count) => Ok(Some(count as usize)),
+        None if block_tokens.is_some() || !has_trees(method) => Ok(Some(0)),
+        None => Ok(None),
+    }
+}
+
+/// The method to decode by, and why. Without speculation it is the one whose text speculation reproduces.
+fn method(request: &Generate, default: Option<Method>) -> Result<(Method, String), GenerateError> {
+    let temperature = request.sampling.temperature;
+    let lossless = if temperature == 0.0 {
+        Method::Greedy
+    } else {
+        Method::Coupled
+    };
+    let Speculation::Auto {
+        method,
+        allow_lossy,
+        ..
+    } = &request.speculation
+    else {
+        return Ok((lossless, "speculation is off".to_owned()));
+    };
+    let unfit = |method: Method| !method.samples() && temperature > 0.0;
+    match (method, default) {
+        (Some(name), _) => {
+            let method = name.parse::<Method>().map_err(|_| GenerateError::Method {
+                method: name.clone(),
+                supported: Method::ALL.map(Method::name).join(", "),
+            })?;
+            if !method.is_lossless() && !allow_lossy {
+                let found = format!("false, and {method} is not lossless");
+                let expected =
+                    "true for text of another distribution than the target's, or another method";
+                return Err(GenerateError::field(
+                    "speculation.allow_lossy",
+                    found,
+                    expected,
+                ));
+            }
+            if unfit(method) {
+                let found = format!("greedy at temperature {temperature}");
+                let expected = "another method above temperature 0, such as coupled";
+                return Err(GenerateError::field("speculation.method", found, expected));
+            }
+            Ok((method, "the request asks for it".to_owned()))
+        }
+        (None, Some(method)) if !unfit(method) => Ok((
+            method,
+            "the verifier's configuration asks for it".to_owned(),
+        )),
+        (None, _) if temperature == 0.0 => Ok((
+            lossless,
+            "at temperature 0 the distribution is one token".to_owned(),
+        )),
+        (None, _) => {
+            let reason = "above temperature 0 it gives the text that plain decoding gives";
+            Ok((lossless, reason.to_owned()))
+        }
+    }
+}
+
+/// A number that nobody has chosen: seeds and ids need no more than to differ.
+fn random() -> u64 {
+    RandomState::new().hash_one(())
+}
+
+pub(crate) fn fresh_id() -> String {
+    format!("{:016x}", random())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(change: impl FnOnce(&mut Generate)) -> Result<RequestPlan, String> {
+        let mut request = Generate::new(model::Prompt::Text("x".to_owned()));
+        change(&mut request);
+        RequestPlan::new(&request, &Serving::new("toy"), 100).map_err(|e| e.to_string())
+    }
+
+    fn asks(method: &str) -> Speculation {
+        Speculation::Auto {
+            method: Some(method.to_owned()),
+            block_tokens: None,
+            allow_lossy: false,
+            alternatives: None,
+        }
+    }
+
+    #[test]
+    fn method_follows_the_temperature_and_is_the_same_without_speculation() {
+        for (temperature, expected) in [(0.0, Method::Greedy), (0.8, Method::Coupled)] {
+            for speculation in [Speculation::Off, Speculation::auto()] {
+                let plan = plan(|request| {
+                    request.sampling.temperature = temperature;
+                    request.speculation = speculation;
+                });
+                assert_eq!(plan.unwrap().method, expected);
+            }
+        }
+    }
+
+    #[test]
+    fn seed_stays_here_unless_the_method_shares_it() {
+        for (method, shared) in [("coupled", 7), ("point_mass", 0)] {
+            let plan = plan(|request| {
+                request.speculation = asks(method);
+                request.seed = Some(7);
+            });
+            assert_eq!(plan.unwrap().open.seed, shared, "{method}");
+        }
+    }
+
+    #[test]
+    fn blocks_have_alternatives_where_nobody_says_how_long_they_are_or_where_they_are_asked_for() {
+        let asked = |method: &str, block_tokens, alternatives| {
+            let plan = plan(|request| {
+                request.sampling.temperature = if method == "greedy" { 0.0 } else { 1.0 };
+                request.speculation = Speculation::Auto {
+                    method: Some(method.to_owned()),
+                    block_tokens,
+                    allow_lossy: false,
+                    alternatives,
+                };
+            });
+            let plan = plan.unwrap();
+            (plan.alternatives, plan.open.accepts_trees)
+        };
+        assert_eq!(asked("coupled", None, None), (None, true));
+        assert_eq!(asked("coupled", Some(4), None), (Some(0), true));
+        assert_eq!(asked("greedy", Some(4), Some(2)), (Some(2), true));
+        assert_eq!(asked("greedy", None, Some(4)), (Some(4), true));
+        assert_eq!(asked("point_mass", None, None), (Some(0), false));
+        assert_eq!(asked("point_mass", None, Some(0)), (Some(0), false));
+    }
+
+    #[test]
+    fn seeds_and_ids_that_nobody_chose_differ() {
+        let (one, other) = (plan(|_| ()).unwrap(), plan(|_| ()).unwrap());
+        assert_ne!(one.seed, other.seed);
+        assert_ne!(one.request_id, other.request_id);
+    }
+
+    #[test]
+    fn what_cannot_be_done_is_refused_by_name() {
+        type Change = fn(&mut Generate);
+        let cases: [(&str, Change); 7] = [
+            (
+                "speculation.alternatives is 1: it must be 0 under point_mass",
+                |r| {
+                    r.speculation = Speculation::Auto {
+                        method: Some("point_mass".to_owned()),
+                        block_tokens: None,
+                        allow_lossy: false,
+                        alternatives: Some(1),
+                    };
+                },
+            ),
+            ("max_tokens is 4097", |r| r.max_tokens = Some(4097)),
+            ("sampling.min_p is 1", |r| r.sampling.min_p = 1.0),
+            ("logit_bias is for token 100", |r| {
+                r.logit_bias = vec![(100, 1.0)];
+            }),
+            ("speculation.method is typical", |r| {
+                r.speculation = asks("typical");
+            }),
+            ("speculation.method is greedy at", |r| {
+                r.speculation = asks("greedy");
+            }),
+            ("speculation.block_tokens is 17", |r| {
+                r.speculation = Speculation::Auto {
+                    method: None,
+                    block_tokens: Some(17),
+                    allow_lossy: false,
+                    alternatives: None,
+                };
+            }),
+        ];
+        for (expected, change) in cases {
+            let error = plan(change).unwrap_err();
+            assert!(error.starts_with(expected), "{expected}: {error}");
+        }
+    }
+}
