@@ -1,10 +1,11 @@
 //! Calibration of the probabilities that a drafter gives its chain and its alternatives.
 //!
-//! `cargo run -p drafter-service --example alternative_calibration` has a target reply to a dozen prompts. Along each reply, at
+//! `cargo run -p drafter-service --example alternative_calibration [DRAFT TARGET]` has a target reply to a dozen prompts. Along each reply, at
 //! every boundary of a draft token, the draft model drafts a chain of [`CHAIN`] tokens as a session would, with the second-best token
 //! of each position. Stated is the probability that thresholds compare: that the target keeps the token with all before it.
 //! Observed is the share of those tokens whose bytes, with all before them, the reply indeed has there. Both are printed by
-//! tenths of the stated probability, for `greedy` and for `coupled`.
+//! tenths of the stated probability, for `greedy` and for `coupled`. A model that drafts for itself is a check: its chain is always
+//! kept under `greedy`.
 
 use std::{
     error::Error,
@@ -87,12 +88,15 @@ impl Progress for Silent {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let draft_name = arguments.next().unwrap_or(DRAFT.to_owned());
+    let target_name = arguments.next().unwrap_or(TARGET.to_owned());
     let store = Store::open(None)?;
     let load = |name: &str| -> Result<Engine, Box<dyn Error>> {
         let path = store.resolve(&name.parse()?, &mut Silent)?;
         Ok(Engine::load(&path, EngineOptions::default())?)
     };
-    let (draft, target) = (load(DRAFT)?, load(TARGET)?);
+    let (draft, target) = (load(&draft_name)?, load(&target_name)?);
     for name in ["greedy", "coupled, temperature 0.8"] {
         let mut tables = Tables::default();
         for (seed, prompt) in (1..).zip(PROMPTS) {
@@ -103,7 +107,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             let said = reply(&target, prompt, rule).await?;
             follow(&draft, prompt, rule, &said, &mut tables).await?;
         }
-        tables.print(&format!("{DRAFT} for {TARGET}, {name}"))?;
+        tables.print(&format!("{draft_name} for {target_name}, {name}"))?;
     }
     Ok(())
 }

@@ -7,15 +7,15 @@ use drafter_service::{app::App, config::Serving, source::Source};
 use inference::engine::{Engine, EngineOptions};
 use proto::{
     ClientError, CommittedText,
-    drafter::{Block, Client, DraftSession, Failure, FromDrafter, Open, Verdict, Wish},
+    drafter::{Block, Blocks, Client, DraftSession, Failure, FromDrafter, Open, Verdict, Wish},
     model::{Prompt, Sampling},
 };
 use tests::tiny::Tiny;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinSet, time::timeout};
 use tonic::Request;
 
-/// Longer than anything here takes, also on a machine that is busy.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Limit of every wait, longer than anything here takes on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A drafter that serves.
 pub(crate) struct Running {
@@ -143,8 +143,14 @@ impl Running {
         ended.expect("no panic").expect("no failure")
     }
 
-    /// Waits until no session is open, by asking.
+    /// Waits until no session is open, and nothing of any is left in the engine.
     pub(crate) async fn until_empty(&self) {
+        self.until_none_is_open().await;
+        assert_eq!(self.engine.load_now().sessions, 0);
+    }
+
+    /// Waits until no session is open, by asking.
+    pub(crate) async fn until_none_is_open(&self) {
         let empty = async {
             loop {
                 let described = self.client.clone().describe(Request::new(())).await;
@@ -154,15 +160,19 @@ impl Running {
             }
         };
         timeout(PATIENCE, empty).await.expect("every session freed");
-        assert_eq!(self.engine.load_now().sessions, 0);
     }
+}
+
+/// The next message of a stream.
+pub(crate) async fn next(blocks: &mut Blocks) -> Result<Option<FromDrafter>, ClientError> {
+    let next = timeout(PATIENCE, blocks.next()).await;
+    next.expect("a message or the end")
 }
 
 impl Peer {
     /// The next message.
     pub(crate) async fn next(&mut self) -> Result<Option<FromDrafter>, ClientError> {
-        let next = timeout(PATIENCE, self.session.blocks.next()).await;
-        next.expect("a message or the end")
+        next(&mut self.session.blocks).await
     }
 
     /// The next block.

@@ -1,7 +1,6 @@
 //! The service over a real port and a tiny model: what a verifier sees of it.
 
 mod alternatives;
-mod branches;
 mod chances;
 mod drafter;
 mod drawing;

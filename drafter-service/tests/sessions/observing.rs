@@ -13,7 +13,7 @@ use tonic_health::pb::{
 use tracing::Instrument as _;
 use tracing_subscriber::layer::SubscriberExt as _;
 
-use crate::drafter::{Running, open, serve_default};
+use crate::drafter::{Running, next, open, serve_default};
 
 #[tokio::test]
 async fn description_says_what_the_drafter_is() {
@@ -82,7 +82,7 @@ async fn health_speaks_for_the_process_and_the_service() {
     }
 }
 
-pub(crate) async fn scrape(running: &Running) -> String {
+async fn scrape(running: &Running) -> String {
     let mut stream = TcpStream::connect(&running.admin)
         .await
         .expect("the admin port");
@@ -96,7 +96,7 @@ pub(crate) async fn scrape(running: &Running) -> String {
 #[tokio::test]
 async fn metrics_count_what_went_over_the_wire() {
     let running = serve_default().await;
-    // With a method that tells its draws nothing is drafted but what is sent.
+    // With a method that sends its draws nothing is drafted but blocks.
     let drawn = proto::drafter::Open {
         method: "tli".to_owned(),
         ..open()
@@ -113,7 +113,7 @@ async fn metrics_count_what_went_over_the_wire() {
         }
     }
     peer.session.verdicts.close(CloseReason::Finished);
-    while let Some(message) = peer.session.blocks.next().await.unwrap() {
+    while let Some(message) = next(&mut peer.session.blocks).await.unwrap() {
         assert!(matches!(message, FromDrafter::Block(_)));
     }
     let wrong = proto::drafter::Open {
@@ -160,11 +160,11 @@ async fn session_and_blocks_continue_the_trace_of_the_verifier() {
     };
     let mut session = calling.instrument(tracing::info_span!("generate")).await;
     assert!(matches!(
-        session.blocks.next().await,
+        next(&mut session.blocks).await,
         Ok(Some(FromDrafter::Block(_)))
     ));
     session.verdicts.close(CloseReason::Finished);
-    assert!(matches!(session.blocks.next().await, Ok(None)));
+    assert!(matches!(next(&mut session.blocks).await, Ok(None)));
     running.until_empty().await;
     provider.force_flush().unwrap();
     let spans = exporter.get_finished_spans().unwrap();
