@@ -71,8 +71,8 @@ impl CustomOp3 for Attention<'_> {
     ) -> Result<(CpuStorage, Shape)> {
         let (rows, heads, dim) = query_layout.shape().dims3()?;
         let (kv_heads, positions, key_dim) = key_layout.shape().dims3()?;
-        let on_path = rows + self.tree.map_or(0, Tree::held);
-        if key_dim != dim || heads % kv_heads != 0 || positions < path {
+        let unshared = rows + self.tree.map_or(0, Tree::held);
+        if key_dim != dim || heads % kv_heads != 0 || positions < unshared {
             bail!("attention: queries {query_layout:?} do not fit keys {key_layout:?}");
         }
         let (keys, values) = (by_head(keys, key_layout)?, by_head(values, value_layout)?);
