@@ -20,6 +20,7 @@ mod session;
 mod session_cache;
 mod shared;
 mod simulated;
+mod thread;
 mod work;
 mod worker;
 
@@ -55,7 +56,7 @@ impl Engine {
             max_batch_rows,
             ..
         } = options;
-        let started = worker::start(path, options)?;
+        let started = thread::start(path, options)?;
         Ok(Self {
             shared: Arc::new(Shared {
                 commands: started.commands,

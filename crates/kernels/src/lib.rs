@@ -26,6 +26,7 @@ mod avx512;
 mod exponential;
 mod float;
 mod gated;
+mod instructions;
 mod matrix;
 mod pack;
 mod pages;
@@ -36,7 +37,8 @@ mod tree;
 pub use attention::Attention;
 pub use exponential::exp;
 pub use gated::{Activation, Gated};
-pub use matrix::{Matrix, QuantisedRows, kernels};
+pub use instructions::kernels;
+pub use matrix::{Matrix, QuantisedRows};
 pub use pack::{Conversion, MatrixProduct, WeightFormatError};
 pub use tree::Tree;
 

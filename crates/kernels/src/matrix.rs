@@ -9,6 +9,7 @@ use half::{bf16, f16};
 use rayon::prelude::*;
 
 use crate::activations::{Activations, ROWS, Row, Scheme};
+use crate::instructions::Instructions;
 use crate::pages::Pages;
 use crate::tiles::{BLOCK, COLUMNS, SUPER, Sums, TileQ4K, TileQ6K, TileQ41, TileQ80};
 #[cfg(target_arch = "x86_64")]
@@ -50,53 +51,6 @@ trait Kernel: Sync + Sized {
     fn vnni<const R: usize>(by: Vnni, tiles: &[Self], acts: &Activations, row: usize) -> Sums<R>;
     #[cfg(target_arch = "x86_64")]
     fn avx2<const R: usize>(by: Avx2, tiles: &[Self], acts: &Activations, row: usize) -> Sums<R>;
-}
-
-/// Kernel of a product.
-#[derive(Clone, Copy, Debug)]
-enum By {
-    #[cfg(target_arch = "x86_64")]
-    Vnni(Vnni),
-    #[cfg(target_arch = "x86_64")]
-    Avx2(Avx2),
-    Portable,
-}
-
-impl By {
-    /// The best that this processor can run.
-    fn detect() -> Self {
-        #[cfg(target_arch = "x86_64")]
-        {
-            let vnni = Vnni::detect().map(Self::Vnni);
-            if let Some(vector) = vnni.or_else(|| Avx2::detect().map(Self::Avx2)) {
-                return vector;
-            }
-        }
-        Self::Portable
-    }
-
-    /// All that this processor can run.
-    #[cfg(test)]
-    fn all() -> Vec<Self> {
-        let mut all = vec![Self::Portable];
-        #[cfg(target_arch = "x86_64")]
-        {
-            all.extend(Avx2::detect().map(Self::Avx2));
-            all.extend(Vnni::detect().map(Self::Vnni));
-        }
-        all
-    }
-}
-
-/// Name of the kernels in use, for logs and `Describe`.
-pub fn kernels() -> &'static str {
-    match By::detect() {
-        #[cfg(target_arch = "x86_64")]
-        By::Vnni(_) => "avx512-vnni",
-        #[cfg(target_arch = "x86_64")]
-        By::Avx2(_) => "avx2",
-        By::Portable => "portable",
-    }
 }
 
 impl Kernel for TileQ4K {
@@ -170,7 +124,7 @@ impl Kernel for TileQ80 {
 struct Quantised<'a, T> {
     tiles: &'a [T],
     acts: &'a Activations,
-    by: By,
+    by: Instructions,
 }
 
 impl<T: Kernel> Product for Quantised<'_, T> {
@@ -179,10 +133,10 @@ impl<T: Kernel> Product for Quantised<'_, T> {
         let tiles = &self.tiles[tile * blocks..][..blocks];
         match self.by {
             #[cfg(target_arch = "x86_64")]
-            By::Vnni(vnni) => T::vnni(vnni, tiles, self.acts, row),
+            Instructions::Vnni(vnni) => T::vnni(vnni, tiles, self.acts, row),
             #[cfg(target_arch = "x86_64")]
-            By::Avx2(avx2) => T::avx2(avx2, tiles, self.acts, row),
-            By::Portable => pulp::Arch::new().dispatch(Portably {
+            Instructions::Avx2(avx2) => T::avx2(avx2, tiles, self.acts, row),
+            Instructions::Portable => pulp::Arch::new().dispatch(Portably {
                 acts: self.acts,
                 tiles,
                 row,
@@ -244,7 +198,7 @@ impl QuantisedRows {
 impl Matrix {
     /// Product with `rows`, `(m, k)`; the result is `(m, n)`. `shared` belongs to these rows, for every matrix.
     pub fn multiply(&self, rows: &[f32], shared: &QuantisedRows) -> Vec<f32> {
-        self.multiply_by(rows, shared, By::detect())
+        self.multiply_by(rows, shared, Instructions::detect())
     }
 
     /// The same with each of the kernels that this processor can run, and what they are.
@@ -256,10 +210,10 @@ impl Matrix {
                 self.multiply_by(rows, &QuantisedRows::default(), by),
             )
         };
-        By::all().into_iter().map(product).collect()
+        Instructions::all().into_iter().map(product).collect()
     }
 
-    fn multiply_by(&self, rows: &[f32], shared: &QuantisedRows, by: By) -> Vec<f32> {
+    fn multiply_by(&self, rows: &[f32], shared: &QuantisedRows, by: Instructions) -> Vec<f32> {
         match &self.tiles {
             Tiles::Q4K(tiles) => self.quantised(tiles, rows, shared, by),
             Tiles::Q6K(tiles) => self.quantised(tiles, rows, shared, by),
@@ -297,7 +251,7 @@ impl Matrix {
         tiles: &[T],
         rows: &[f32],
         shared: &QuantisedRows,
-        by: By,
+        by: Instructions,
     ) -> Vec<f32> {
         let acts = shared.quantised(rows, self.k, T::SCHEME);
         self.run(&Quantised { tiles, acts, by }, rows)

@@ -8,12 +8,12 @@ use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::Progress;
 use super::assembly::Assembly;
 use super::blobs::{Blobs, Hash, hash_file};
 use super::error::{Failure, NoSource, StoreError};
 use super::hub::Hub;
 use super::manifest::{Manifest, Model, Packages, Source};
+use super::progress::Progress;
 use super::reference::HubFile;
 use super::{npm, packages};
 

@@ -15,6 +15,7 @@ mod manifest;
 mod npm;
 mod packages;
 mod pip;
+mod progress;
 mod reference;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 pub use error::{NoSource, StoreError};
+pub use progress::Progress;
 pub use reference::ModelReference;
 
 use fetch::Cache;
@@ -57,20 +59,6 @@ pub struct KnownModel {
     pub cached: bool,
     /// Path of that file.
     pub path: Option<PathBuf>,
-}
-
-/// Observer of a fetch.
-pub trait Progress {
-    /// Fetching or checking begins; `total_bytes` is 0 where the size is not known.
-    fn started(&mut self, name: &str, total_bytes: u64);
-    /// `bytes_done` bytes are here; fewer than before when another source is tried.
-    fn advanced(&mut self, bytes_done: u64);
-    /// A source will not give the file; the next one is tried.
-    fn source_passed_over(&mut self, source: &str, why: &str);
-    /// The file is whole and has the right hash.
-    fn finished(&mut self);
-    /// Another process is fetching the same file; it is waited for.
-    fn waiting(&mut self) {}
 }
 
 impl Store {

@@ -1,21 +1,18 @@
-//! The model's thread: takes commands, forms passes, answers.
+//! Work of the model's thread: takes commands, forms passes, answers.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use candle_core::{Storage, Tensor};
-use tokenizer::Tokenizer;
-use tokenizer::template::ChatTemplate;
 use tokio::sync::mpsc;
 
 use super::error::{EngineError, LoadError};
 use super::gather_window::patience;
 use super::load::Counts;
 use super::model::{About, Model};
-use super::model_info::ModelInfo;
 use super::options::EngineOptions;
 use super::passed::Logits;
 use super::prefixes::{BLOCK, Prefixes};
@@ -27,60 +24,8 @@ use crate::decoder::{Cache, Sequence};
 /// Sleep of the thread between two looks at its queue.
 const GATHER_PAUSE: Duration = Duration::from_micros(50);
 
-/// A running thread and the description of its model.
-pub(super) struct Started {
-    pub(super) commands: mpsc::Sender<Command>,
-    pub(super) info: ModelInfo,
-    pub(super) tokenizer: Arc<Tokenizer>,
-    pub(super) template: Option<ChatTemplate>,
-    pub(super) counts: Arc<Counts>,
-}
-
-/// Starts the thread and waits until the model is loaded and warm.
-pub(super) fn start(path: &Path, options: EngineOptions) -> Result<Started, LoadError> {
-    let (commands, inbox) = mpsc::channel(options.queue);
-    // Not tokio's channel: its blocking wait panics inside a runtime, where a caller may well be.
-    let (loaded, wait) = std::sync::mpsc::sync_channel(1);
-    let path: PathBuf = path.to_owned();
-    let counts = Arc::new(Counts::default());
-    let shared = Arc::clone(&counts);
-    let body = move || {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(options.threads)
-            .thread_name(|index| format!("model-compute-{index}"))
-            .use_current_thread()
-            .build();
-        let pool = match pool {
-            Ok(pool) => pool,
-            Err(error) => {
-                let _ = loaded.send(Err(LoadError::Thread(std::io::Error::other(error))));
-                return;
-            }
-        };
-        pool.install(|| match Worker::load(&path, &options, shared) {
-            Ok((mut worker, about)) => {
-                if loaded.send(Ok(about)).is_ok() {
-                    worker.run(inbox);
-                }
-            }
-            Err(error) => {
-                let _ = loaded.send(Err(error));
-            }
-        });
-    };
-    let thread = std::thread::Builder::new().name("model".to_owned());
-    thread.spawn(body).map_err(LoadError::Thread)?;
-    let (info, tokenizer, template) = wait.recv().map_err(|_| LoadError::Ended)??;
-    Ok(Started {
-        commands,
-        info,
-        tokenizer,
-        template,
-        counts,
-    })
-}
-
-struct Worker {
+/// The model with the caches of its sessions.
+pub(super) struct Worker {
     decoder: Model,
     sessions: HashMap<u64, SessionCache>,
     prefixes: Prefixes,
@@ -92,7 +37,7 @@ struct Worker {
 }
 
 impl Worker {
-    fn load(
+    pub(super) fn load(
         path: &Path,
         options: &EngineOptions,
         counts: Arc<Counts>,
@@ -136,7 +81,7 @@ impl Worker {
     }
 
     /// Serves until every handle is gone.
-    fn run(&mut self, mut inbox: mpsc::Receiver<Command>) {
+    pub(super) fn run(&mut self, mut inbox: mpsc::Receiver<Command>) {
         let mut waiting: Vec<Work> = Vec::new();
         loop {
             if waiting.is_empty() {
