@@ -21,7 +21,10 @@ impl ModelProposer {
         let mut drafted = self.context.first_behind(base)..self.context.reply().len();
         drafted.position(|place| {
             // A token of which nothing is known is another's.
-            chance *= self.rivals.get(&place).map_or(1.0, |rival| rival.first_chance);
+            chance *= self
+                .rivals
+                .get(&place)
+                .map_or(1.0, |rival| rival.first_chance);
             chance < least_chance
         })
     }
