@@ -8,10 +8,7 @@ use std::{
 };
 
 use drafter_service::{app::App, config::Serving};
-use inference::{
-    engine::{Engine, EngineOptions},
-    prompt::Prompt as NativePrompt,
-};
+use inference::engine::{Engine, EngineOptions};
 use proto::{
     CommittedText,
     drafter::{Block, Client, DraftSession, FromDrafter, Open, Verdict},
@@ -19,6 +16,7 @@ use proto::{
 };
 use store::{Progress, Store};
 use tests::tiny::Tiny;
+use tokenizer::prompt::Prompt as NativePrompt;
 use tokio::{net::TcpListener, runtime::Runtime, sync::oneshot, task::JoinSet};
 use tonic::Request;
 

@@ -21,11 +21,13 @@ use alignment::{
 };
 use inference::{
     engine::{Engine, EngineOptions, Session},
-    prompt::Prompt,
     sampling::{DistributionEvaluator, History, Sampling},
-    template::{Message, Role},
 };
 use store::{Progress, Store};
+use tokenizer::{
+    prompt::Prompt,
+    template::{Message, Role},
+};
 
 const DRAFT: &str = "smollm2-135m";
 const TARGET: &str = "qwen2.5-coder-0.5b";

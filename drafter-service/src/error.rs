@@ -5,7 +5,6 @@ use std::time::Duration;
 use inference::{
     engine::EngineError,
     sampling::{DistributionError, SamplingError},
-    template::TemplateError,
 };
 use proto::{
     ProtocolError,
@@ -13,6 +12,7 @@ use proto::{
     limits,
     model::Fingerprint,
 };
+use tokenizer::template::TemplateError;
 use tonic::{Code, Status, metadata::MetadataValue};
 
 /// Metadata key with the seconds after which a refused session may be tried again.

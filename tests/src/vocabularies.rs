@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use alignment::Vocabulary;
 use inference::checkpoint::BareTokenizer;
-use inference::tokenizer::Tokenizer;
 use store::{ModelReference, Progress, Store};
+use tokenizer::Tokenizer;
 
 /// One family each of what real pairs are made of, as `duet models list` names them. SmolLM2's comes in its model.
 pub const FAMILIES: [&str; 6] = [
@@ -25,7 +25,6 @@ pub const LLAMA2: &str = "tokenizer:llama2";
 pub struct RealVocabulary {
     name: String,
     tokenizer: Tokenizer,
-    single_bytes: Vec<Option<u32>>,
 }
 
 impl RealVocabulary {
@@ -37,17 +36,9 @@ impl RealVocabulary {
     pub fn load(name: &str) -> Self {
         let bare = BareTokenizer::open(&path(name))
             .unwrap_or_else(|error| panic!("{name} cannot be loaded: {error:?}"));
-        let tokenizer = bare.tokenizer;
-        let mut single_bytes = vec![None; 1 << u8::BITS];
-        for id in 0..tokenizer.vocab_size() as u32 {
-            if let [byte] = tokenizer.token_bytes(id) {
-                single_bytes[usize::from(*byte)].get_or_insert(id);
-            }
-        }
         Self {
             name: name.to_owned(),
-            tokenizer,
-            single_bytes,
+            tokenizer: bare.tokenizer,
         }
     }
 
@@ -64,7 +55,7 @@ impl RealVocabulary {
     /// True if every byte can be spelled. SmolLM2 lacks a few control characters.
     pub fn spells_every_byte_of(&self, text: &[u8]) -> bool {
         text.iter()
-            .all(|byte| self.single_bytes[usize::from(*byte)].is_some())
+            .all(|byte| self.tokenizer.single_byte(*byte).is_some())
     }
 }
 
@@ -78,7 +69,7 @@ impl Vocabulary for RealVocabulary {
     }
 
     fn single_byte(&self, byte: u8) -> Option<u32> {
-        self.single_bytes[usize::from(byte)]
+        self.tokenizer.single_byte(byte)
     }
 }
 

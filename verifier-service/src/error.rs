@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use inference::{engine::EngineError, sampling::DistributionError, template::TemplateError};
+use inference::{engine::EngineError, sampling::DistributionError};
 use proto::ProtocolError;
+use tokenizer::template::TemplateError;
 use tonic::{Code, Status, metadata::MetadataValue};
 
 /// Metadata key with the seconds after which a refused request may be tried again.

@@ -12,15 +12,14 @@ use std::{
     sync::Arc,
 };
 
-use inference::tokenizer::Tokenizer;
 use proto::{
     drafter::{EndRole, VocabularyTable},
     model::Fingerprint,
     verifier::{Mapping, MethodFit, PairAcceptance, PairFit, PairReport, PairSide},
 };
+use tokenizer::Tokenizer;
 
 use self::round_trip::{DraftText, TextReport};
-use crate::target::TargetVocabulary;
 
 /// Two tokenizers to be compared.
 #[derive(Clone, Copy, Debug)]
@@ -95,7 +94,6 @@ impl Pair<'_> {
     }
 
     fn texts(&self, draft: &VocabularyTable, target: &HashSet<&[u8]>) -> Vec<TextReport> {
-        let vocabulary = TargetVocabulary::new(Arc::clone(self.target));
         let longest = match self.drafter {
             Drafter::Tokenizer(_) => HashMap::new(),
             Drafter::Vocabulary(..) => ids_by_spelling(draft),
@@ -106,7 +104,7 @@ impl Pair<'_> {
         };
         let texts = texts::ALL.iter();
         texts
-            .map(|(name, text)| round_trip::run(&vocabulary, target, name, text, &drafted(text)))
+            .map(|(name, text)| round_trip::run(self.target, target, name, text, &drafted(text)))
             .collect()
     }
 }

@@ -3,41 +3,18 @@
 use std::sync::Arc;
 
 use alignment::{TargetToken, Vocabulary};
-use inference::{engine::Engine, tokenizer::Tokenizer};
+use inference::engine::Engine;
 use proto::drafter::EndRole;
+use tokenizer::Tokenizer;
 
 /// The target model. Shared by all requests.
 pub(crate) struct Target {
     engine: Engine,
-    vocabulary: TargetVocabulary,
-}
-
-/// The target's tokenizer, for re-encoding.
-pub(crate) struct TargetVocabulary {
-    tokenizer: Arc<Tokenizer>,
-    /// Token of each single byte, if there is one.
-    single_bytes: Vec<Option<u32>>,
-}
-
-impl TargetVocabulary {
-    pub(crate) fn new(tokenizer: Arc<Tokenizer>) -> Self {
-        let mut single_bytes = vec![None; 1 << u8::BITS];
-        for id in 0..tokenizer.vocab_size() as u32 {
-            if let [byte] = tokenizer.token_bytes(id) {
-                single_bytes[usize::from(*byte)].get_or_insert(id);
-            }
-        }
-        Self {
-            tokenizer,
-            single_bytes,
-        }
-    }
 }
 
 impl Target {
     pub(crate) fn new(engine: Engine) -> Self {
-        let vocabulary = TargetVocabulary::new(Arc::clone(engine.tokenizer()));
-        Self { engine, vocabulary }
+        Self { engine }
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -45,7 +22,7 @@ impl Target {
     }
 
     pub(crate) fn tokenizer(&self) -> &Arc<Tokenizer> {
-        &self.vocabulary.tokenizer
+        self.engine.tokenizer()
     }
 
     /// Number of ids that may be emitted: those with a row of logits and a token.
@@ -77,28 +54,14 @@ impl Target {
 
 impl Vocabulary for Target {
     fn token_bytes(&self, id: u32) -> &[u8] {
-        self.vocabulary.token_bytes(id)
+        self.tokenizer().token_bytes(id)
     }
 
     fn encode(&self, text: &str) -> Vec<u32> {
-        self.vocabulary.encode(text)
+        self.tokenizer().encode(text)
     }
 
     fn single_byte(&self, byte: u8) -> Option<u32> {
-        self.vocabulary.single_byte(byte)
-    }
-}
-
-impl Vocabulary for TargetVocabulary {
-    fn token_bytes(&self, id: u32) -> &[u8] {
-        self.tokenizer.token_bytes(id)
-    }
-
-    fn encode(&self, text: &str) -> Vec<u32> {
-        self.tokenizer.encode(text)
-    }
-
-    fn single_byte(&self, byte: u8) -> Option<u32> {
-        self.single_bytes[usize::from(byte)]
+        self.tokenizer().single_byte(byte)
     }
 }

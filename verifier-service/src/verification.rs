@@ -22,10 +22,7 @@ use std::{sync::Arc, time::Instant};
 use ::pacing::VerifyCost;
 use alignment::acceptance::Method;
 use chassis::{channel::AddressError, lifecycle::Lifecycle};
-use inference::{
-    engine::{Engine, EngineError, Load},
-    template::TemplateError,
-};
+use inference::engine::{Engine, EngineError, Load};
 use proto::{
     limits::MAX_PROMPT_BYTES,
     model::{self, Build, Fingerprint, Model},
@@ -43,6 +40,7 @@ pub(crate) use request_plan::fresh_id;
 use session::Admitted;
 pub(crate) use session::{Parts, Session};
 use shared::Shared;
+use tokenizer::template::TemplateError;
 
 /// The verifier: lets requests in, and says what it is.
 pub(crate) struct Verifier {

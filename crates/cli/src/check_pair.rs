@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use inference::checkpoint::BareTokenizer;
-use inference::tokenizer::Tokenizer;
 use proto::model::{Message, Prompt, Role, Sampling};
 use proto::verifier::{CheckPair, Generate, PairAcceptance, PairReport, Speculation};
 use store::{ModelReference, Store};
+use tokenizer::Tokenizer;
 use verifier_service::pair::{self, Drafter};
 
 use crate::pair::{LocalPair, PairOptions};

@@ -1,89 +1,31 @@
 //! Checkpoints: one view of a model's configuration and weights, whichever kind of file they come from.
 
+mod architecture;
+mod description;
+mod error;
 mod gguf;
 mod mapping;
 mod metadata;
 mod names;
 mod safetensors;
+mod tensor;
 
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
 use candle_core::quantized::GgmlDType;
+use tokenizer::Tokenizer;
 
-pub(crate) use mapping::Mapping;
-pub(crate) use names::Part;
-
-use crate::architecture::Architecture;
-use crate::template::ChatTemplate;
-use crate::tokenizer::Tokenizer;
-
-/// Why a checkpoint cannot be loaded.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum CheckpointError {
-    /// There is nothing at the path, or it cannot be read.
-    #[error("cannot read {}; check the path and its permissions", path.display())]
-    Io {
-        /// The file or folder.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The file is not what its name says, or ends too early.
-    #[error("{} is not a usable checkpoint: {reason}; fetch it again, or check it with `duet models verify`", path.display())]
-    Corrupt {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// A model of a kind that the decoder does not have.
-    #[error(
-        "architecture \"{0}\" is not supported; take a model of llama (with mistral), qwen2, qwen3 or gemma3"
-    )]
-    Architecture(String),
-    /// A configuration value that is missing or makes no sense.
-    #[error(
-        "the model's configuration \"{key}\" {reason}; fetch the model again, or take one that was converted for llama.cpp or transformers"
-    )]
-    Configuration {
-        /// The metadata key or JSON field.
-        key: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// A weight that the architecture needs is not there, or has another shape.
-    #[error(
-        "the weight \"{name}\" {reason}; fetch the model again, or take one that was converted for this architecture"
-    )]
-    Weight {
-        /// The tensor's name in the file.
-        name: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The tokenizer cannot be built.
-    #[error(
-        "the model's tokenizer cannot be used; fetch the model again, or take one whose tokenizer is supported"
-    )]
-    Tokenizer(#[from] crate::tokenizer::TokenizerError),
-    /// The chat template cannot be parsed.
-    #[error("the model's chat template cannot be used; take a model with another one")]
-    Template(#[from] crate::template::TemplateError),
-}
-
-impl CheckpointError {
-    fn missing(name: &str) -> Self {
-        Self::Weight {
-            name: name.to_owned(),
-            reason: "is not in the checkpoint".to_owned(),
-        }
-    }
-}
+pub(crate) use self::architecture::{Architecture, ModelFamily, Rotary, RotaryScaling};
+pub(crate) use self::description::Description;
+pub use self::error::CheckpointError;
+use self::gguf::Gguf;
+pub(crate) use self::mapping::Mapping;
+pub(crate) use self::names::Part;
+use self::safetensors::Safetensors;
+pub(crate) use self::tensor::RawTensor;
 
 /// The tokenizer of a model whose weights are left where they are.
 #[derive(Debug)]
@@ -124,40 +66,13 @@ fn begins_as_gguf(path: &Path) -> io::Result<bool> {
 
 /// A model's files, opened and checked; weights stay in the mapped files.
 pub(crate) struct Checkpoint {
-    pub(crate) architecture: Architecture,
-    pub(crate) tokenizer: Arc<Tokenizer>,
-    pub(crate) template: Option<ChatTemplate>,
-    pub(crate) name: String,
-    pub(crate) file_bytes: u64,
+    pub(crate) description: Description,
     weights: Weights,
 }
 
-/// Compiles the template that came with a tokenizer.
-fn template(tokenizer: &Tokenizer) -> Result<Option<ChatTemplate>, CheckpointError> {
-    let Some(source) = tokenizer.chat_template() else {
-        return Ok(None);
-    };
-    let specials = tokenizer.specials();
-    let spelling = |id: Option<u32>| id.and_then(|id| tokenizer.control_name(id));
-    let bos = spelling(specials.bos).unwrap_or_default();
-    let eos = spelling(specials.eos).unwrap_or_default();
-    Ok(Some(ChatTemplate::new(source, bos, eos)?))
-}
-
 enum Weights {
-    Gguf(gguf::Gguf),
-    Safetensors(safetensors::Safetensors),
-}
-
-/// One tensor's bytes in the file. Shapes are outermost first: a matrix is `(outputs, inputs)`.
-pub(crate) struct RawTensor<'a> {
-    pub(crate) name: String,
-    pub(crate) bytes: &'a [u8],
-    pub(crate) format: GgmlDType,
-    pub(crate) shape: Vec<usize>,
-    /// Where the bytes are, for tensors that are read from the file while the model runs.
-    pub(crate) mapping: &'a Arc<Mapping>,
-    pub(crate) offset: usize,
+    Gguf(Gguf),
+    Safetensors(Safetensors),
 }
 
 impl Checkpoint {
@@ -167,10 +82,16 @@ impl Checkpoint {
             path: path.to_owned(),
             source,
         })?;
-        let checkpoint = if metadata.is_dir() {
-            safetensors::open(path)?
+        let (description, weights) = if metadata.is_dir() {
+            let (description, files) = safetensors::open(path)?;
+            (description, Weights::Safetensors(files))
         } else {
-            gguf::open(path)?
+            let (description, file) = gguf::open(path)?;
+            (description, Weights::Gguf(file))
+        };
+        let checkpoint = Self {
+            description,
+            weights,
         };
         checkpoint.refuse_unknown_biases()?;
         Ok(checkpoint)
@@ -179,7 +100,7 @@ impl Checkpoint {
     /// A bias that the decoder would not add makes every number wrong without a sign of it.
     fn refuse_unknown_biases(&self) -> Result<(), CheckpointError> {
         let parts = [Part::QueryBias, Part::KeyBias, Part::ValueBias];
-        let known: HashSet<String> = (0..self.architecture.layers)
+        let known: HashSet<String> = (0..self.architecture().layers)
             .flat_map(|layer| parts.map(|part| self.name_of(part, layer)))
             .collect();
         let mut names: Box<dyn Iterator<Item = &String>> = match &self.weights {
@@ -193,6 +114,10 @@ impl Checkpoint {
             }),
             None => Ok(()),
         }
+    }
+
+    pub(crate) fn architecture(&self) -> &Architecture {
+        &self.description.architecture
     }
 
     /// A weight that must be there.
@@ -246,30 +171,13 @@ impl Checkpoint {
 
     /// Whether query and key rows come in the interleaved order of rotary pairs that GGUF's llama uses.
     pub(crate) fn interleaved_rotary(&self) -> bool {
-        matches!(self.weights, Weights::Gguf(_)) && self.architecture.kind.is_llama()
+        matches!(self.weights, Weights::Gguf(_)) && self.architecture().kind.is_llama()
     }
 
     fn name_of(&self, part: Part, layer: usize) -> String {
         match &self.weights {
             Weights::Gguf(_) => part.gguf(layer),
-            Weights::Safetensors(_) => part.hugging_face(layer, self.architecture.kind),
+            Weights::Safetensors(_) => part.hugging_face(layer, self.architecture().kind),
         }
-    }
-}
-
-impl RawTensor<'_> {
-    /// Refuses another shape than the configuration implies.
-    pub(crate) fn expect(&self, shape: &[usize]) -> Result<(), CheckpointError> {
-        if self.shape == shape {
-            return Ok(());
-        }
-        let reason = format!(
-            "has shape {:?}, the configuration implies {shape:?}",
-            self.shape
-        );
-        Err(CheckpointError::Weight {
-            name: self.name.clone(),
-            reason,
-        })
     }
 }

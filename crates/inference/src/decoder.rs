@@ -10,7 +10,7 @@ mod layer;
 mod linear;
 mod loader;
 mod rotary;
-mod simulated;
+mod sequence;
 
 use candle_core::{Device, Result, Tensor};
 use candle_nn::ops::rms_norm;
@@ -20,13 +20,11 @@ use embedding::Embedding;
 use layer::Layer;
 use linear::{Inputs, Linear};
 use loader::Loader;
-use rotary::Frequencies;
-pub use simulated::ProfileError;
-pub(crate) use simulated::{Profile, Simulation};
+use rotary::{Angles, Frequencies};
+pub(crate) use sequence::Sequence;
 
-use crate::architecture::{Architecture, Rotary, RotaryScaling};
+use crate::checkpoint::{Architecture, Rotary, RotaryScaling};
 use crate::checkpoint::{Checkpoint, CheckpointError, Part};
-use crate::tree::Tree;
 
 /// The weights and how to run them.
 pub(crate) struct Decoder {
@@ -40,42 +38,12 @@ pub(crate) struct Decoder {
     device: Device,
 }
 
-/// What one session brings to a pass.
-pub(crate) struct Sequence<'a> {
-    /// Its positions so far; the new ones are appended.
-    pub(crate) cache: &'a mut Cache,
-    /// New tokens, at least one.
-    pub(crate) tokens: &'a [u32],
-    /// For how many of the last tokens logits are wanted.
-    pub(crate) rows: usize,
-    /// What the new tokens follow of each other, and of the last of those held; none means each the one before.
-    pub(crate) tree: Option<&'a Tree>,
-}
-
-impl Sequence<'_> {
-    /// Where each new token stands.
-    fn positions(&self) -> impl Iterator<Item = usize> {
-        let ahead = |token| match self.tree {
-            None => token,
-            Some(tree) => tree.path(token).len() - 1,
-        };
-        let trunk = self.cache.len() - self.tree.map_or(0, Tree::held);
-        (0..self.tokens.len()).map(move |token| trunk + ahead(token))
-    }
-}
-
-/// Cosines and sines for the rows of a pass.
-struct Angles {
-    global: (Tensor, Tensor),
-    local: Option<(Tensor, Tensor)>,
-}
-
 impl Decoder {
     pub(crate) fn load(
         checkpoint: &Checkpoint,
         device: &Device,
     ) -> std::result::Result<Self, CheckpointError> {
-        let mut architecture = checkpoint.architecture.clone();
+        let mut architecture = checkpoint.architecture().clone();
         let loader = Loader { checkpoint, device };
         if let Some(factors) = loader.rope_factors()? {
             architecture.rotary.scaling = RotaryScaling::Factors(factors);

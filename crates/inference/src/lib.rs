@@ -7,15 +7,7 @@
 //! Invariant: on the CPU the logits of a position are a function of the tokens up to it and of the weights, bit for bit;
 //! neither the block that it came in, nor the sessions that share its pass, nor the number of threads change them.
 
-mod architecture;
 pub mod checkpoint;
 mod decoder;
 pub mod engine;
-mod exponential;
-mod kernels;
-pub mod prompt;
 pub mod sampling;
-mod summary;
-pub mod template;
-pub mod tokenizer;
-mod tree;

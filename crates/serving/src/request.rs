@@ -1,11 +1,11 @@
 //! Prompt and sampling of a request as the engine takes them.
 
-use inference::{
+use inference::sampling::Sampling;
+use proto::model;
+use tokenizer::{
     prompt::Prompt,
-    sampling::Sampling,
     template::{Message, Role},
 };
-use proto::model;
 
 /// The prompt, for [`inference::engine::Engine::encode_prompt`].
 pub fn prompt(prompt: model::Prompt) -> Prompt {

@@ -1,20 +1,22 @@
 //! From `Open` to a session: what can be told at once is checked first, then there is room or not, then what drafts is given the
 //! prompt.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use alignment::acceptance::Method;
 use inference::{
     engine::{Engine, EngineError},
-    prompt::Prompt,
     sampling::Sampling,
-    template,
 };
 use proto::{
     CommittedText,
     drafter::{FromDrafter, Open, Opened},
     model,
 };
+use tokenizer::{prompt::Prompt, template};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{
@@ -117,10 +119,12 @@ impl Drafter {
         plan: Plan,
         stream: &mut VerifierStream,
     ) -> Result<ModelProposer, DraftError> {
-        let positions = model.engine.open().map_err(|error| match error {
+        let opened = model.engine.open().map_err(|error| match error {
             EngineError::Full { limit, .. } => DraftError::Busy { limit },
             error => DraftError::Engine(error),
         })?;
+        // A block that is refused at once is worth more to the verifier than one that is late.
+        let positions = opened.with_queue_wait(Duration::ZERO);
         let encoding = self.encode(model.engine.clone(), prompt);
         let prompt = stream.unless_over(encoding).await??;
         let limit = model.engine.info().context_length;

@@ -4,14 +4,15 @@
 use std::sync::Arc;
 
 use alignment::{
-    TargetToken, Vocabulary,
+    TargetToken,
     reencode::{self, TAIL_TOKENS},
 };
-use inference::{engine::Engine, tokenizer::Tokenizer};
+use inference::engine::Engine;
 use proto::{
     drafter::EndRole,
     limits::{MAX_BLOCK_BYTES, MAX_BLOCK_TOKENS},
 };
+use tokenizer::Tokenizer;
 
 /// Bytes of a token that may be drawn: so many tokens of a block always fit.
 pub(super) const LONGEST_DRAWN: usize = (MAX_BLOCK_BYTES / MAX_BLOCK_TOKENS) as usize;
@@ -22,8 +23,6 @@ pub(super) struct DraftVocabulary {
     size: usize,
     /// Rank of each token among those with the same bytes, as a table: a distribution is keyed token by token.
     ranks: Vec<u32>,
-    /// The token that spells each single byte, where there is one.
-    single_bytes: Vec<Option<u32>>,
     /// Tokens that may be drawn where the distribution of the draw is told: token n is bit n mod 8 of byte n / 8.
     drawable: Vec<u8>,
 }
@@ -44,19 +43,12 @@ pub(super) struct Spelling {
 impl DraftVocabulary {
     pub(super) fn new(engine: &Engine) -> Self {
         let tokenizer = Arc::clone(engine.tokenizer());
-        let mut single_bytes = vec![None; 1 << u8::BITS];
         let ids = 0..tokenizer.vocab_size() as u32;
-        for id in ids.clone() {
-            if let [byte] = tokenizer.token_bytes(id) {
-                single_bytes[usize::from(*byte)].get_or_insert(id);
-            }
-        }
         let mut vocabulary = Self {
             drawable: Vec::new(),
             ranks: ids.map(|id| tokenizer.rank(id)).collect(),
             size: tokenizer.vocab_size().min(engine.info().vocab_size),
             tokenizer,
-            single_bytes,
         };
         vocabulary.drawable = vocabulary.find_drawable();
         vocabulary
@@ -125,7 +117,7 @@ impl DraftVocabulary {
             let valid = chunk.valid().as_bytes();
             let tail = tail(before, &spelling.ids);
             // The function's tokens are those of whatever vocabulary it is given: here the draft model's.
-            let tokens = reencode::candidates(self, &tail, valid, usize::MAX);
+            let tokens = reencode::candidates(self.tokenizer.as_ref(), &tail, valid, usize::MAX);
             spelling
                 .ids
                 .extend(tokens.tokens.iter().map(|token| token.0));
@@ -139,7 +131,7 @@ impl DraftVocabulary {
             let singles: Option<Vec<u32>> = chunk
                 .invalid()
                 .iter()
-                .map(|byte| self.single_byte(*byte))
+                .map(|byte| self.tokenizer.single_byte(*byte))
                 .collect();
             let Some(singles) = singles else { break };
             spelling.ends.extend((1..=singles.len()).map(|n| at + n));
@@ -157,18 +149,4 @@ fn tail(before: &[u32], ids: &[u32]) -> Vec<TargetToken> {
     let before = &before[before.len().saturating_sub(missing)..];
     let ids = &ids[ids.len().saturating_sub(TAIL_TOKENS)..];
     before.iter().chain(ids).copied().map(TargetToken).collect()
-}
-
-impl Vocabulary for DraftVocabulary {
-    fn token_bytes(&self, id: u32) -> &[u8] {
-        self.tokenizer.token_bytes(id)
-    }
-
-    fn encode(&self, text: &str) -> Vec<u32> {
-        self.tokenizer.encode(text)
-    }
-
-    fn single_byte(&self, byte: u8) -> Option<u32> {
-        self.single_bytes[usize::from(byte)]
-    }
 }

@@ -6,7 +6,6 @@ use alignment::{
 };
 use inference::{
     engine::Engine,
-    prompt::Prompt as NativePrompt,
     sampling::{DistributionEvaluator, History, Sampling as NativeSampling},
 };
 use proto::{
@@ -14,6 +13,7 @@ use proto::{
     model::Sampling,
 };
 use tests::tiny::Tiny;
+use tokenizer::prompt::Prompt as NativePrompt;
 
 use crate::drafter::{open, serve, serve_default, serving};
 

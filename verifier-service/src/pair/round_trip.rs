@@ -12,8 +12,7 @@ use proto::{
     drafter::VocabularyTable,
     verifier::{Mapping, RoundTrip},
 };
-
-use crate::target::TargetVocabulary;
+use tokenizer::Tokenizer;
 
 /// Draft tokens of a block: short, since cuts between blocks are what is hard.
 const BLOCK_TOKENS: usize = 4;
@@ -59,7 +58,7 @@ impl DraftText {
 
 /// Sends `draft`, the draft tokens of `text`, through the target's vocabulary. `spellings` are those of the target's tokens.
 pub(super) fn run(
-    target: &TargetVocabulary,
+    target: &Tokenizer,
     spellings: &HashSet<&[u8]>,
     name: &str,
     text: &str,
@@ -82,7 +81,7 @@ pub(super) fn run(
 }
 
 /// Sends the text block by block. After a block that is cut, the target goes on with its own next token, as after any block.
-fn send(target: &TargetVocabulary, draft: &DraftText, trip: &mut RoundTrip) {
+fn send(target: &Tokenizer, draft: &DraftText, trip: &mut RoundTrip) {
     let mut committed: Vec<TargetToken> = Vec::new();
     let mut at = 0;
     while at < draft.bytes.len() {
@@ -124,7 +123,7 @@ fn character(bytes: &[u8]) -> usize {
 }
 
 /// Draft tokens by the shape of their group in an alignment of the whole text, up to the last boundary that both sides have.
-fn mapping(target: &TargetVocabulary, draft: &DraftText) -> Mapping {
+fn mapping(target: &Tokenizer, draft: &DraftText) -> Mapping {
     let whole = reencode::candidates(target, &[], &draft.bytes, usize::MAX);
     let both = |end: &&u32| whole.ends.binary_search(end).is_ok();
     let Some(last) = draft.ends.iter().rev().find(both) else {

@@ -4,16 +4,16 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
 
 use alignment::acceptance::Method;
-use inference::{
-    prompt::Prompt,
-    sampling::{Sampling, SamplingError},
-    template::{Message, Role},
-};
+use inference::sampling::{Sampling, SamplingError};
 use proto::{
     drafter::Open,
     limits::MAX_BLOCK_BYTES,
     model,
     verifier::{Generate, Speculation},
+};
+use tokenizer::{
+    prompt::Prompt,
+    template::{Message, Role},
 };
 
 use crate::{config::Serving, error::GenerateError};

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use alignment::{acceptance::Choice, aligned::Alignment};
-use inference::engine::{EngineError, Passed};
+use inference::engine::Passed;
 use proto::verifier::{Chunk, FallbackReason, Origin, Piece, RoundInfo, RoundTimings};
 use tracing::{Instrument as _, Span, info_span};
 
@@ -17,10 +17,6 @@ use super::{
     usage_account::Entry,
 };
 use crate::error::GenerateError;
-
-/// How long to try again where the model's queue is full, and how often.
-const FULL_PATIENCE: Duration = Duration::from_secs(30);
-const FULL_PAUSE: Duration = Duration::from_millis(5);
 
 /// A block that has gone through the target.
 struct Verified {
@@ -150,44 +146,32 @@ impl Session {
         let candidates = block.tree.tokens().map(|token| token.0);
         let tokens: Vec<u32> = std::iter::once(self.pending).chain(candidates).collect();
         let parents = parents(block);
-        let began = Instant::now();
-        loop {
-            let (decider, tree) = (self.decider.clone(), block.tree.clone());
-            let sources = block.sources.clone();
-            let (round, verify) = (Span::current(), info_span!("verify", rows = tokens.len()));
-            let read = move |logits: inference::engine::Logits<'_>| {
-                let _accept = info_span!(parent: &round, "accept").entered();
-                let decision = lock(&decider).decide(&logits, &tree, &sources);
-                let kept = decision
-                    .as_ref()
-                    .map_or_else(|_| Vec::new(), Decision::rows);
-                (decision, kept)
-            };
-            let submitted = Instant::now();
-            let pass = self
-                .model
-                .forward_tree(tokens.clone(), &parents, read)
-                .instrument(verify);
-            let aligning = async { info_span!("align").in_scope(|| block.align(&self.target)) };
-            let both = async { tokio::join!(pass, aligning) };
-            let (passed, (alignment, align)) = self.peer.during(both).await;
-            match passed {
-                // Others' passes are under way; this one was not begun.
-                Err(EngineError::Full { .. }) if began.elapsed() < FULL_PATIENCE => {
-                    tokio::time::sleep(FULL_PAUSE).await;
-                }
-                Err(error) => return Err(error.into()),
-                Ok(passed) => {
-                    let (value, passed) = passed.split();
-                    return Ok(Verified {
-                        passed: passed.with(value?),
-                        alignment,
-                        align,
-                        submitted,
-                    });
-                }
-            }
-        }
+        let (decider, tree) = (self.decider.clone(), block.tree.clone());
+        let sources = block.sources.clone();
+        let (round, verify) = (Span::current(), info_span!("verify", rows = tokens.len()));
+        let read = move |logits: inference::engine::Logits<'_>| {
+            let _accept = info_span!(parent: &round, "accept").entered();
+            let decision = lock(&decider).decide(&logits, &tree, &sources);
+            let kept = decision
+                .as_ref()
+                .map_or_else(|_| Vec::new(), Decision::rows);
+            (decision, kept)
+        };
+        let submitted = Instant::now();
+        let pass = self
+            .model
+            .forward_tree(tokens, &parents, read)
+            .instrument(verify);
+        let aligning = async { info_span!("align").in_scope(|| block.align(&self.target)) };
+        let both = async { tokio::join!(pass, aligning) };
+        let (passed, (alignment, align)) = self.peer.during(both).await;
+        let (value, passed) = passed?.split();
+        Ok(Verified {
+            passed: passed.with(value?),
+            alignment,
+            align,
+            submitted,
+        })
     }
 
     /// Makes the decision the reply's: text and drafter go on from it, as the cache does. Gives the text that can be sent.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use alignment::{TargetToken, reencode::TAIL_TOKENS};
-use inference::engine::{self, EngineError};
+use inference::engine;
 use proto::verifier::{Finish, FinishReason, Part};
 use tokio::{sync::mpsc, time::timeout};
 use tracing::{Instrument as _, field::Empty, info_span};
@@ -27,9 +27,6 @@ use crate::{admission::Permit, error::GenerateError, target::Target};
 const UNREAD: Duration = Duration::from_mins(1);
 /// Parts of a reply that may wait to be sent.
 const OUTBOX: usize = 16;
-/// How long a prompt may wait for a place in the model's queue, and how often it tries.
-const FULL_PATIENCE: Duration = Duration::from_secs(30);
-const FULL_PAUSE: Duration = Duration::from_millis(5);
 
 /// Where the parts of a reply go.
 type Outbox = mpsc::Sender<Result<Part, GenerateError>>;
@@ -232,18 +229,11 @@ impl Session {
     /// already. Meanwhile the drafter's stream is opened. Returns how many tokens were not computed, being in the prefix cache.
     async fn prefill(&mut self) -> Result<usize, GenerateError> {
         let prompt = std::mem::take(&mut self.prompt);
-        let began = Instant::now();
-        while !prompt.is_empty() {
-            let pass = self.model.forward(prompt.clone(), 0, |_| ());
-            match self.peer.during(pass).await {
-                Ok(passed) => return Ok(passed.reused),
-                Err(EngineError::Full { .. }) if began.elapsed() < FULL_PATIENCE => {
-                    tokio::time::sleep(FULL_PAUSE).await;
-                }
-                Err(error) => return Err(error.into()),
-            }
+        if prompt.is_empty() {
+            return Ok(0);
         }
-        Ok(0)
+        let pass = self.model.forward(prompt, 0, |_| ());
+        Ok(self.peer.during(pass).await?.reused)
     }
 
     /// Brings the drafter's side of the account up to date.

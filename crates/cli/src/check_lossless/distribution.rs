@@ -6,8 +6,8 @@
 //! summed, which finds a small bias that all prompts share. Holm's adjustment keeps the probability of any false alarm below
 //! [`LEVEL`].
 
-use inference::tokenizer::Tokenizer;
 use proto::verifier::FinishReason;
+use tokenizer::Tokenizer;
 
 use super::check::Check;
 use super::replies::{Asker, DraftCounts, SampledReply};

@@ -1,97 +1,118 @@
-//! GGUF files: header by candle, after a check of our own; ranges checked here; weights left in the mapping.
+//! GGUF files: header by `tokenizer`'s parser, ranges checked here, weights left in the mapping.
 
-mod header;
-
-use std::io::Cursor;
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::quantized::GgmlDType;
-use candle_core::quantized::gguf_file::Content;
+use tokenizer::Tokenizer;
+use tokenizer::gguf::{Header, Metadata, Value};
 
-use super::{Checkpoint, CheckpointError, Mapping, RawTensor, Weights, metadata};
-use crate::tokenizer::Tokenizer;
+use super::description::{self, Description};
+use super::error::CheckpointError;
+use super::mapping::Mapping;
+use super::metadata;
+use super::tensor::RawTensor;
 
 /// An opened GGUF file.
 pub(super) struct Gguf {
     mapping: Arc<Mapping>,
-    content: Content,
+    tensors: HashMap<String, Entry>,
+    /// Where the tensors' data begins, in bytes.
+    data_offset: u64,
+}
+
+struct Entry {
+    shape: Vec<usize>,
+    format: GgmlDType,
+    /// Offset from the beginning of the data, in bytes.
+    offset: u64,
 }
 
 /// The tokenizer in the metadata, and whether there are weights behind it.
 pub(super) fn tokenizer(path: &Path) -> Result<(Tokenizer, bool), CheckpointError> {
-    let gguf = Gguf::open(path)?;
-    let has_weights = !gguf.content.tensor_infos.is_empty();
-    Ok((Tokenizer::from_gguf(&gguf.content)?, has_weights))
+    let (gguf, metadata) = Gguf::open(path)?;
+    Ok((Tokenizer::from_gguf(&metadata)?, !gguf.tensors.is_empty()))
 }
 
-pub(super) fn open(path: &Path) -> Result<Checkpoint, CheckpointError> {
-    let mut gguf = Gguf::open(path)?;
+pub(super) fn open(path: &Path) -> Result<(Description, Gguf), CheckpointError> {
+    let (gguf, metadata) = Gguf::open(path)?;
     gguf.check_ranges()?;
     let vocab_size = match gguf.tensor("token_embd.weight")? {
         // A shape that is no matrix is refused where the embedding is used.
         Some(embedding) => embedding.shape.first().copied().unwrap_or_default(),
         None => return Err(CheckpointError::missing("token_embd.weight")),
     };
-    let architecture = metadata::architecture(&gguf.content, vocab_size)?;
-    let tokenizer = Arc::new(Tokenizer::from_gguf(&gguf.content)?);
-    let template = super::template(&tokenizer)?;
-    let name = gguf
-        .content
-        .metadata
-        .get("general.name")
-        .and_then(|name| name.to_string().ok());
+    let architecture = metadata::architecture(&metadata, vocab_size)?;
+    let tokenizer = Arc::new(Tokenizer::from_gguf(&metadata)?);
+    let template = description::template(&tokenizer)?;
+    let name = metadata.get("general.name").and_then(Value::as_text);
     let file_name = || {
         path.file_name()
             .map(|name| name.to_string_lossy().into_owned())
     };
-    let name = name.cloned().or_else(file_name).unwrap_or_default();
-    // Vocabularies are large as metadata values and not needed again.
-    gguf.content
-        .metadata
-        .retain(|key, _| !key.starts_with("tokenizer."));
+    let name = name.map(str::to_owned).or_else(file_name);
     let file_bytes = gguf.mapping.len() as u64;
-    let weights = Weights::Gguf(gguf);
-    Ok(Checkpoint {
+    let description = Description {
         architecture,
         tokenizer,
         template,
-        name,
+        name: name.unwrap_or_default(),
         file_bytes,
-        weights,
-    })
+    };
+    Ok((description, gguf))
 }
 
 impl Gguf {
     /// Reads the header.
-    fn open(path: &Path) -> Result<Self, CheckpointError> {
+    fn open(path: &Path) -> Result<(Self, Metadata), CheckpointError> {
         let mapping = Arc::new(Mapping::open(path)?);
-        header::check(&mapping)?;
-        let content = Content::read(&mut Cursor::new(&mapping[..])).map_err(|error| {
-            CheckpointError::Corrupt {
-                path: path.to_owned(),
-                reason: format!("its header cannot be read ({error})"),
-            }
+        let header = Header::parse(&mapping).map_err(|error| CheckpointError::Corrupt {
+            path: path.to_owned(),
+            reason: error.to_string(),
         })?;
-        Ok(Self { mapping, content })
+        let mut tensors = HashMap::with_capacity(header.tensors.len());
+        for info in header.tensors {
+            let format = format(info.format).ok_or_else(|| CheckpointError::Weight {
+                name: info.name.clone(),
+                reason: format!(
+                    "has ggml's format number {}, which is not supported; take a file in Q4_K_M, Q8_0 or F16 instead",
+                    info.format
+                ),
+            })?;
+            let entry = Entry {
+                shape: info.shape,
+                format,
+                offset: info.offset,
+            };
+            tensors.insert(info.name, entry);
+        }
+        let gguf = Self {
+            mapping,
+            tensors,
+            data_offset: header.data_offset,
+        };
+        Ok((gguf, header.metadata))
     }
 
     pub(super) fn tensor(&self, name: &str) -> Result<Option<RawTensor<'_>>, CheckpointError> {
-        let Some(info) = self.content.tensor_infos.get(name) else {
+        let Some(entry) = self.tensors.get(name) else {
             return Ok(None);
         };
         let wrong = |reason: &str| CheckpointError::Weight {
             name: name.to_owned(),
             reason: reason.to_owned(),
         };
-        let shape = info.shape.dims().to_vec();
-        let elements = shape.iter().try_fold(1usize, |n, d| n.checked_mul(*d));
+        let elements = entry
+            .shape
+            .iter()
+            .try_fold(1usize, |n, d| n.checked_mul(*d));
         let elements = elements.ok_or_else(|| wrong("has an absurd shape"))?;
-        if !elements.is_multiple_of(info.ggml_dtype.block_size()) {
+        if !elements.is_multiple_of(entry.format.block_size()) {
             return Err(wrong("does not divide into its format's blocks"));
         }
-        let length = elements / info.ggml_dtype.block_size() * info.ggml_dtype.type_size();
-        let start = self.content.tensor_data_offset.checked_add(info.offset);
+        let length = elements / entry.format.block_size() * entry.format.type_size();
+        let start = self.data_offset.checked_add(entry.offset);
         let start = start.and_then(|start| usize::try_from(start).ok());
         let bytes = start
             .and_then(|start| self.mapping.get(start..start.checked_add(length)?))
@@ -102,15 +123,15 @@ impl Gguf {
         Ok(Some(RawTensor {
             name: name.to_owned(),
             bytes,
-            format: info.ggml_dtype,
-            shape,
+            format: entry.format,
+            shape: entry.shape.clone(),
             mapping: &self.mapping,
             offset: start.unwrap_or_default(),
         }))
     }
 
     pub(super) fn names(&self) -> impl Iterator<Item = &String> {
-        self.content.tensor_infos.keys()
+        self.tensors.keys()
     }
 
     pub(super) fn release(&self) {
@@ -118,16 +139,37 @@ impl Gguf {
     }
 
     pub(super) fn formats(&self, add: &mut impl FnMut(GgmlDType, u64)) {
-        for info in self.content.tensor_infos.values() {
-            add(info.ggml_dtype, info.shape.elem_count() as u64);
+        for entry in self.tensors.values() {
+            add(entry.format, entry.shape.iter().product::<usize>() as u64);
         }
     }
 
     /// Every tensor lies inside the file: found at once, not when its layer is read.
     fn check_ranges(&self) -> Result<(), CheckpointError> {
-        self.content
-            .tensor_infos
+        self.tensors
             .keys()
             .try_for_each(|name| self.tensor(name).map(|_| ()))
     }
+}
+
+/// Format by ggml's number; none for those that candle does not read.
+fn format(number: u32) -> Option<GgmlDType> {
+    Some(match number {
+        0 => GgmlDType::F32,
+        1 => GgmlDType::F16,
+        2 => GgmlDType::Q4_0,
+        3 => GgmlDType::Q4_1,
+        6 => GgmlDType::Q5_0,
+        7 => GgmlDType::Q5_1,
+        8 => GgmlDType::Q8_0,
+        9 => GgmlDType::Q8_1,
+        10 => GgmlDType::Q2K,
+        11 => GgmlDType::Q3K,
+        12 => GgmlDType::Q4K,
+        13 => GgmlDType::Q5K,
+        14 => GgmlDType::Q6K,
+        15 => GgmlDType::Q8K,
+        30 => GgmlDType::BF16,
+        _ => return None,
+    })
 }

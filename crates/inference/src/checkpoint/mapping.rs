@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
 
-use super::CheckpointError;
+use super::error::CheckpointError;
 
 /// A read-only mapping of a whole file.
 ///

@@ -1,23 +1,23 @@
 //! The decoder's numbers from GGUF metadata.
 
-use candle_core::quantized::gguf_file::{Content, Value};
+use tokenizer::gguf::{Metadata, Value};
 
-use super::CheckpointError;
-use crate::architecture::{Architecture, Kind, Rotary, RotaryScaling, SlidingWindow, wrong};
+use super::architecture::{Architecture, ModelFamily, Rotary, RotaryScaling, SlidingWindow, wrong};
+use super::error::CheckpointError;
 
 /// Layers of the one Gemma 3 model (27B) whose attention scale is not that of its head size.
 const GEMMA3_27B_LAYERS: usize = 62;
 
 /// Reads the architecture; `vocab_size` is the number of embedding rows.
 pub(super) fn architecture(
-    content: &Content,
+    metadata: &Metadata,
     vocab_size: usize,
 ) -> Result<Architecture, CheckpointError> {
     let keys = Keys {
-        content,
-        prefix: text(content, "general.architecture")?,
+        metadata,
+        prefix: text(metadata, "general.architecture")?,
     };
-    let kind = Kind::parse(&keys.prefix)?;
+    let kind = ModelFamily::parse(&keys.prefix)?;
     let hidden = keys.integer("embedding_length")?;
     let heads = keys.integer("attention.head_count")?;
     if heads == 0 {
@@ -39,7 +39,7 @@ pub(super) fn architecture(
         return Err(keys.wrong("rope.dimension_count", &reason));
     }
     let layers = keys.integer("block_count")?;
-    let gemma = kind == Kind::Gemma3;
+    let gemma = kind == ModelFamily::Gemma3;
     let scaled_by = if gemma && layers == GEMMA3_27B_LAYERS {
         hidden / heads
     } else {
@@ -81,10 +81,7 @@ pub(super) fn architecture(
 }
 
 fn scaling(keys: &Keys) -> Result<RotaryScaling, CheckpointError> {
-    let kind = keys
-        .find("rope.scaling.type")
-        .and_then(|value| value.to_string().ok());
-    match kind.map(String::as_str) {
+    match keys.find("rope.scaling.type").and_then(Value::as_text) {
         None | Some("none") => Ok(RotaryScaling::None),
         Some("linear") => Ok(RotaryScaling::Linear(keys.float("rope.scaling.factor")?)),
         Some(other) => Err(keys.wrong(
@@ -95,20 +92,15 @@ fn scaling(keys: &Keys) -> Result<RotaryScaling, CheckpointError> {
 }
 
 /// A text that must be there.
-fn text(content: &Content, key: &str) -> Result<String, CheckpointError> {
-    let value = content
-        .metadata
-        .get(key)
-        .ok_or_else(|| wrong(key, "is missing"))?;
-    value
-        .to_string()
-        .cloned()
-        .map_err(|_| wrong(key, "is not a text"))
+fn text(metadata: &Metadata, key: &str) -> Result<String, CheckpointError> {
+    let value = metadata.get(key).ok_or_else(|| wrong(key, "is missing"))?;
+    let text = value.as_text().map(str::to_owned);
+    text.ok_or_else(|| wrong(key, "is not a text"))
 }
 
 /// Keys under the architecture's own prefix.
 struct Keys<'a> {
-    content: &'a Content,
+    metadata: &'a Metadata,
     prefix: String,
 }
 
@@ -122,7 +114,7 @@ impl<'a> Keys<'a> {
     }
 
     fn find(&self, key: &str) -> Option<&'a Value> {
-        self.content.metadata.get(&self.full(key))
+        self.metadata.get(&self.full(key))
     }
 
     fn integer(&self, key: &str) -> Result<usize, CheckpointError> {
@@ -134,12 +126,9 @@ impl<'a> Keys<'a> {
         let Some(value) = self.find(key) else {
             return Ok(None);
         };
-        let number = value
-            .to_u64()
-            .ok()
-            .and_then(|number| usize::try_from(number).ok());
-        let number = number.or_else(|| value.to_i32().ok().and_then(|n| usize::try_from(n).ok()));
+        let number = value.as_integer();
         number
+            .and_then(|number| usize::try_from(number).ok())
             .map(Some)
             .ok_or_else(|| self.wrong(key, "is not a count"))
     }
@@ -153,8 +142,8 @@ impl<'a> Keys<'a> {
         let Some(value) = self.find(key) else {
             return Ok(None);
         };
-        let number = value.to_f64().or_else(|_| value.to_f32().map(f64::from));
-        let number = number.map_err(|_| self.wrong(key, "is not a number"))?;
+        let number = value.as_float();
+        let number = number.ok_or_else(|| self.wrong(key, "is not a number"))?;
         if number.is_finite() && number > 0.0 {
             return Ok(Some(number));
         }

@@ -1,6 +1,6 @@
 //! What the two kinds of files call the same weight.
 
-use crate::architecture::Kind;
+use super::architecture::ModelFamily;
 
 /// A weight of the decoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,8 +56,8 @@ impl Part {
     }
 
     /// The name in safetensors files, as the transformers library defines them.
-    pub(crate) fn hugging_face(self, layer: usize, kind: Kind) -> String {
-        let gemma = kind == Kind::Gemma3;
+    pub(crate) fn hugging_face(self, layer: usize, kind: ModelFamily) -> String {
+        let gemma = kind == ModelFamily::Gemma3;
         let of_layer = match self {
             Self::Embedding => return "model.embed_tokens.weight".to_owned(),
             Self::OutputNorm => return "model.norm.weight".to_owned(),

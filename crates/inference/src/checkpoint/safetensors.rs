@@ -10,8 +10,11 @@ use candle_core::quantized::GgmlDType;
 use serde::Deserialize;
 
 use self::config::Config;
-use super::{Checkpoint, CheckpointError, Mapping, RawTensor, Weights};
-use crate::tokenizer::Tokenizer;
+use super::description::{self, Description};
+use super::error::CheckpointError;
+use super::mapping::Mapping;
+use super::tensor::RawTensor;
+use tokenizer::Tokenizer;
 
 /// Most bytes a JSON header or configuration may have.
 const MAX_JSON_BYTES: u64 = 64 << 20;
@@ -30,25 +33,25 @@ struct Entry {
     shape: Vec<usize>,
 }
 
-pub(super) fn open(folder: &Path) -> Result<Checkpoint, CheckpointError> {
+pub(super) fn open(folder: &Path) -> Result<(Description, Safetensors), CheckpointError> {
     let config: Config = json(&folder.join("config.json"))?;
     let architecture = config.architecture()?;
     let mut weights = Safetensors::open(folder)?;
     weights.tie(config.ties_output())?;
     let tokenizer = Arc::new(Tokenizer::from_file(&folder.join("tokenizer.json"))?);
-    let template = super::template(&tokenizer)?;
+    let template = description::template(&tokenizer)?;
     let name = folder
         .file_name()
         .map(|name| name.to_string_lossy().into_owned());
     let file_bytes = weights.files.iter().map(|file| file.len() as u64).sum();
-    Ok(Checkpoint {
+    let description = Description {
         architecture,
         tokenizer,
         template,
         name: name.unwrap_or_default(),
         file_bytes,
-        weights: Weights::Safetensors(weights),
-    })
+    };
+    Ok((description, weights))
 }
 
 fn json<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<T, CheckpointError> {

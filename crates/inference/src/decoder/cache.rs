@@ -5,7 +5,7 @@
 
 use candle_core::{DType, Device, Result, Tensor};
 
-use crate::architecture::Architecture;
+use crate::checkpoint::Architecture;
 
 /// Positions that a new cache has room for; it doubles when full.
 const INITIAL_POSITIONS: usize = 256;
@@ -82,7 +82,7 @@ impl Cache {
 
     /// Writes `(rows, kv_heads, head_dim)` behind the positions held and returns keys and values up to and with them,
     /// `(kv_heads, positions, head_dim)`. The length grows only by `advance`, when every layer has been written.
-    pub(super) fn append(
+    pub(crate) fn append(
         &mut self,
         layer: usize,
         keys: &Tensor,
@@ -144,7 +144,7 @@ impl Cache {
         Ok(())
     }
 
-    pub(super) fn advance(&mut self, rows: usize) {
+    pub(crate) fn advance(&mut self, rows: usize) {
         self.len += rows;
     }
 }

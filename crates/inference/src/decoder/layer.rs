@@ -6,14 +6,15 @@ use candle_nn::rotary_emb::rope_thd;
 
 use super::linear::{Inputs, Linear};
 use super::loader::Loader;
-use super::{Angles, Sequence};
-use crate::architecture::Kind;
+use super::rotary::Angles;
+use super::sequence::Sequence;
+use crate::checkpoint::ModelFamily;
 use crate::checkpoint::{CheckpointError, Part};
-use crate::kernels::{Attention, Gated};
+use kernels::{Attention, Gated};
 
 pub(super) struct Layer {
     index: usize,
-    kind: Kind,
+    kind: ModelFamily,
     heads: usize,
     kv_heads: usize,
     head_dim: usize,
@@ -40,7 +41,7 @@ impl Layer {
         loader: &Loader,
         index: usize,
     ) -> std::result::Result<Self, CheckpointError> {
-        let a = &loader.checkpoint.architecture;
+        let a = loader.checkpoint.architecture();
         let (hidden, inner) = (a.hidden, a.feed_forward);
         let (query_rows, key_rows) = (a.heads * a.head_dim, a.kv_heads * a.head_dim);
         let head_norms = a.kind.norms_queries_and_keys();
@@ -149,12 +150,12 @@ impl Layer {
 }
 
 /// `activation(gate) * up`, `(rows, feed_forward)`.
-fn gated(gate: &Tensor, up: &Tensor, kind: Kind) -> Result<Tensor> {
+fn gated(gate: &Tensor, up: &Tensor, kind: ModelFamily) -> Result<Tensor> {
     if gate.device().is_cpu() {
         return gate.apply_op2_no_bwd(up, &Gated(kind.activation()));
     }
     // candle's `gelu` is the tanh approximation; `gelu_erf` is the exact one.
-    if kind == Kind::Gemma3 {
+    if kind == ModelFamily::Gemma3 {
         gate.gelu()? * up
     } else {
         gate.silu()? * up
@@ -217,7 +218,7 @@ mod tests {
     use candle_core::Device;
 
     use super::*;
-    use crate::tree::Tree;
+    use kernels::Tree;
 
     #[test]
     fn both_ways_of_attending_agree() {

@@ -6,7 +6,7 @@ use candle_core::quantized::{GgmlDType, QMatMul, QStorage, QTensor};
 use candle_core::{Device, Module, Result, Tensor};
 
 use crate::checkpoint::{CheckpointError, RawTensor};
-use crate::kernels::{Matrix, Shared, Times};
+use kernels::{Matrix, MatrixProduct, QuantisedRows};
 
 /// `x W^T + b` for `x` of `(rows, inputs)`.
 pub(super) struct Linear {
@@ -63,7 +63,7 @@ impl Linear {
     /// `(rows, inputs)` to `(rows, outputs)`.
     pub(super) fn forward(&self, x: &Inputs) -> Result<Tensor> {
         let y = match &self.weight {
-            Weight::Cpu(matrix) => x.rows.apply_op1_no_bwd(&Times(matrix, &x.shared))?,
+            Weight::Cpu(matrix) => x.rows.apply_op1_no_bwd(&MatrixProduct(matrix, &x.shared))?,
             Weight::Device(matrix) => matrix.forward(x.rows)?,
         };
         match &self.bias {
@@ -76,14 +76,14 @@ impl Linear {
 /// What goes into one layer or several: `(rows, inputs)`.
 pub(super) struct Inputs<'a> {
     rows: &'a Tensor,
-    shared: Shared,
+    shared: QuantisedRows,
 }
 
 impl<'a> Inputs<'a> {
     pub(super) fn new(rows: &'a Tensor) -> Self {
         Self {
             rows,
-            shared: Shared::default(),
+            shared: QuantisedRows::default(),
         }
     }
 }

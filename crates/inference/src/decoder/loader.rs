@@ -4,7 +4,7 @@ use candle_core::quantized::GgmlDType;
 use candle_core::{DType, Device, Tensor};
 
 use super::linear::{Linear, RowOrder, ordered};
-use crate::architecture::Architecture;
+use crate::checkpoint::Architecture;
 use crate::checkpoint::{Checkpoint, CheckpointError, Part, RawTensor};
 
 /// Reads weights of the shapes that the architecture implies.
@@ -22,7 +22,7 @@ impl Loader<'_> {
     ) -> Result<Tensor, CheckpointError> {
         let weight = self.checkpoint.weight(part, layer)?;
         weight.expect(&[width])?;
-        let offset = self.checkpoint.architecture.norm_offset;
+        let offset = self.checkpoint.architecture().norm_offset;
         self.vector(&weight, RowOrder::Plain, offset)
     }
 
@@ -51,7 +51,7 @@ impl Loader<'_> {
     pub(super) fn output(&self) -> Result<Linear, CheckpointError> {
         let Architecture {
             vocab_size, hidden, ..
-        } = self.checkpoint.architecture;
+        } = *self.checkpoint.architecture();
         let own = self.checkpoint.optional(Part::Output, 0)?;
         let weight = match own {
             Some(own) => own,
@@ -66,7 +66,7 @@ impl Loader<'_> {
         let Some(weight) = self.checkpoint.optional(Part::RopeFactors, 0)? else {
             return Ok(None);
         };
-        weight.expect(&[self.checkpoint.architecture.head_dim / 2])?;
+        weight.expect(&[self.checkpoint.architecture().head_dim / 2])?;
         let factors = self.vector(&weight, RowOrder::Plain, 0.0)?;
         factors
             .to_vec1()
@@ -78,7 +78,7 @@ impl Loader<'_> {
         let rotated = matches!(part, Part::Query | Part::Key);
         if rotated && self.checkpoint.interleaved_rotary() {
             RowOrder::Interleaved {
-                head_dim: self.checkpoint.architecture.head_dim,
+                head_dim: self.checkpoint.architecture().head_dim,
             }
         } else {
             RowOrder::Plain

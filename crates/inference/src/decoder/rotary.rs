@@ -2,7 +2,13 @@
 
 use candle_core::{Device, Result, Tensor};
 
-use crate::architecture::{Rotary, RotaryScaling};
+use crate::checkpoint::{Rotary, RotaryScaling};
+
+/// Cosines and sines for the rows of a pass.
+pub(super) struct Angles {
+    pub(super) global: (Tensor, Tensor),
+    pub(super) local: Option<(Tensor, Tensor)>,
+}
 
 /// The angular frequencies of one base.
 pub(super) struct Frequencies(Vec<f64>);

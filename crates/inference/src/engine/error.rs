@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::simulated::ProfileError;
 use crate::checkpoint::CheckpointError;
-use crate::decoder::ProfileError;
 
 /// Why a model cannot be loaded.
 #[derive(Debug, thiserror::Error)]

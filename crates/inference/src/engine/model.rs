@@ -4,14 +4,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
+use tokenizer::Tokenizer;
+use tokenizer::template::ChatTemplate;
 
-use super::{DeviceChoice, EngineOptions, LoadError, ModelInfo};
-use crate::architecture::Architecture;
-use crate::checkpoint::Checkpoint;
-use crate::decoder::{Decoder, Profile, Sequence, Simulation};
-use crate::summary;
-use crate::template::ChatTemplate;
-use crate::tokenizer::Tokenizer;
+use super::error::LoadError;
+use super::model_info::{self, ModelInfo};
+use super::options::{DeviceChoice, EngineOptions};
+use super::simulated::{Profile, Simulation};
+use crate::checkpoint::{Architecture, Checkpoint, CheckpointError};
+use crate::decoder::{Decoder, Sequence};
 
 /// A model that is loaded.
 pub(super) enum Model {
@@ -35,8 +36,9 @@ impl Model {
         let device = device(options.device)?;
         let checkpoint = Checkpoint::open(path)?;
         let decoder = Box::new(Decoder::load(&checkpoint, &device)?);
-        let info = summary::describe(&checkpoint, options, &device);
-        let about = (info, checkpoint.tokenizer, checkpoint.template);
+        let info = model_info::describe(&checkpoint, options, &device);
+        let description = checkpoint.description;
+        let about = (info, description.tokenizer, description.template);
         Ok((Self::Decoder(decoder), about))
     }
 
@@ -45,8 +47,8 @@ impl Model {
             path: path.to_owned(),
             source,
         })?;
-        let tokenizer = Tokenizer::of_bytes().map_err(crate::checkpoint::CheckpointError::from)?;
-        let info = summary::simulated(&profile, options, tokenizer.vocab_size());
+        let tokenizer = Tokenizer::of_bytes().map_err(CheckpointError::from)?;
+        let info = model_info::simulated(&profile, options, tokenizer.vocab_size());
         let simulation = Simulation::new(profile, tokenizer.vocab_size());
         let about = (info, Arc::new(tokenizer), None);
         Ok((Self::Simulated(Box::new(simulation)), about))

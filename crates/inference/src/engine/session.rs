@@ -4,89 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use kernels::Tree;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
-use super::work::{Kept, Progress, Reading, Work};
-use super::worker::Command;
-use super::{EngineError, Shared};
-use crate::tree::Tree;
+use super::error::EngineError;
+use super::passed::{Logits, Passed};
+use super::shared::Shared;
+use super::work::{Command, Kept, Progress, Reading, Work};
 
-/// The logits that a pass gave a session, valid while they are read.
-pub struct Logits<'a> {
-    pub(super) values: &'a [f32],
-    pub(super) vocab_size: usize,
-}
-
-impl Logits<'_> {
-    /// How many rows there are.
-    pub fn rows(&self) -> usize {
-        self.values.len() / self.vocab_size
-    }
-
-    /// The logits after the `index`-th of the wanted tokens, `(vocab_size)`.
-    ///
-    /// # Panics
-    /// If there is no such row.
-    pub fn row(&self, index: usize) -> &[f32] {
-        &self.values[index * self.vocab_size..][..self.vocab_size]
-    }
-}
-
-/// What a pass gave, and what it took.
-#[derive(Clone, Copy, Debug)]
-pub struct Passed<R> {
-    /// What the reader made of the logits.
-    pub value: R,
-    /// Time until the first pass with rows of this command began.
-    pub queued: Duration,
-    /// Time in passes with rows of it, those of other sessions included.
-    pub compute: Duration,
-    /// Passes since the model's thread took the command up, those without rows of it included.
-    pub passes: u32,
-    /// Tokens that were taken over from earlier prompts instead of being computed.
-    pub reused: usize,
-    /// Rows of the last pass, over all sessions.
-    pub batch_rows: usize,
-    /// Sessions in the last pass.
-    pub batch_sessions: usize,
-}
-
-impl<R> Passed<R> {
-    /// The value apart from what the pass took.
-    pub fn split(self) -> (R, Passed<()>) {
-        self.replace(())
-    }
-
-    /// The value, and the same with another one.
-    fn replace<S>(self, new: S) -> (R, Passed<S>) {
-        let Self {
-            value,
-            queued,
-            compute,
-            passes,
-            reused,
-            batch_rows,
-            batch_sessions,
-        } = self;
-        let passed = Passed {
-            value: new,
-            queued,
-            compute,
-            passes,
-            reused,
-            batch_rows,
-            batch_sessions,
-        };
-        (value, passed)
-    }
-}
-
-impl Passed<()> {
-    /// The same with a value.
-    pub fn with<R>(self, value: R) -> Passed<R> {
-        self.replace(value).1
-    }
-}
+/// Longest wait for a place in a full queue. Several passes of the slowest models take less.
+const QUEUE_WAIT: Duration = Duration::from_secs(30);
 
 /// One sequence of positions in the model's cache. Dropping it frees them.
 pub struct Session {
@@ -96,6 +24,8 @@ pub struct Session {
     len: usize,
     /// Where the last of them are in that cache.
     moved: Vec<usize>,
+    /// Longest wait for a place in the queue.
+    queue_wait: Duration,
     /// The thread frees the cache when this is gone.
     alive: Arc<()>,
 }
@@ -107,8 +37,16 @@ impl Session {
             id,
             len: 0,
             moved: Vec::new(),
+            queue_wait: QUEUE_WAIT,
             alive: Arc::new(()),
         }
+    }
+
+    /// Same session with another longest wait for a place in a full queue, 30 s at first. At 0 a full queue refuses at once.
+    #[must_use]
+    pub fn with_queue_wait(mut self, wait: Duration) -> Self {
+        self.queue_wait = wait;
+        self
     }
 
     /// Positions held.
@@ -159,6 +97,9 @@ impl Session {
 
     /// Appends `tokens` in one batched pass with whoever else is ready, then runs `read` on the model's thread with the
     /// logits after each of the last `rows` tokens.
+    ///
+    /// A full queue is awaited, first come first served, for 30 s or what [`Self::with_queue_wait`] says; then the error is
+    /// [`EngineError::Full`]. Waiting needs a tokio runtime with its clock enabled.
     ///
     /// When the returned future is dropped before the pass has begun, the command is skipped; if it has begun, the positions
     /// are forgotten. Either way the session stays usable at its old length.
@@ -241,6 +182,8 @@ impl Session {
         read: impl FnOnce(Logits<'_>) -> (R, Kept) + Send + 'static,
     ) -> Result<Passed<R>, EngineError> {
         self.check(&tokens, rows)?;
+        let arrived = Instant::now();
+        let place = self.place_in_queue().await?;
         let added = tokens.len();
         let (reply, answer) = oneshot::channel();
         let work = Work {
@@ -252,19 +195,10 @@ impl Session {
             rows,
             tree,
             reader: Box::new(Reading::new(read, reply)),
-            arrived: Instant::now(),
+            arrived,
             progress: Progress::default(),
         };
-        self.shared
-            .commands
-            .try_send(Command::Forward(Box::new(work)))
-            .map_err(|error| match error {
-                mpsc::error::TrySendError::Full(_) => EngineError::Full {
-                    what: "queued commands",
-                    limit: self.shared.commands.max_capacity(),
-                },
-                mpsc::error::TrySendError::Closed(_) => EngineError::Stopped,
-            })?;
+        place.send(Command::Forward(Box::new(work)));
         // What was asked for is done before anything else, whether the answer is waited for or not.
         self.moved.clear();
         let (passed, kept) = answer.await.map_err(|_| EngineError::Stopped)??;
@@ -273,6 +207,26 @@ impl Session {
             Kept::Path(path) => path.len(),
         };
         Ok(passed)
+    }
+
+    /// Place in the queue of the model's thread. Callers get theirs in the order in which they began to wait.
+    async fn place_in_queue(&self) -> Result<mpsc::Permit<'_, Command>, EngineError> {
+        let commands = &self.shared.commands;
+        let full = EngineError::Full {
+            what: "queued commands",
+            limit: commands.max_capacity(),
+        };
+        match commands.try_reserve() {
+            Ok(place) => Ok(place),
+            Err(mpsc::error::TrySendError::Closed(())) => Err(EngineError::Stopped),
+            Err(mpsc::error::TrySendError::Full(())) if self.queue_wait.is_zero() => Err(full),
+            Err(mpsc::error::TrySendError::Full(())) => {
+                match timeout(self.queue_wait, commands.reserve()).await {
+                    Ok(place) => place.map_err(|_| EngineError::Stopped),
+                    Err(_) => Err(full),
+                }
+            }
+        }
     }
 
     fn check(&self, tokens: &[u32], rows: usize) -> Result<(), EngineError> {

@@ -3,11 +3,19 @@
 use std::sync::Weak;
 use std::time::{Duration, Instant};
 
+use kernels::Tree;
 use tokio::sync::oneshot;
 
+use super::error::EngineError;
+use super::passed::{Logits, Passed};
 use super::schedule::Step;
-use super::{EngineError, Logits, Passed};
-use crate::tree::Tree;
+
+/// What a handle asks of the model's thread.
+pub(super) enum Command {
+    Forward(Box<Work>),
+    /// Look for sessions that are gone.
+    Sweep,
+}
 
 /// One session's tokens on their way through the model.
 pub(super) struct Work {

@@ -7,28 +7,25 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use candle_core::{Storage, Tensor};
+use tokenizer::Tokenizer;
+use tokenizer::template::ChatTemplate;
 use tokio::sync::mpsc;
 
-use super::held::Held;
+use super::error::{EngineError, LoadError};
+use super::gather_window::patience;
+use super::load::Counts;
 use super::model::{About, Model};
+use super::model_info::ModelInfo;
+use super::options::EngineOptions;
+use super::passed::Logits;
 use super::prefixes::{BLOCK, Prefixes};
-use super::returns::patience;
 use super::schedule::{self, Room, Step, Waiting};
-use super::work::{Cost, Kept, Work};
-use super::{Counts, EngineError, EngineOptions, LoadError, Logits, ModelInfo};
+use super::session_cache::SessionCache;
+use super::work::{Command, Cost, Kept, Work};
 use crate::decoder::{Cache, Sequence};
-use crate::template::ChatTemplate;
-use crate::tokenizer::Tokenizer;
 
 /// How long the thread sleeps before it looks again who has come.
 const GATHER_PAUSE: Duration = Duration::from_micros(50);
-
-/// What a handle asks of the thread.
-pub(super) enum Command {
-    Forward(Box<Work>),
-    /// Look for sessions that are gone.
-    Sweep,
-}
 
 /// A thread that runs and what it found out while loading.
 pub(super) struct Started {
@@ -85,7 +82,7 @@ pub(super) fn start(path: &Path, options: EngineOptions) -> Result<Started, Load
 
 struct Worker {
     decoder: Model,
-    sessions: HashMap<u64, Held>,
+    sessions: HashMap<u64, SessionCache>,
     prefixes: Prefixes,
     max_batch_rows: usize,
     /// What the last pass took.
@@ -165,8 +162,8 @@ impl Worker {
             }
             let now = Instant::now();
             let mut away = self.sessions.values();
-            let is_expected = |held: &Held| {
-                held.alive.strong_count() > 0 && held.returns.is_expected(now, patience)
+            let is_expected = |held: &SessionCache| {
+                held.alive.strong_count() > 0 && held.window.is_expected(now, patience)
             };
             if waiting.is_empty() || !away.any(is_expected) {
                 return;
@@ -190,8 +187,8 @@ impl Worker {
         let held = self
             .sessions
             .entry(work.session)
-            .or_insert_with(|| Held::new(work.alive.clone(), architecture));
-        held.returns.come(work.arrived);
+            .or_insert_with(|| SessionCache::new(work.alive.clone(), architecture));
+        held.window.come(work.arrived);
         match held.gather(work.keep - work.moved.len(), &work.moved) {
             Ok(()) => waiting.push(*work),
             Err(error) => {
@@ -271,7 +268,7 @@ impl Worker {
         }
         let steps = self.plan(waiting);
         let began = Instant::now();
-        let mut batch: Vec<(&Work, Step, Held)> = waiting
+        let mut batch: Vec<(&Work, Step, SessionCache)> = waiting
             .iter_mut()
             .zip(&steps)
             .filter(|(_, step)| step.tokens > 0)
@@ -364,7 +361,7 @@ impl Worker {
             _ => Ok(()),
         };
         if let Some(held) = self.sessions.get_mut(&work.session) {
-            held.returns.leave(Instant::now());
+            held.window.leave(Instant::now());
         }
         match done {
             Ok(()) => work.reader.succeed(),
@@ -397,7 +394,7 @@ impl Worker {
 
 /// Forgets sessions that are gone, then work that nobody waits for. In this order: a session may go between the two, and what
 /// is left waiting must have a cache.
-fn sweep(sessions: &mut HashMap<u64, Held>, waiting: &mut Vec<Work>) {
+fn sweep(sessions: &mut HashMap<u64, SessionCache>, waiting: &mut Vec<Work>) {
     sessions.retain(|_, held| held.alive.strong_count() > 0);
     waiting.retain(|work| sessions.contains_key(&work.session) && !work.reader.is_abandoned());
 }
@@ -420,8 +417,8 @@ fn with_values(logits: Option<&Tensor>, read: impl FnOnce(&[f32])) -> candle_cor
 mod tests {
     use std::sync::Weak;
 
+    use super::super::passed::Passed;
     use super::super::work::{Progress, Reader};
-    use super::super::{EngineError, Passed};
     use super::*;
 
     /// Its caller is still there, or has only just gone.

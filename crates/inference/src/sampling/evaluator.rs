@@ -1,11 +1,9 @@
 //! Evaluates distributions.
 
-mod scores;
-
-pub use scores::Scores;
-
 use super::{
-    History, Sampling, mass,
+    history::History,
+    mass,
+    parameters::Sampling,
     selection::{self, Candidate, Limits, Scaled},
 };
 
@@ -52,9 +50,9 @@ pub enum DistributionError {
 pub struct DistributionEvaluator {
     sampling: Sampling,
     vocab_size: usize,
-    adjusted: Vec<f32>,
-    tops: Vec<f32>,
-    candidates: Vec<Candidate>,
+    pub(super) adjusted: Vec<f32>,
+    pub(super) tops: Vec<f32>,
+    pub(super) candidates: Vec<Candidate>,
     ids: Vec<u32>,
     log_probs: Vec<f32>,
 }
@@ -95,7 +93,10 @@ impl DistributionEvaluator {
     }
 
     /// The logits without the padding behind them.
-    fn within_vocabulary<'a>(&self, logits: &'a [f32]) -> Result<&'a [f32], DistributionError> {
+    pub(super) fn within_vocabulary<'a>(
+        &self,
+        logits: &'a [f32],
+    ) -> Result<&'a [f32], DistributionError> {
         logits
             .get(..self.vocab_size)
             .ok_or(DistributionError::Length {
@@ -105,7 +106,7 @@ impl DistributionEvaluator {
     }
 
     /// Applies bias and penalties to a copy in `to`, if there are any.
-    fn adjust(&self, logits: &[f32], history: &History, to: &mut Vec<f32>) -> bool {
+    pub(super) fn adjust(&self, logits: &[f32], history: &History, to: &mut Vec<f32>) -> bool {
         let sampling = &self.sampling;
         let penalties = sampling.has_penalties();
         if sampling.logit_bias.is_empty() && !penalties {
@@ -198,7 +199,7 @@ fn all_possible(logits: &[f32]) -> bool {
 }
 
 /// The highest logit, of logits that make sense; leaves the highest of each block in `tops`.
-fn highest(logits: &[f32], tops: &mut Vec<f32>) -> Result<f32, DistributionError> {
+pub(super) fn highest(logits: &[f32], tops: &mut Vec<f32>) -> Result<f32, DistributionError> {
     if !selection::find_tops(logits, tops) {
         let wrong = |logit: &f32| logit.is_nan() || *logit == f32::INFINITY;
         let id = logits.iter().position(wrong).unwrap_or(0);

@@ -2,7 +2,7 @@
 
 use pulp::Arch;
 
-use crate::exponential::exp;
+use kernels::exp;
 
 /// Sum of `exp((logit - highest) * scale)`. The order of additions is fixed, whatever the processor.
 pub(super) fn sum(logits: &[f32], highest: f32, scale: f32) -> f64 {

@@ -10,7 +10,7 @@ use std::cmp::Ordering;
 use pulp::Arch;
 
 use super::mass;
-use crate::exponential::exp;
+use kernels::exp;
 
 /// A token and its logit.
 #[derive(Clone, Copy, Debug, PartialEq)]

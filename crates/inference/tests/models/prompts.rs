@@ -4,8 +4,8 @@ use std::fs;
 
 use candle_core::quantized::gguf_file::Value;
 use inference::engine::Engine;
-use inference::prompt::Prompt;
-use inference::template::{Message, Role};
+use tokenizer::prompt::Prompt;
+use tokenizer::template::{Message, Role};
 
 use crate::chat;
 use crate::engines::{engine, options};

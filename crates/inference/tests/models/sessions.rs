@@ -2,13 +2,14 @@
 
 use std::cell::RefCell;
 use std::pin::pin;
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use inference::engine::{
     Engine, EngineError, EngineOptions, Load, LoadError, Logits, PrefixLoad, Session,
 };
 use tempfile::TempDir;
+use tokio::task::JoinSet;
 
 use crate::engines::{append, begin, copied, engine, fresh, options, same, stop};
 use crate::model::Model;
@@ -45,38 +46,110 @@ async fn sessions_are_refused_beyond_the_limit_and_admitted_when_one_is_closed()
     assert!(engine.open().is_ok());
 }
 
-#[tokio::test]
-async fn a_full_queue_refuses_and_the_session_goes_on() {
-    let engine = tiny(EngineOptions {
-        queue: 1,
-        ..options()
-    });
-    let mut sessions: Vec<_> = (0..3).map(|_| engine.open().unwrap()).collect();
-    let [a, b, c] = sessions.get_disjoint_mut([0, 1, 2]).unwrap();
-    let (entered, inside) = mpsc::channel();
-    let (open, gate) = mpsc::channel();
-    let blocker = a.forward(vec![1], 1, stop(entered, gate));
-    let (held, waited, refused) = tokio::join!(
-        blocker,
-        async {
-            // The thread holds the first command, so the queue is empty.
-            inside.recv().unwrap();
-            b.forward(vec![2], 1, copied).await
-        },
-        async {
-            let refused = c.forward(vec![3], 1, copied).await;
-            open.send(()).unwrap();
-            refused
-        },
+/// An engine whose thread is held in a pass by one session while a second one's command fills the queue. Both end when the
+/// sender is used or dropped.
+struct FullQueue {
+    engine: Engine,
+    open: mpsc::Sender<()>,
+    commands: JoinSet<()>,
+}
+
+impl FullQueue {
+    async fn new() -> Self {
+        let engine = tiny(EngineOptions {
+            queue: 1,
+            ..options()
+        });
+        let (entered, inside) = mpsc::channel();
+        let (open, gate) = mpsc::channel();
+        let mut commands = JoinSet::new();
+        let mut first = engine.open().unwrap();
+        commands.spawn(async move {
+            first
+                .forward(vec![1], 1, stop(entered, gate))
+                .await
+                .unwrap();
+        });
+        tokio::task::yield_now().await;
+        // From here on the thread holds the first command, so the queue is empty.
+        inside.recv().unwrap();
+        let mut second = engine.open().unwrap();
+        commands.spawn(async move {
+            second.forward(vec![2], 1, copied).await.unwrap();
+        });
+        tokio::task::yield_now().await;
+        assert_eq!(engine.load_now().queued, 1);
+        Self {
+            engine,
+            open,
+            commands,
+        }
+    }
+
+    /// Lets the held pass end, and with it all commands.
+    async fn end(self) {
+        self.open.send(()).unwrap();
+        self.commands.join_all().await;
+    }
+}
+
+const FULL: EngineError = EngineError::Full {
+    what: "queued commands",
+    limit: 1,
+};
+
+#[tokio::test(start_paused = true)]
+async fn full_queue_refuses_after_the_wait_and_the_session_goes_on() {
+    let queue = FullQueue::new().await;
+    let began = tokio::time::Instant::now();
+    let at_once = queue.engine.open().unwrap();
+    let mut at_once = at_once.with_queue_wait(Duration::ZERO);
+    let refused = at_once.forward(vec![3], 1, copied).await;
+    assert_eq!(
+        (refused.err(), began.elapsed()),
+        (Some(FULL), Duration::ZERO)
     );
-    assert!(held.is_ok() && waited.is_ok());
-    let full = EngineError::Full {
-        what: "queued commands",
-        limit: 1,
-    };
-    assert_eq!(refused.err(), Some(full));
-    assert!(c.is_empty());
-    assert!(same(&append(c, &[3]).await, &fresh(&engine, &[3]).await));
+    let mut patient = queue.engine.open().unwrap();
+    let refused = patient.forward(vec![3], 1, copied).await;
+    assert_eq!(refused.err(), Some(FULL));
+    assert!((30..31).contains(&began.elapsed().as_secs()));
+    let engine = queue.engine.clone();
+    queue.end().await;
+    for session in [&mut at_once, &mut patient] {
+        assert!(session.is_empty());
+        assert!(same(
+            &append(session, &[3]).await,
+            &fresh(&engine, &[3]).await
+        ));
+    }
+}
+
+#[tokio::test]
+async fn full_queue_is_awaited_in_order_and_no_command_is_lost() {
+    let mut queue = FullQueue::new().await;
+    let order = Arc::new(Mutex::new(Vec::new()));
+    for number in 0..20 {
+        let mut session = queue.engine.open().unwrap();
+        let order = Arc::clone(&order);
+        queue.commands.spawn(async move {
+            let read = move |_: Logits<'_>| order.lock().unwrap().push(number);
+            session.forward(vec![number], 1, read).await.unwrap();
+            assert_eq!(session.len(), 1);
+        });
+    }
+    // Gives up while it waits: nobody behind it waits longer for that.
+    let mut given_up = queue.engine.open().unwrap();
+    begin(given_up.forward(vec![5], 1, copied)).await;
+    assert!(given_up.is_empty());
+    tokio::task::yield_now().await;
+    let engine = queue.engine.clone();
+    queue.end().await;
+    assert_eq!(*order.lock().unwrap(), (0..20).collect::<Vec<u32>>());
+    assert_eq!(engine.load_now().queued, 0);
+    assert!(same(
+        &append(&mut given_up, &[3]).await,
+        &fresh(&engine, &[3]).await
+    ));
 }
 
 #[tokio::test]

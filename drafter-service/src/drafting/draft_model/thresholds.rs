@@ -1,7 +1,10 @@
 //! Thresholds: which draft tokens are probable enough to be sent, in the chain and beside it.
 //!
 //! A threshold compares the probability that the target keeps a token with all before it: the product of what the model says
-//! along the chain. CALIBRATION
+//! along the chain. The same threshold is right for chain and alternatives as far as both are calibrated. Measured with
+//! `examples/alternative_calibration` (SmolLM2-135M for Qwen2.5-Coder-0.5B, twelve prompts, 4,656 tokens in chains of four):
+//! under `greedy` each tenth of the stated probability is kept within 0.09 of it, alternatives (up to 0.43) as well as the chain. Under
+//! `coupled` at temperature 0.8 both are stated too high: chain tokens by 0.23 to 0.48, alternatives above 0.1 by 0.04 to 0.17.
 
 use std::ops::Range;
 

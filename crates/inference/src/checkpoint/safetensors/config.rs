@@ -2,8 +2,10 @@
 
 use serde::Deserialize;
 
-use crate::architecture::{Architecture, Kind, Rotary, RotaryScaling, SlidingWindow, wrong};
-use crate::checkpoint::CheckpointError;
+use crate::checkpoint::architecture::{
+    Architecture, ModelFamily, Rotary, RotaryScaling, SlidingWindow, wrong,
+};
+use crate::checkpoint::error::CheckpointError;
 
 /// The fields of `config.json` that matter; families leave out what they do not use.
 #[derive(Deserialize)]
@@ -59,8 +61,8 @@ enum RotationByLayer {
 
 impl Config {
     pub(super) fn architecture(&self) -> Result<Architecture, CheckpointError> {
-        let kind = Kind::parse(&self.model_type)?;
-        let gemma = kind == Kind::Gemma3;
+        let kind = ModelFamily::parse(&self.model_type)?;
+        let gemma = kind == ModelFamily::Gemma3;
         if self.num_attention_heads == 0 {
             return Err(wrong("num_attention_heads", "is 0"));
         }
@@ -103,9 +105,9 @@ impl Config {
     }
 
     /// Fields that would ask for operations which the decoder does not have.
-    fn refuse_unknown_arithmetic(&self, kind: Kind) -> Result<(), CheckpointError> {
+    fn refuse_unknown_arithmetic(&self, kind: ModelFamily) -> Result<(), CheckpointError> {
         let known: &[&str] = match kind {
-            Kind::Gemma3 => &["gelu_pytorch_tanh", "gelu_tanh"],
+            ModelFamily::Gemma3 => &["gelu_pytorch_tanh", "gelu_tanh"],
             _ => &["silu", "swish"],
         };
         let activation = self.hidden_act.as_deref();
@@ -125,7 +127,7 @@ impl Config {
         Ok(())
     }
 
-    fn rotary(&self, kind: Kind) -> Result<Rotary, CheckpointError> {
+    fn rotary(&self, kind: ModelFamily) -> Result<Rotary, CheckpointError> {
         let rope = match &self.rope_parameters {
             Some(RotationByLayer::All(rope)) => Some(rope),
             Some(RotationByLayer::ByLayer { full_attention, .. }) => Some(full_attention),
@@ -138,9 +140,9 @@ impl Config {
         })
     }
 
-    fn window(&self, kind: Kind) -> Result<Option<SlidingWindow>, CheckpointError> {
+    fn window(&self, kind: ModelFamily) -> Result<Option<SlidingWindow>, CheckpointError> {
         match (kind, self.sliding_window) {
-            (Kind::Gemma3, Some(positions)) => {
+            (ModelFamily::Gemma3, Some(positions)) => {
                 let local = match &self.rope_parameters {
                     Some(RotationByLayer::ByLayer {
                         sliding_attention, ..
@@ -154,12 +156,14 @@ impl Config {
                 }))
             }
             // Every layer of the first Mistral looks back only so far.
-            (Kind::Mistral, Some(positions)) => Ok(Some(SlidingWindow {
+            (ModelFamily::Mistral, Some(positions)) => Ok(Some(SlidingWindow {
                 positions,
                 period: usize::MAX,
                 base: self.rotary(kind)?.base,
             })),
-            (Kind::Qwen2 | Kind::Qwen3, Some(_)) if self.use_sliding_window == Some(true) => {
+            (ModelFamily::Qwen2 | ModelFamily::Qwen3, Some(_))
+                if self.use_sliding_window == Some(true) =>
+            {
                 Err(wrong(
                     "use_sliding_window",
                     "is true, which is supported for Gemma and Mistral",

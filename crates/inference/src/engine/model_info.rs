@@ -1,0 +1,118 @@
+//! Facts about a loaded model, for logs and `Describe`.
+
+use candle_core::Device;
+use kernels::{Conversion, kernels};
+
+use super::options::EngineOptions;
+use super::simulated::Profile;
+use crate::checkpoint::Checkpoint;
+
+/// What there is to know about a loaded model.
+#[derive(Clone, Debug)]
+pub struct ModelInfo {
+    /// The name that the checkpoint gives itself.
+    pub name: String,
+    /// `llama`, `mistral`, `qwen2`, `qwen3` or `gemma3`.
+    pub architecture: String,
+    /// Number of weights.
+    pub parameters: u64,
+    /// Positions that a session may hold.
+    pub context_length: usize,
+    /// Ids that the model gives logits for.
+    pub vocab_size: usize,
+    /// Weight formats in the file with their share of the weights, largest first.
+    pub quantisation: String,
+    /// Weights that were moved to another format at load, and whether exactly.
+    pub requantised: Vec<String>,
+    /// The kernels that compute products: `avx512-vnni`, `avx2`, `portable`, `cuda` or `metal`.
+    pub kernels: String,
+    /// Whether a row's logits are bit-identical in every batch.
+    pub batch_invariant: bool,
+    /// Bytes of the checkpoint's weight files.
+    pub file_bytes: u64,
+    /// Compute threads.
+    pub threads: usize,
+}
+
+pub(super) fn describe(
+    checkpoint: &Checkpoint,
+    options: &EngineOptions,
+    device: &Device,
+) -> ModelInfo {
+    let formats = checkpoint.formats();
+    let parameters: u64 = formats.iter().map(|(_, count)| count).sum();
+    let share = |count: u64| 100.0 * count as f64 / parameters.max(1) as f64;
+    let quantisation: Vec<String> = formats
+        .iter()
+        .filter(|(_, count)| share(*count) >= 0.1)
+        .map(|(format, count)| format!("{format:?} {:.1} %", share(*count)))
+        .collect();
+    let requantised = formats
+        .iter()
+        .filter_map(|(format, _)| match Conversion::of(*format) {
+            Conversion::None => None,
+            Conversion::Exact { to } => Some(format!("{format:?} to {to}, exactly")),
+            Conversion::Rounded => Some(format!("{format:?} to Q8_0, rounded to eight bits")),
+        });
+    let on_cpu = device.is_cpu();
+    let a = checkpoint.architecture();
+    ModelInfo {
+        name: checkpoint.description.name.clone(),
+        architecture: a.kind.name().to_owned(),
+        parameters,
+        context_length: a.context_length.min(options.context),
+        vocab_size: a.vocab_size,
+        quantisation: quantisation.join(", "),
+        requantised: if on_cpu {
+            requantised.collect()
+        } else {
+            Vec::new()
+        },
+        kernels: if on_cpu {
+            kernels().to_owned()
+        } else {
+            format!("{:?}", options.device)
+        },
+        batch_invariant: on_cpu,
+        file_bytes: checkpoint.description.file_bytes,
+        threads: options.threads,
+    }
+}
+
+/// The same for a model that only waits, so that nobody takes it for anything else.
+pub(super) fn simulated(
+    profile: &Profile,
+    options: &EngineOptions,
+    vocab_size: usize,
+) -> ModelInfo {
+    ModelInfo {
+        name: format!("simulated: {}", profile.name),
+        architecture: "simulated".to_owned(),
+        parameters: 0,
+        context_length: profile.context.min(options.context),
+        vocab_size,
+        quantisation: "none: simulated".to_owned(),
+        requantised: Vec::new(),
+        kernels: "none: simulated, waits".to_owned(),
+        batch_invariant: true,
+        file_bytes: 0,
+        threads: options.threads,
+    }
+}
+
+impl ModelInfo {
+    /// Says in the log what was loaded, and by which name it is served.
+    pub fn log(&self, served_as: &str) {
+        tracing::info!(
+            model = served_as,
+            architecture = self.architecture,
+            parameters = self.parameters,
+            quantisation = self.quantisation,
+            requantised = ?self.requantised,
+            kernels = self.kernels,
+            context = self.context_length,
+            threads = self.threads,
+            "model is loaded"
+        );
+    }
+}

@@ -1,0 +1,110 @@
+//! Special tokens by role.
+//!
+//! A special token never crosses from one vocabulary to another by number or spelling, only by what it
+//! is for. Files name few roles, so tokens that end a turn or a sequence are also known by the
+//! spellings that model families give them.
+
+use crate::{
+    error::TokenizerError,
+    piece::{Piece, PieceKind},
+};
+
+/// Ids by role.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Specials {
+    /// Begins a sequence.
+    pub bos: Option<u32>,
+    /// Ends a sequence.
+    pub eos: Option<u32>,
+    /// Ends one speaker's turn.
+    pub end_of_turn: Option<u32>,
+    /// All tokens after which a generation is over, in ascending order.
+    pub end_tokens: Vec<u32>,
+    /// Whether the model was trained with BOS in front of everything.
+    pub adds_bos: bool,
+}
+
+/// Tokens that end a turn, the first that a vocabulary has is its own.
+const END_OF_TURN: &[&str] = &[
+    "<|eot_id|>",
+    "<|im_end|>",
+    "<end_of_turn>",
+    "<turn|>",
+    "<|end|>",
+    "<|end_of_turn|>",
+    "<end_of_utterance>",
+    "<EOT>",
+    "[EOT]",
+];
+
+/// Further tokens after which a reply is over: ends of documents and files, and calls of tools.
+const ENDS: &[&str] = &[
+    "<|endoftext|>",
+    "<|end_of_text|>",
+    "<｜end▁of▁sentence｜>",
+    "<|eom_id|>",
+    "<|return|>",
+    "<|call|>",
+    "<|file_sep|>",
+    "<|repo_name|>",
+    "<|fim_pad|>",
+    "<reponame>",
+    "<eos>",
+];
+
+/// What a file says about its special tokens.
+#[derive(Default)]
+pub(super) struct NamedSpecials {
+    pub(super) bos: Option<u32>,
+    pub(super) eos: Option<u32>,
+    pub(super) end_of_turn: Option<u32>,
+    pub(super) more_ends: Vec<u32>,
+    pub(super) adds_bos: bool,
+}
+
+impl NamedSpecials {
+    /// Completes the roles, and makes control tokens of those that have one.
+    pub(super) fn resolve(self, pieces: &mut [Piece]) -> Result<Specials, TokenizerError> {
+        let roles = [self.bos, self.eos, self.end_of_turn];
+        for id in roles
+            .into_iter()
+            .flatten()
+            .chain(self.more_ends.iter().copied())
+        {
+            let Some(piece) = pieces.get_mut(id as usize) else {
+                return Err(TokenizerError::Inconsistent(format!(
+                    "special token {id} is not one of its {} tokens",
+                    pieces.len()
+                )));
+            };
+            piece.kind = PieceKind::Control;
+        }
+
+        let mut turn_ends = vec![None; END_OF_TURN.len()];
+        let mut ends = self.more_ends;
+        ends.extend(self.eos);
+        ends.extend(self.end_of_turn);
+        for (id, piece) in (0..).zip(pieces.iter_mut()) {
+            let place = END_OF_TURN.iter().position(|name| *name == piece.text);
+            if place.is_none() && !ENDS.contains(&piece.text.as_str()) {
+                continue;
+            }
+            if let Some(place) = place {
+                turn_ends[place] = Some(id);
+            }
+            piece.kind = PieceKind::Control;
+            ends.push(id);
+        }
+        ends.sort_unstable();
+        ends.dedup();
+        Ok(Specials {
+            bos: self.bos,
+            eos: self.eos,
+            end_of_turn: self
+                .end_of_turn
+                .or_else(|| turn_ends.into_iter().flatten().next()),
+            end_tokens: ends,
+            adds_bos: self.adds_bos && self.bos.is_some(),
+        })
+    }
+}
