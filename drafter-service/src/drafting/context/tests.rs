@@ -18,7 +18,7 @@ fn vocabulary() -> Arc<DraftVocabulary> {
 }
 
 fn context(vocabulary: &Arc<DraftVocabulary>, prompt: &str) -> Context {
-    let prompt = alignment::Vocabulary::encode(vocabulary.as_ref(), prompt);
+    let prompt = vocabulary.spell(&[], prompt.as_bytes(), usize::MAX).ids;
     Context::new(Arc::clone(vocabulary), prompt, 4096)
 }
 
@@ -75,7 +75,7 @@ fn draft_that_is_committed_in_canonical_tokens_stays_with_what_comes_behind_it()
     let vocabulary = vocabulary();
     let mut context = context(&vocabulary, "fn x");
     context.follow(b"let");
-    let the = alignment::Vocabulary::encode(vocabulary.as_ref(), " the");
+    let the = vocabulary.spell(&[], b" the", usize::MAX).ids;
     assert_eq!(the.len(), 1);
     context.push(the[0]);
     draft(&mut context, "qz");
