@@ -22,7 +22,7 @@ use crate::{
     samples::{block, open, tree, verdict},
 };
 
-/// What gRPC puts before a message.
+/// Bytes that gRPC puts before a message.
 const FRAME_BYTES: usize = 5;
 
 #[test]
@@ -221,7 +221,7 @@ fn block_without_text_or_end_says_that_there_is_nothing_to_propose() {
 }
 
 #[test]
-fn ways_of_a_tree_are_its_chain_and_what_leads_to_each_leaf_besides() {
+fn ways_of_a_tree_are_its_chain_and_the_path_to_each_other_leaf() {
     let block = |parents: &[u32]| Block {
         text: b"abbcccdddde".to_vec(),
         token_ends: vec![1, 3, 6, 10, 11],
