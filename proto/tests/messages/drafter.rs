@@ -286,19 +286,19 @@ fn bad_fields_of_a_block_are_refused_by_name() {
     check("draws[0].log_prob", |b| b.draws[0].log_prob = f32::NAN);
     check("draws[0].log_prob", |b| b.draws[0].log_prob = 0.1);
     check("draws[1].distribution.ids", |b| {
-        distribution(b).ids = vec![9, 1]
+        distribution(b).ids = vec![9, 1];
     });
     check("draws[1].distribution.ids", |b| {
         *distribution(b) = drafter::SparseDistribution::default();
     });
     check("draws[1].distribution.log_probs", |b| {
-        distribution(b).log_probs[0] = 0.1
+        distribution(b).log_probs[0] = 0.1;
     });
     check("draws[1].distribution.log_probs", |b| {
         distribution(b).log_probs[0] = f32::NEG_INFINITY;
     });
     check("draws[1].distribution.log_probs", |b| {
-        distribution(b).log_probs.clear()
+        distribution(b).log_probs.clear();
     });
     check("draws", |b| {
         let ids: Vec<u32> = (0..=limits::MAX_DISTRIBUTION_ENTRIES as u32).collect();
