@@ -2,7 +2,7 @@
 
 use std::{fmt::Display, ops::RangeInclusive, time::Duration};
 
-use crate::{ProtocolError, limits, model::Fingerprint};
+use crate::{ProtocolError, limits};
 
 /// The value of a field that must be there.
 pub(crate) fn required<T>(
@@ -82,8 +82,8 @@ pub(crate) fn method(field: &str, name: String) -> Result<String, ProtocolError>
     Err(ProtocolError::invalid(field, "spelt otherwise", expected))
 }
 
-/// A tokenizer's fingerprint.
-pub(crate) fn fingerprint(field: &str, bytes: &[u8]) -> Result<Fingerprint, ProtocolError> {
+/// Bytes of a tokenizer's fingerprint.
+pub(crate) fn fingerprint(field: &str, bytes: &[u8]) -> Result<[u8; 32], ProtocolError> {
     let sized = bytes.try_into().map_err(|_| {
         ProtocolError::invalid(
             field,
@@ -91,7 +91,7 @@ pub(crate) fn fingerprint(field: &str, bytes: &[u8]) -> Result<Fingerprint, Prot
             "32 bytes long",
         )
     })?;
-    Ok(Fingerprint(sized))
+    Ok(sized)
 }
 
 /// A value of an enumeration that this release knows, `UNSPECIFIED` included.

@@ -8,6 +8,7 @@ mod drawn_distributions;
 mod logprobs;
 mod pacing;
 mod pair_check;
+mod probabilities;
 mod proposal;
 mod reply_text;
 mod request_plan;

@@ -150,7 +150,7 @@ impl TryFrom<wire::Open> for Open {
             max_block_bytes: check::within("max_block_bytes", bytes, 1..=limits::MAX_BLOCK_BYTES)?,
             credit: check::within("credit", open.credit, 1..=limits::MAX_CREDIT)?,
             expected_fingerprint: fingerprint
-                .map(|bytes| check::fingerprint("expected_fingerprint", bytes))
+                .map(|bytes| check::fingerprint("expected_fingerprint", bytes).map(Fingerprint))
                 .transpose()?,
             accepts_trees: open.accepts_trees,
             drawable: {
@@ -193,7 +193,10 @@ impl TryFrom<wire::Opened> for Opened {
         let tokens = opened.block_tokens;
         let bytes = opened.max_block_bytes;
         Ok(Self {
-            tokenizer_fingerprint: check::fingerprint("tokenizer_fingerprint", fingerprint)?,
+            tokenizer_fingerprint: Fingerprint(check::fingerprint(
+                "tokenizer_fingerprint",
+                fingerprint,
+            )?),
             model: opened.model,
             block_tokens: check::within("block_tokens", tokens, 1..=limits::MAX_BLOCK_TOKENS)?,
             max_block_bytes: check::within("max_block_bytes", bytes, 1..=limits::MAX_BLOCK_BYTES)?,

@@ -202,7 +202,10 @@ impl TryFrom<wire::VocabularyResponse> for VocabularyPage {
     type Error = ProtocolError;
 
     fn try_from(page: wire::VocabularyResponse) -> Result<Self, ProtocolError> {
-        let fingerprint = check::fingerprint("tokenizer_fingerprint", &page.tokenizer_fingerprint)?;
+        let fingerprint = Fingerprint(check::fingerprint(
+            "tokenizer_fingerprint",
+            &page.tokenizer_fingerprint,
+        )?);
         let sizes = 1..=limits::MAX_VOCABULARY_TOKENS;
         let size = check::within("vocabulary_size", page.vocabulary_size, sizes)?;
         let first = check::within("first", page.first, 0..=size - 1)?;

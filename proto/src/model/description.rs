@@ -111,8 +111,10 @@ impl TryFrom<wire::Model> for Model {
 
     fn try_from(model: wire::Model) -> Result<Self, ProtocolError> {
         check::size("name", model.name.len(), 1..=4096, "bytes")?;
-        let fingerprint =
-            check::fingerprint("tokenizer_fingerprint", &model.tokenizer_fingerprint)?;
+        let fingerprint = Fingerprint(check::fingerprint(
+            "tokenizer_fingerprint",
+            &model.tokenizer_fingerprint,
+        )?);
         Ok(Self {
             name: model.name,
             architecture: model.architecture,

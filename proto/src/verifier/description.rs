@@ -157,7 +157,7 @@ impl TryFrom<wire::DrafterStatus> for DrafterStatus {
             state,
             model: Some(status.model).filter(|name| !name.is_empty()),
             tokenizer_fingerprint: fingerprint
-                .map(|bytes| check::fingerprint("tokenizer_fingerprint", &bytes))
+                .map(|bytes| check::fingerprint("tokenizer_fingerprint", &bytes).map(Fingerprint))
                 .transpose()?,
             round_trip: round_trip.map(Duration::from_micros),
             sessions: status.sessions,

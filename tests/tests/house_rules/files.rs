@@ -6,6 +6,9 @@ use tests::tree::{all_sources, rust_sources};
 
 use crate::assert_holds;
 
+/// Most lines of a file, tests not counted.
+const LONGEST: usize = 420;
+
 #[test]
 fn every_rust_file_opens_by_saying_what_it_is() {
     let broken: Vec<_> = rust_sources()
@@ -17,15 +20,16 @@ fn every_rust_file_opens_by_saying_what_it_is() {
 }
 
 #[test]
-fn no_file_is_longer_than_400_lines_without_its_tests() {
+fn no_file_is_longer_than_420_lines_without_tests() {
     let mut broken = Vec::new();
     for source in rust_sources() {
         let lines = source.production_lines().len();
-        if lines > 400 {
+        let is_test = source.path.iter().any(|part| part == "tests");
+        if lines > LONGEST && !is_test {
             broken.push(format!("{}: {lines} lines", source.path.display()));
         }
     }
-    assert_holds("a file ends at 400 lines without unit tests", &broken);
+    assert_holds("a file ends at 420 lines without tests", &broken);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use tests::tree::rust_sources;
 use crate::assert_holds;
 
 /// Names that several public types have, each with the reason.
-const SHARED_NAMES: [(&str, &str); 20] = [
+const SHARED_NAMES: [(&str, &str); 21] = [
     ("App", SKELETAL),
     ("Args", SKELETAL),
     ("Client", TWO_PROTOCOLS),
@@ -23,18 +23,25 @@ const SHARED_NAMES: [(&str, &str); 20] = [
     ("Limits", TWO_PROTOCOLS),
     ("Message", RECEIVED),
     ("Method", RECEIVED),
-    ("Options", QUALIFIED),
     (
         "Origin",
         "of a candidate in the draft, and of text in the reply",
     ),
     ("Prompt", RECEIVED),
     ("Role", RECEIVED),
+    (
+        "Round",
+        "walks the candidates of a round, and reports one to the pacing; `alignment::round::` and `pacing::`",
+    ),
     ("Sampling", RECEIVED),
     ("Serving", SKELETAL),
     ("SparseDistribution", RECEIVED),
     ("TargetToken", RECEIVED),
     ("Verdict", RECEIVED),
+    (
+        "Wish",
+        "what the pacing wants, and as much of it as a drafter is sent; `pacing::` and `drafter::`",
+    ),
 ];
 const SKELETAL: &str = "both services have one skeleton and never meet in one scope";
 const TWO_PROTOCOLS: &str = "one of each protocol, distinguished by `drafter::` and `verifier::`";

@@ -19,8 +19,8 @@ use inference::{
 };
 
 use super::{
-    detail,
     drawn_distributions::CandidateSource,
+    probabilities,
     request_plan::{RequestPlan, Telling},
     stops::StopScanner,
 };
@@ -140,7 +140,7 @@ impl Decider {
         let verdict = round.verdict();
         self.place = verdict.place;
         let probabilities = if self.tells_probabilities {
-            detail::probabilities(logits, tree, (round.path(), verdict.appended))
+            probabilities::probabilities(logits, tree, (round.path(), verdict.appended))
         } else {
             Vec::new()
         };

@@ -5,10 +5,7 @@ use std::collections::VecDeque;
 use inference::sampling::Scores;
 use proto::verifier::{ScoredToken, TokenLogprob};
 
-use super::{
-    decider::{Decision, End},
-    session::Session,
-};
+use super::decider::{Decision, End};
 use crate::target::Target;
 
 /// Tokens on their way to the client: each waits until the text that it completes is sent.
@@ -48,27 +45,29 @@ impl ReplyTokens {
     }
 }
 
-impl Session {
-    /// Tokens that go with the text of a round that has just been committed.
-    pub(super) fn tokens(&mut self, decision: &Decision) -> Vec<TokenLogprob> {
-        if self.plan.top_logprobs.is_none() {
-            return Vec::new();
-        }
+impl ReplyTokens {
+    /// Tokens that go with the text of a round that has just been committed, of a reply of which `released` bytes are sent.
+    pub(super) fn committed(
+        &mut self,
+        target: &Target,
+        decision: &Decision,
+        released: usize,
+    ) -> Vec<TokenLogprob> {
         let ends = usize::from(decision.end == Some(End::Token));
         let listed = decision.choices.len() - ends;
         for (choice, scores) in decision.choices[..listed].iter().zip(&decision.scores) {
             let id = choice.token().0;
-            let bytes = self.target.tokenizer().token_bytes(id).len();
-            self.tokens.push(bytes, told(&self.target, id, scores));
+            let bytes = target.tokenizer().token_bytes(id).len();
+            self.push(bytes, scored(target, id, scores));
         }
         match decision.end {
-            Some(End::Stop { start, .. }) => self.tokens.finish(start),
-            _ => self.tokens.release(self.text.released()),
+            Some(End::Stop { start, .. }) => self.finish(start),
+            _ => self.release(released),
         }
     }
 }
 
-fn told(target: &Target, id: u32, scores: &Scores) -> TokenLogprob {
+fn scored(target: &Target, id: u32, scores: &Scores) -> TokenLogprob {
     let tokenizer = target.tokenizer();
     let named = |id, logprob| ScoredToken {
         bytes: tokenizer.token_bytes(id).to_vec(),

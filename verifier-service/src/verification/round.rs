@@ -56,7 +56,13 @@ impl Session {
             self.observe(&block, &passed, draft_wait);
         }
         let pieces = self.commit(&block, decision);
-        let tokens = self.tokens(decision);
+        let tokens = match self.plan.top_logprobs {
+            Some(_) => {
+                let released = self.text.released();
+                self.tokens.committed(&self.target, decision, released)
+            }
+            None => Vec::new(),
+        };
         let mut info = round_info(self.usage.rounds() + 1, &block, decision);
         info.timings = RoundTimings {
             draft_wait,

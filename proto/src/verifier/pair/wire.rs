@@ -131,7 +131,10 @@ impl TryFrom<wire::PairSide> for PairSide {
         check::size("name", side.name.len(), 1..=4096, "bytes")?;
         let ids = side.vocabulary_size;
         Ok(Self {
-            fingerprint: check::fingerprint("fingerprint", &side.fingerprint)?,
+            fingerprint: crate::model::Fingerprint(check::fingerprint(
+                "fingerprint",
+                &side.fingerprint,
+            )?),
             vocabulary_size: check::within("vocabulary_size", ids, 1..=u32::MAX)?,
             spellings: check::within("spellings", side.spellings, 0..=ids)?,
             name: side.name,

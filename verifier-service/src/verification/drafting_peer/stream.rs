@@ -1,5 +1,7 @@
 //! One open stream: blocks that have arrived, when the next is due, and what the drafter has been sent.
 
+mod sending;
+
 use std::{
     collections::VecDeque,
     time::{Duration, Instant},
@@ -10,10 +12,9 @@ use pacing::BlockFate;
 use proto::{
     CommittedText,
     drafter::{
-        Block, Blocks, CloseReason, DraftSession, FailureCode, FromDrafter, Open, Traffic, Verdict,
+        Block, Blocks, CloseReason, DraftSession, FailureCode, FromDrafter, Open, Traffic,
         Verdicts, Wish,
     },
-    limits::MAX_APPENDED_BYTES,
     verifier::FallbackReason,
 };
 use tokio::time::{timeout, timeout_at};
@@ -34,8 +35,6 @@ const FRUITLESS_ROUNDS: u32 = 3;
 const PROVEN_BLOCKS: u32 = 8;
 /// Time after which a drafter that is overdue is dismissed.
 const OVERDUE: Duration = Duration::from_secs(10);
-/// Bytes of a reply that an idle drafter need not be sent yet: about as many tokens as it reads at once.
-const QUIET_BYTES: usize = 64;
 /// Longest time for a drafter to end a stream that was closed.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -275,67 +274,6 @@ impl Stream {
     /// The hold on the drafter.
     pub(super) fn lease(&self) -> &Lease {
         &self.lease
-    }
-
-    /// Sends a verdict, as [`Self::send`] does; to an idle drafter only now and then. It needs no message for each token, and reads
-    /// what it missed in one.
-    pub(super) fn send_when_due(
-        &mut self,
-        committed: &CommittedText,
-        kept_bytes: u32,
-        appended: &[u8],
-    ) -> Result<(), StreamError> {
-        let unsent = committed.len() - self.sent;
-        let is_quiet = self.sent_wish.tokens == 0 && self.wish.tokens == 0 && kept_bytes == 0;
-        if is_quiet && unsent < QUIET_BYTES {
-            return Ok(());
-        }
-        if unsent > kept_bytes as usize + appended.len() {
-            return self.catch_up(committed, self.sent);
-        }
-        self.send(committed, kept_bytes, appended)
-    }
-
-    /// Sends what became of the reply: `kept_bytes` of the last proposal kept, then `appended`.
-    pub(super) fn send(
-        &mut self,
-        committed: &CommittedText,
-        kept_bytes: u32,
-        appended: &[u8],
-    ) -> Result<(), StreamError> {
-        self.answered = self.looked_at;
-        self.sent = committed.len();
-        let before = std::mem::replace(&mut self.sent_wish, self.wish);
-        if !self.is_overdue {
-            self.due_since = Instant::now();
-        }
-        let verdict = Verdict {
-            round: self.answered,
-            kept_bytes,
-            appended: appended.to_vec(),
-            new_hash: committed.hash(),
-            next: (self.wish != before).then_some(self.wish),
-        };
-        self.verdicts
-            .verdict(verdict)
-            .map_err(|e| StreamError::of_error(&e))
-    }
-
-    /// Sends what was committed after the first `sent` bytes, while the stream was being opened.
-    pub(super) fn catch_up(
-        &mut self,
-        committed: &CommittedText,
-        sent: usize,
-    ) -> Result<(), StreamError> {
-        self.sent = sent;
-        let mut length = sent;
-        for appended in committed.bytes()[sent..].chunks(MAX_APPENDED_BYTES) {
-            length += appended.len();
-            let mut until = committed.clone();
-            until.truncate(length);
-            self.send(&until, 0, appended)?;
-        }
-        Ok(())
     }
 
     pub(super) fn traffic(&self) -> Traffic {
