@@ -32,13 +32,13 @@ pub(crate) use self::tensor::RawTensor;
 pub struct BareTokenizer {
     /// The tokenizer.
     pub tokenizer: Tokenizer,
-    /// Whether weights are there too, so that the model could be loaded.
+    /// True if weights are there too, so that the model could be loaded.
     pub has_weights: bool,
 }
 
 impl BareTokenizer {
     /// Reads the tokenizer of a GGUF file, of a folder that [`crate::engine::Engine::load`] takes, or a bare `tokenizer.json`
-    /// under any name, as [`crate::store`] keeps them.
+    /// under any name, as `store` keeps them.
     pub fn open(path: &Path) -> Result<Self, CheckpointError> {
         let failed = |source| CheckpointError::Io {
             path: path.to_owned(),
@@ -169,7 +169,7 @@ impl Checkpoint {
         formats
     }
 
-    /// Whether query and key rows come in the interleaved order of rotary pairs that GGUF's llama uses.
+    /// True if query and key rows come in the interleaved order of rotary pairs that GGUF's llama uses.
     pub(crate) fn interleaved_rotary(&self) -> bool {
         matches!(self.weights, Weights::Gguf(_)) && self.architecture().kind.is_llama()
     }

@@ -58,8 +58,8 @@ impl Decoder {
             };
             Frequencies::new(&rotary, head_dim)
         });
-        // The largest matrix first, and of the file never more than a layer besides: while both the file's pages and the packed
-        // weights are resident, memory is at its peak.
+        // The largest matrix first, and then one layer at a time: memory peaks while both the file's pages and the packed weights
+        // are resident.
         let output = loader.output()?;
         checkpoint.release();
         let mut layers = Vec::with_capacity(architecture.layers);

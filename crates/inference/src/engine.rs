@@ -1,10 +1,10 @@
-//! A model on a thread of its own, and sessions in it.
+//! A model on a thread of its own, and its sessions.
 //!
 //! The thread owns the decoder and every cache. It takes commands from a bounded queue, joins all that are ready in one
-//! forward pass, and runs each caller's reading of the logits before the next pass, so that no row of a vocabulary's size is
-//! ever copied to another thread. Its compute threads are a pool that only it uses and that never spins.
+//! forward pass, and runs each caller's reader of the logits before the next pass, so that no row of logits is ever copied to
+//! another thread. Its compute threads are a pool of its own that never spins.
 //!
-//! Sessions join and leave between passes; `schedule` has the rules by which they share one. What prompts have in common is
+//! Sessions join and leave between passes; `schedule` has the rules by which they share one. A common prefix of prompts is
 //! computed once, if memory is set aside for it (`prefixes`).
 
 mod error;
@@ -71,12 +71,12 @@ impl Engine {
         })
     }
 
-    /// Comes back when the model's thread has ended, which it does while there are handles only by a fault.
+    /// Waits until the model's thread has ended. While there are handles, only a fault ends it.
     pub async fn ended(&self) {
         self.shared.commands.closed().await;
     }
 
-    /// What was loaded.
+    /// Facts about the loaded model.
     pub fn info(&self) -> &ModelInfo {
         &self.shared.info
     }
@@ -96,7 +96,7 @@ impl Engine {
         prompt.encode(self.tokenizer(), self.chat_template())
     }
 
-    /// How busy the engine is at this moment.
+    /// Load of the engine at this moment.
     pub fn load_now(&self) -> Load {
         let (commands, counts) = (&self.shared.commands, &self.shared.counts);
         Load {
@@ -112,7 +112,7 @@ impl Engine {
         }
     }
 
-    /// A new session without positions.
+    /// New session without positions, or [`EngineError::Full`] at once.
     pub fn open(&self) -> Result<Session, EngineError> {
         let limit = self.shared.max_sessions;
         let admitted =

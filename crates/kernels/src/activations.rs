@@ -1,12 +1,12 @@
 //! Activations as signed bytes, in the two schemes that ggml's quantised products use, so that our numbers follow its numbers.
 //!
-//! Each row is quantised by itself: nothing of one row can reach another, whatever the batch.
+//! Each row is quantised by itself, so a row is the same in every batch.
 
 use pulp::{Arch, Simd, WithSimd};
 
 use crate::tiles::{BLOCK, SUPER};
 
-/// How finely activations are scaled.
+/// Number of activations that share a scale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scheme {
     /// One scale for 256 inputs (against Q4_K and Q6_K).
@@ -205,7 +205,7 @@ impl WithSimd for Quantise<'_> {
     }
 }
 
-/// What to multiply a group by; 0 for a group of zeros.
+/// Factor that a group is multiplied by; 0 for a group of zeros.
 #[inline(always)]
 fn inverse_scale(values: &[f32], scheme: Scheme) -> f32 {
     // Largest and smallest in sixteen lanes each, since one running value would be a chain as long as the group.

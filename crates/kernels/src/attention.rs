@@ -1,9 +1,9 @@
 //! Attention of a block of query rows over one session's cache.
 //!
 //! The operations of each (row, head) and their order depend on its own keys alone, in order of position, so a row's output does
-//! not depend on the block it came in; what heads and rows share is only who reads a key from memory. Causality and the sliding
-//! window are loop bounds: no mask is ever built. In a tree the last keys of a row are those of its path, so that they are added
-//! up in the order in which the same tokens would be, had they come one after another.
+//! not depend on the block it came in; heads and rows share only the reading of a key from memory. Causality and the sliding
+//! window are loop bounds: no mask is ever built. In tree attention the last keys of a row are those of its path, added up in
+//! the order that the same tokens would have as a chain.
 
 mod tile;
 
@@ -16,28 +16,28 @@ use rayon::prelude::*;
 use self::tile::{Folding, Query, Tile};
 use crate::tree::Tree;
 
-/// Most queries that one task serves: as many scores as it has queries lie in memory for each key.
+/// Most queries of one task: each key has a score in memory for each of them.
 const QUERIES: usize = 16;
 
 /// Softmax attention: queries `(rows, heads, dim)`, keys and values `(kv_heads, positions, dim)`, the heads
 /// perhaps apart, `f32`.
-/// The last query row sits at the last position, but for those of a tree.
+/// The last query row has the last position, except in a tree.
 pub struct Attention<'a> {
-    /// What scores are multiplied by.
+    /// Factor that scores are multiplied by.
     pub scale: f32,
-    /// How many positions a row sees, itself included; none means all.
+    /// Number of positions that a row sees, itself included; `None`: all.
     pub window: Option<usize>,
-    /// What the rows follow of each other, and of the last of the other positions; none means each the one before.
+    /// Tree attention: the path of each row among the rows and the last positions before them; `None`: a chain.
     pub tree: Option<&'a Tree>,
 }
 
 impl Attention<'_> {
-    /// The positions that all rows may see, of `positions` with those of the rows themselves.
+    /// Number of positions that all rows may see. `positions` counts the rows' own too.
     pub fn shared(&self, positions: usize, rows: usize) -> usize {
         positions - rows - self.tree.map_or(0, Tree::held)
     }
 
-    /// The keys that a row sees, of `shared` that all rows may and those behind them: a run, and those of the row's path behind it.
+    /// Keys that a row sees: a run of the `shared` ones that all rows may see, and then those on the row's path.
     pub fn seen(&self, row: usize, shared: usize) -> (Range<usize>, &[u32]) {
         let first = |end: usize| self.window.map_or(0, |window| end.saturating_sub(window));
         match self.tree {
@@ -48,8 +48,8 @@ impl Attention<'_> {
             Some(tree) => {
                 let path = tree.path(row);
                 let start = first(shared + path.len());
-                let behind = &path[start.saturating_sub(shared)..];
-                (start.min(shared)..shared, behind)
+                let on_path = &path[start.saturating_sub(shared)..];
+                (start.min(shared)..shared, on_path)
             }
         }
     }
@@ -71,8 +71,8 @@ impl CustomOp3 for Attention<'_> {
     ) -> Result<(CpuStorage, Shape)> {
         let (rows, heads, dim) = query_layout.shape().dims3()?;
         let (kv_heads, positions, key_dim) = key_layout.shape().dims3()?;
-        let behind = rows + self.tree.map_or(0, Tree::held);
-        if key_dim != dim || heads % kv_heads != 0 || positions < behind {
+        let unshared = rows + self.tree.map_or(0, Tree::held);
+        if key_dim != dim || heads % kv_heads != 0 || positions < unshared {
             bail!("attention: queries {query_layout:?} do not fit keys {key_layout:?}");
         }
         let (keys, values) = (by_head(keys, key_layout)?, by_head(values, value_layout)?);
@@ -93,11 +93,11 @@ impl CustomOp3 for Attention<'_> {
                 let (kv_head, first) = (task / tasks, task % tasks * share);
                 let last = (first + share).min(rows * heads.group);
                 let query = |index: usize| {
-                    let (keys, behind) = self.seen(index / heads.group, common);
+                    let (keys, path) = self.seen(index / heads.group, common);
                     Query {
                         vector: heads.query(kv_head, index, dim),
                         keys,
-                        behind,
+                        path,
                     }
                 };
                 let queries: Vec<Query> = (first..last).map(query).collect();
@@ -136,7 +136,7 @@ struct Heads<'a> {
 }
 
 impl Heads<'_> {
-    /// Where among all rows' heads the `index`-th query of a head of keys lies.
+    /// Place of the `index`-th query of a head of keys among all rows' heads.
     fn place(&self, kv_head: usize, index: usize) -> usize {
         index / self.group * self.all + kv_head * self.group + index % self.group
     }

@@ -85,10 +85,10 @@ pub(crate) fn q80<const R: usize>(
 const AHEAD: usize = 4096;
 
 /// Asks for the cache lines of as many bytes as `part` has, [`AHEAD`] bytes later, where there are rows enough that the processor
-/// computes for longer than its own fetching looks ahead.
+/// computes for longer than the processor prefetches.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn fetch_ahead<const R: usize, T>(part: &T) {
+fn prefetch<const R: usize, T>(part: &T) {
     if R < 3 {
         return;
     }
@@ -195,7 +195,7 @@ fn q4k_sums<const R: usize>(tiles: &[TileQ4K], acts: &Activations, row: usize) -
     for ((tile, scales), (words, row_sums)) in tiles.iter().zip(rows.scales).zip(blocks) {
         let mut products = [[_mm256_setzero_ps(); R]; 2];
         for sub in 0..8 {
-            fetch_ahead::<R, _>(&tile.quants[sub]);
+            prefetch::<R, _>(&tile.quants[sub]);
             for half in 0..2 {
                 let sums = nibble_sums(&tile.quants[sub], half, &words[sub]);
                 let scale = load_u8(&tile.scales[sub], half);
@@ -253,7 +253,7 @@ fn q6k_sums<const R: usize>(tiles: &[TileQ6K], acts: &Activations, row: usize) -
     for ((tile, scales), (words, row_sums)) in tiles.iter().zip(rows.scales).zip(blocks) {
         let mut products = [[_mm256_setzero_ps(); R]; 2];
         for sub in 0..16 {
-            fetch_ahead::<R, _>(&tile.quants[sub]);
+            prefetch::<R, _>(&tile.quants[sub]);
             for half in 0..2 {
                 let values = six_bits(&tile.quants[sub], half);
                 let scale = load_i8(&tile.scales[sub], half);
@@ -310,7 +310,7 @@ fn q41_sums<const R: usize>(tiles: &[TileQ41], acts: &Activations, row: usize) -
     let blocks = rows.words.iter().zip(rows.sums).zip(rows.scales);
     let mut totals = [[_mm256_setzero_ps(); R]; 2];
     for (tile, ((words, row_sums), scales)) in tiles.iter().zip(blocks) {
-        fetch_ahead::<R, _>(tile);
+        prefetch::<R, _>(tile);
         for half in 0..2 {
             let sums = nibble_sums(&tile.quants, half, words);
             let (d, m) = (load_f16(&tile.d, half), load_f16(&tile.m, half));
@@ -333,7 +333,7 @@ fn q80_sums<const R: usize>(tiles: &[TileQ80], acts: &Activations, row: usize) -
     let (ones, top) = (_mm256_set1_epi16(1), _mm256_set1_epi8(-128));
     let mut totals = [[_mm256_setzero_ps(); R]; 2];
     for (tile, (words, scales)) in tiles.iter().zip(blocks) {
-        fetch_ahead::<R, _>(tile);
+        prefetch::<R, _>(tile);
         for half in 0..2 {
             let mut sums = [_mm256_setzero_si256(); R];
             for (group, bytes) in tile.quants.as_chunks::<64>().0.iter().enumerate() {

@@ -83,10 +83,10 @@ const AHEAD: usize = 4096;
 /// Asks for the cache lines of as many bytes as `part` has, [`AHEAD`] bytes later.
 ///
 /// With one row or two the processor's own fetching keeps up, and hints only take its slots: measured, up to a third slower.
-/// With more it computes for longer than its window looks ahead, and hints make eight rows a fifth cheaper.
+/// With more it computes for longer than the processor prefetches, and hints make eight rows a fifth cheaper.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn fetch_ahead<const R: usize, T>(part: &T) {
+fn prefetch<const R: usize, T>(part: &T) {
     if R < 3 {
         return;
     }
@@ -206,7 +206,7 @@ fn q4k_sums<const R: usize>(tiles: &[TileQ4K], acts: &Activations, row: usize) -
         // Two loops, so that the sums of only one kind occupy registers at a time.
         let mut products = [_mm512_setzero_ps(); R];
         for sub in 0..8 {
-            fetch_ahead::<R, _>(&tile.quants[sub]);
+            prefetch::<R, _>(&tile.quants[sub]);
             let sums = nibble_sums(&tile.quants[sub], &words[sub]);
             let scale = load_u8(&tile.scales[sub]);
             for r in 0..R {
@@ -242,7 +242,7 @@ fn q6k_sums<const R: usize>(tiles: &[TileQ6K], acts: &Activations, row: usize) -
     for ((tile, scales), (words, row_sums)) in tiles.iter().zip(rows.scales).zip(blocks) {
         let mut products = [_mm512_setzero_ps(); R];
         for sub in 0..16 {
-            fetch_ahead::<R, _>(&tile.quants[sub]);
+            prefetch::<R, _>(&tile.quants[sub]);
             let values = six_bits(&tile.quants[sub]);
             let scale = load_i8(&tile.scales[sub]);
             for r in 0..R {
@@ -286,7 +286,7 @@ fn q41_sums<const R: usize>(tiles: &[TileQ41], acts: &Activations, row: usize) -
     let blocks = rows.words.iter().zip(rows.sums).zip(rows.scales);
     let mut totals = [_mm512_setzero_ps(); R];
     for (tile, ((words, row_sums), scales)) in tiles.iter().zip(blocks) {
-        fetch_ahead::<R, _>(tile);
+        prefetch::<R, _>(tile);
         let sums = nibble_sums(&tile.quants, words);
         let (d, m) = (load_f16(&tile.d), load_f16(&tile.m));
         for r in 0..R {
@@ -306,7 +306,7 @@ fn q80_sums<const R: usize>(tiles: &[TileQ80], acts: &Activations, row: usize) -
     let blocks = rows.words.iter().zip(rows.sums).zip(rows.scales);
     let mut totals = [_mm512_setzero_ps(); R];
     for (tile, ((words, row_sums), scales)) in tiles.iter().zip(blocks) {
-        fetch_ahead::<R, _>(tile);
+        prefetch::<R, _>(tile);
         let mut sums = [_mm512_setzero_si512(); R];
         for r in 0..R {
             sums[r] = _mm512_set1_epi32(row_sums[r].by_128);

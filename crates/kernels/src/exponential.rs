@@ -1,4 +1,4 @@
-//! The exponential of many small floats, for attention, activations and distributions.
+//! Exponential of many floats, for attention, activations and distributions.
 //!
 //! The C library's handles one number a call, which would be a tenth of a verification and most of a distribution. This one has no branch,
 //! no table and no checked conversion, so the compiler makes vector code of a loop over it. Nor has it a fused multiplication, so

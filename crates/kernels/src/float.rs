@@ -1,6 +1,6 @@
 //! Products with float weights, in the same tiles of 16 columns: `[tile][k][16]`.
 //!
-//! Ours rather than a general matrix library's because a row must get the same bits whatever the number of rows, which
+//! Ours rather than a general matrix library's because a row must get the same bits for any number of rows, which
 //! libraries that pick a blocking by shape do not promise.
 
 use bytemuck::Pod;

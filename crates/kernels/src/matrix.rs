@@ -1,7 +1,7 @@
 //! A weight matrix on the CPU and its product with rows of activations.
 //!
 //! Invariant: a row's result depends on that row and the weights alone, bit for bit; neither the number of rows, nor the
-//! threads, nor the rows beside it change the order of its operations.
+//! threads, nor the other rows of the pass change the order of its operations.
 
 use std::cell::OnceCell;
 
@@ -52,7 +52,7 @@ trait Kernel: Sync + Sized {
     fn avx2<const R: usize>(by: Avx2, tiles: &[Self], acts: &Activations, row: usize) -> Sums<R>;
 }
 
-/// Which kernel serves a product.
+/// Kernel of a product.
 #[derive(Clone, Copy, Debug)]
 enum By {
     #[cfg(target_arch = "x86_64")]
@@ -88,7 +88,7 @@ impl By {
     }
 }
 
-/// The name of the kernels in use, for logs and `Describe`.
+/// Name of the kernels in use, for logs and `Describe`.
 pub fn kernels() -> &'static str {
     match By::detect() {
         #[cfg(target_arch = "x86_64")]
@@ -191,7 +191,7 @@ impl<T: Kernel> Product for Quantised<'_, T> {
     }
 }
 
-/// `R` rows from `row` on by the portable kernel, with whatever vector instructions the compiler finds for it.
+/// `R` rows from `row` on by the portable kernel, which the compiler turns into vector instructions where it can.
 struct Portably<'a, const R: usize, T> {
     acts: &'a Activations,
     tiles: &'a [T],
@@ -224,7 +224,7 @@ impl<W: float::Weight> Product for Float<'_, W> {
     }
 }
 
-/// Rows of activations as several matrices want them: quantised for the first that wants them so, for all that do.
+/// Quantised rows of activations, shared by the matrices that take the same rows. Each scheme is computed once, on first use.
 #[derive(Default)]
 pub struct QuantisedRows {
     by_super: OnceCell<Activations>,
@@ -242,7 +242,7 @@ impl QuantisedRows {
 }
 
 impl Matrix {
-    /// `rows` is `(m, k)`; the result is `(m, n)`. `shared` is that of the same rows for every matrix.
+    /// Product with `rows`, `(m, k)`; the result is `(m, n)`. `shared` belongs to these rows, for every matrix.
     pub fn multiply(&self, rows: &[f32], shared: &QuantisedRows) -> Vec<f32> {
         self.multiply_by(rows, shared, By::detect())
     }

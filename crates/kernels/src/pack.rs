@@ -1,4 +1,4 @@
-//! From a checkpoint's bytes to tiles, saying what was converted on the way.
+//! Packing of a checkpoint's bytes into tiles, and the conversions on the way.
 
 use std::borrow::Cow;
 
@@ -41,22 +41,22 @@ pub enum WeightFormatError {
     Candle(#[from] candle_core::Error),
 }
 
-/// What packing did to the numbers.
+/// Effect of packing on the numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Conversion {
-    /// Rearranged; every number is the file's.
+    /// None: rearranged only, every number is the file's.
     None,
-    /// Moved to another format that holds the same numbers.
+    /// Move to another format that holds the same numbers.
     Exact {
         /// Name of that format.
         to: &'static str,
     },
-    /// Quantised anew, to eight bits.
+    /// Quantisation to eight bits.
     Rounded,
 }
 
 impl Conversion {
-    /// What packing does to weights of this format.
+    /// Effect of packing on weights of this format.
     pub fn of(format: GgmlDType) -> Self {
         match format {
             GgmlDType::Q4_0 => Self::Exact { to: "Q4_1" },
@@ -193,7 +193,7 @@ fn interleave<W: crate::float::Weight>(
     Ok(tiles)
 }
 
-/// Rows that are quantised anew at a time.
+/// Rows that are requantised at a time.
 const ROUNDED_ROWS: usize = 256;
 
 /// Quantises weights of a format without a kernel anew, to eight bits.

@@ -41,7 +41,7 @@ pub(crate) struct TileQ6K {
 }
 
 /// 16 inputs of 16 columns, six bits each. The parts lie side by side: kernels wait for memory first of all, and a
-/// processor fetches one stream ahead better than two.
+/// processor prefetches one stream better than two.
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
 pub(crate) struct SixBits {

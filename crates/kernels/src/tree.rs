@@ -1,8 +1,8 @@
-//! The tokens of a pass as a tree: several ways in which a text may go on, told apart in one pass.
+//! Tree of the tokens of a pass: several continuations of a text in one pass.
 
-/// For each token of a pass the tokens of the tree that it follows, itself the last of them. Behind the positions that all of them
-/// follow, the length of such a path is what decides about a token's position, whatever else is in the tree. Its first tokens may
-/// be held already: then it grows pass by pass.
+/// Path of each token of a pass through the tree, the token itself last. After the positions that all paths follow, the length of
+/// its path alone decides a token's position. The first tokens of the tree may be in the KV cache already: then it grows pass by
+/// pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tree {
     paths: Vec<Vec<u32>>,
@@ -10,9 +10,9 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// Of as many tokens as `parents` has entries, of which the first `held` are not the pass's: 0 for one that follows what is
-    /// ahead of the tree, n for one that follows token n-1 of it. An error is the first token that would follow itself or a
-    /// later one. Memory is that of all paths.
+    /// Tree with a token for each entry of `parents`; the first `held` tokens are in the cache, the others are the pass's. An entry
+    /// is 0 for a token that follows the positions before the tree, n for one that follows token n-1. The error is the first
+    /// token that would follow itself or a later one. Memory grows with the length of all paths.
     pub fn new(parents: &[u32], held: usize) -> Result<Self, usize> {
         let mut paths: Vec<Vec<u32>> = Vec::with_capacity(parents.len());
         for (index, parent) in parents.iter().enumerate() {
@@ -26,17 +26,17 @@ impl Tree {
         Ok(Self { paths, held })
     }
 
-    /// Tokens of the tree that are held ahead of the pass.
+    /// Number of tokens of the tree that are in the cache before the pass.
     pub fn held(&self) -> usize {
         self.held
     }
 
-    /// The path to a token of the pass, itself included, by places in the tree.
+    /// Path to a token of the pass, itself included, by places in the tree.
     pub fn path(&self, token: usize) -> &[u32] {
         &self.paths[self.held + token]
     }
 
-    /// Whether these tokens of the tree are a path from what is ahead of it on.
+    /// True if these tokens of the tree are a path from its beginning.
     pub fn has_path(&self, tokens: &[usize]) -> bool {
         let Some(last) = tokens.last() else {
             return true;

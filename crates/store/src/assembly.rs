@@ -23,7 +23,7 @@ pub(super) struct Assembly {
 }
 
 impl Assembly {
-    /// Starts a file of `bytes` bytes at `path`, over whatever is there.
+    /// Starts a file of `bytes` bytes at `path`; a file that is there is replaced.
     pub(super) fn create(path: &Path, bytes: u64) -> Result<Self, StoreError> {
         Ok(Self {
             path: path.to_owned(),
@@ -61,7 +61,7 @@ impl Assembly {
         }
     }
 
-    /// Brings the file to the disk and tells its hash.
+    /// Writes the file to the disk and returns its hash.
     pub(super) fn finish(self) -> Result<Hash, Failure> {
         if self.written < self.bytes {
             let why = format!(

@@ -33,17 +33,17 @@ impl Blobs {
         Self { folder }
     }
 
-    /// Where the file with this hash is, once it is.
+    /// Path of the file with this hash, present or not.
     pub(super) fn path(&self, hash: &Hash) -> PathBuf {
         self.folder.join(format!("sha256-{hash}"))
     }
 
-    /// Whether there is a file of the right size; its contents are not looked at.
+    /// True if there is a file of the right size; its contents are not read.
     pub(super) fn holds(&self, hash: &Hash, bytes: u64) -> bool {
         fs::metadata(self.path(hash)).is_ok_and(|found| found.is_file() && found.len() == bytes)
     }
 
-    /// Whether the file is there, of the right size, and unchanged since its hash was checked.
+    /// True if the file is there, has the right size, and is unchanged since its hash was checked.
     pub(super) fn is_verified(&self, hash: &Hash, bytes: u64) -> bool {
         self.holds(hash, bytes)
             && fs::read_to_string(self.mark(hash))
@@ -123,7 +123,7 @@ pub(super) fn hash_file(path: &Path, on_bytes: &mut dyn FnMut(u64)) -> Result<Ha
 }
 
 impl Hash {
-    /// What the hasher has been fed.
+    /// Hash of the bytes that the hasher was given.
     pub(super) fn of(hasher: Sha256) -> Self {
         Self(hasher.finalize().into())
     }
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn changed_bytes_behind_a_mark_are_found_by_verify() {
+    fn changed_bytes_with_an_old_mark_are_found_by_verify() {
         let folder = tempfile::tempdir().unwrap();
         let blobs = Blobs::new(folder.path().to_owned());
         let hash = Hash::of(Sha256::new_with_prefix("abc"));

@@ -14,27 +14,27 @@ use std::time::{Duration, Instant};
 
 use super::error::{Failure, StoreError};
 
-/// A download that brings nothing for so long is given up.
+/// Longest time without progress before a download is given up.
 const STALLED: Duration = Duration::from_mins(2);
 
-/// A package larger than this is none of ours.
+/// Largest package, in bytes.
 const MAX_BYTES: u64 = 1 << 31;
 
-/// What a tool says beyond this is not listened to.
+/// Most bytes of a tool's messages that are read.
 const TALK: u64 = 1 << 20;
 
-/// A program that downloads packages, and how it speaks.
+/// A program that downloads packages, with its arguments and messages.
 pub(super) struct Tool {
     pub(super) name: &'static str,
-    /// How to have it, for the user.
+    /// Advice to the user on how to install it.
     pub(super) install: &'static str,
     /// Its arguments for one package, which it leaves in the folder `package`; the package's name comes last.
     pub(super) arguments: &'static [&'static str],
-    /// What the package's file name ends in.
+    /// Extension of the package's file name.
     pub(super) extension: &'static str,
-    /// What it says when it cannot reach the registry.
+    /// Messages that mean that the registry is out of reach.
     pub(super) unreached: &'static [&'static str],
-    /// The line of what it said that tells the cause.
+    /// Line of its messages that names the cause.
     pub(super) cause: fn(&str) -> Option<&str>,
 }
 
@@ -42,7 +42,7 @@ pub(super) struct Tool {
 pub(super) struct Download {
     tool: &'static Tool,
     child: Child,
-    /// What it says on standard error. Not kept in a file: there may be no room for one, and that is what it says then.
+    /// Messages on standard error. Kept out of files: a full disk is one of the errors that it reports.
     talk: Option<JoinHandle<Vec<u8>>>,
     folder: PathBuf,
     bytes: u64,

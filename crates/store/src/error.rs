@@ -1,10 +1,10 @@
-//! What can go wrong on the way to a model file, each with what to do next.
+//! Errors of fetching a model file, each with advice on what to do next.
 
 use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why a model could not be had.
+/// Reason for which a model could not be had.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// There is no user's cache folder and none was given.
@@ -13,7 +13,7 @@ pub enum StoreError {
     /// A manifest does not say what it should.
     #[error("the manifest of models is wrong: {why}")]
     Manifest {
-        /// Which model and which field.
+        /// Model and field.
         why: String,
     },
     /// Text that is no reference to a model.
@@ -23,7 +23,7 @@ pub enum StoreError {
     InvalidReference {
         /// The text as given.
         text: String,
-        /// What is wrong with it.
+        /// The fault.
         why: String,
     },
     /// A name that is not in the manifest.
@@ -32,7 +32,7 @@ pub enum StoreError {
     UnknownModel {
         /// The name as given.
         name: String,
-        /// The known name most like it, if any is.
+        /// Most similar known name, if any is similar.
         closest: Option<String>,
         /// Every known name.
         known: Vec<String>,
@@ -51,7 +51,7 @@ pub enum StoreError {
     NotAModel {
         /// The path as given.
         path: PathBuf,
-        /// What a model would have there.
+        /// Contents that a model would have.
         why: String,
     },
     /// A known model has not been fetched yet.
@@ -62,7 +62,7 @@ pub enum StoreError {
     NotCached {
         /// The model's name.
         name: String,
-        /// Where its file would be.
+        /// Path that its file would have.
         path: PathBuf,
     },
     /// A file in the cache is not what its name says.
@@ -90,7 +90,7 @@ pub enum StoreError {
     Hub {
         /// The reference as given.
         reference: String,
-        /// What the hub or the way there answered.
+        /// Answer of the hub, or error on the way there.
         why: String,
     },
     /// The file system has no room.
@@ -99,7 +99,7 @@ pub enum StoreError {
         path.display(), needed.map_or("some space".to_owned(), |bytes| format!("{bytes} bytes"))
     )]
     DiskFull {
-        /// What was being written.
+        /// File that was being written.
         path: PathBuf,
         /// Bytes that the fetch may take in all, where that is known.
         needed: Option<u64>,
@@ -107,27 +107,27 @@ pub enum StoreError {
     /// The file system refused something else.
     #[error("cannot {action} {}", path.display())]
     Io {
-        /// What was tried, as a verb.
+        /// Failed action, as a verb.
         action: &'static str,
-        /// On which file or folder.
+        /// File or folder.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the system.
         source: io::Error,
     },
 }
 
-/// A known model that nobody had, and how to bring it by hand.
+/// A known model that no source had, and how to place it by hand.
 #[derive(Debug)]
 pub struct NoSource {
     /// The model's name.
     pub name: String,
-    /// What its file is called where it is published.
+    /// Name of its file where it is published.
     pub file: String,
     /// Size of the file.
     pub bytes: u64,
     /// SHA-256 of the file.
     pub sha256: String,
-    /// Where to put the file by hand.
+    /// Path at which to put the file by hand.
     pub path: PathBuf,
     /// Each source with why it was passed over, in order.
     pub passed_over: Vec<(String, String)>,
@@ -168,7 +168,7 @@ fn no_source(of: &NoSource) -> String {
     text
 }
 
-/// Why one source did not give the file.
+/// Reason for which one source did not give the file.
 #[derive(Debug)]
 pub(super) enum Failure {
     /// The next source may have it.

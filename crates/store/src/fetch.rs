@@ -1,7 +1,7 @@
 //! Fetching a known model: one process at a time, source by source, and only the right bytes get into the cache.
 //!
-//! The cache folder holds `blobs/sha256-<hash>` (whole files), `partial/sha256-<hash>/` (what an unfinished fetch has so
-//! far), `hub/` (files fetched by `hf:` references) and `locks/`.
+//! The cache folder holds `blobs/sha256-<hash>` (whole files), `partial/sha256-<hash>/` (parts of an unfinished
+//! fetch), `hub/` (files fetched by `hf:` references) and `locks/`.
 
 use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
@@ -17,7 +17,7 @@ use super::manifest::{Manifest, Model, Packages, Source};
 use super::reference::HubFile;
 use super::{npm, packages};
 
-/// An unfinished fetch that nobody went on with for so long is removed.
+/// Age at which an unfinished fetch is removed.
 const ABANDONED: Duration = Duration::from_hours(14 * 24);
 
 /// The cache folder and the ways to fill it.
@@ -158,7 +158,7 @@ impl Cache {
         }
     }
 
-    /// One source: a file with the right hash, to be moved to its place.
+    /// Fetches from one source. Returns a file with the right hash, to be moved to its place.
     fn attempt(
         &self,
         model: &Model,
@@ -255,7 +255,7 @@ impl Cache {
     }
 }
 
-/// Where the parts of these packages are kept, apart from those of any others.
+/// Name of the folder for the parts of these packages, apart from those of any others.
 fn folder_name(packages: &Packages) -> String {
     format!(
         "{}=={}",
@@ -282,7 +282,7 @@ fn wrong_hash(found: &Hash, expected: &Hash) -> String {
     format!("what it has is another file: sha256 {found}, expected {expected}")
 }
 
-/// Copies a file and tells its hash.
+/// Copies a file and returns its hash.
 fn copy(
     from: &Path,
     to: &Path,

@@ -30,11 +30,11 @@ const LOOK: Duration = Duration::from_millis(100);
 pub(super) struct Hub {
     /// Instead of the public one, or the one that `HF_ENDPOINT` names to the hub's crate.
     pub(super) endpoint: Option<String>,
-    /// How long the hub may take to say what it has.
+    /// Longest wait for the hub to describe a file.
     pub(super) answer: Duration,
 }
 
-/// What the hub said it has.
+/// A file that the hub offers.
 pub(super) struct Offer {
     /// The hub's own tag; for large files their SHA-256.
     pub(super) tag: String,

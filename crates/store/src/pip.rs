@@ -30,7 +30,7 @@ pub(super) static PIP: Tool = Tool {
     cause,
 };
 
-/// The first error is the cause; behind it pip repeats itself.
+/// First error; pip only repeats itself after it.
 fn cause(log: &str) -> Option<&str> {
     if log.contains("No module named pip") {
         return Some(

@@ -1,4 +1,4 @@
-//! What users write where a model is wanted: a known name, a path, or a file on the hub.
+//! References by which users name a model: a known name, a path, or a file on the hub.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -8,14 +8,14 @@ use serde::Deserialize;
 
 use super::error::StoreError;
 
-/// What a model that only waits is announced by.
+/// Prefix of the profile of a simulated model.
 const SIMULATED: &str = "simulated:";
 
 /// A model as users name it: a known name, a path to a GGUF file or to a folder with `config.json`, `*.safetensors` and
-/// `tokenizer.json`, `hf:owner/repository/file`, or `simulated:PROFILE.toml`, a model that only waits.
+/// `tokenizer.json`, `hf:owner/repository/file`, or `simulated:PROFILE.toml`, a simulated model.
 ///
-/// Text with a path separator, and text that ends in `.gguf`, is a path; other text is a known name. No file system is
-/// asked, so that a reference means the same in every folder.
+/// Text with a path separator, or that ends in `.gguf`, is a path; other text is a known name. The file system is not
+/// asked, so a reference means the same in every folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelReference(pub(super) Kind);
 
@@ -24,7 +24,7 @@ pub(super) enum Kind {
     Known(String),
     Path(PathBuf),
     Hub(HubFile),
-    /// The profile of a model that only waits.
+    /// Profile of a simulated model.
     Simulated(PathBuf),
 }
 

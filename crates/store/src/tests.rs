@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::*;
 
-/// What a [`Progress`] heard.
+/// Calls that a [`Progress`] received.
 #[derive(Default)]
 struct Heard {
     started: u32,

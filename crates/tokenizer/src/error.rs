@@ -1,4 +1,4 @@
-//! Why a tokenizer could not be read.
+//! Errors of reading a tokenizer.
 
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ pub enum TokenizerError {
     Mistyped {
         /// The key.
         key: String,
-        /// What should be there.
+        /// Type of a right value.
         expected: &'static str,
     },
     /// Neither byte-level BPE nor SentencePiece BPE.
@@ -46,7 +46,7 @@ pub enum TokenizerError {
     Parse {
         /// The file.
         path: PathBuf,
-        /// Where it stops making sense.
+        /// First place that is wrong.
         source: serde_json::Error,
     },
     /// The library that merges refused the vocabulary.

@@ -1,10 +1,10 @@
-//! One number for what ids mean and how text becomes ids.
+//! Fingerprint of a tokenizer: one hash of the meaning of ids and of the rules that turn text into ids.
 
 use sha2::{Digest, Sha256};
 
 use crate::{pieces::Pieces, recipe::Recipe};
 
-/// Changes with what goes into the hash.
+/// Version of the input of the hash.
 const VERSION: &[u8] = b"duet tokenizer 1";
 
 /// SHA-256 over bytes of every token, roles, pre-tokenizer and merges.

@@ -1,4 +1,4 @@
-//! Tokenizers in the metadata of GGUF files.
+//! Recipes from the metadata of GGUF files.
 
 use crate::{
     error::TokenizerError,
@@ -28,7 +28,7 @@ pub(super) fn read(metadata: &Metadata) -> Result<Recipe, TokenizerError> {
             let named = pre::named(metadata.text("pre")?.unwrap_or("default"))?;
             (named.pre, named.whole_words, named.adds_bos)
         }
-        // SentencePiece merges across the whole text, whatever name a converter wrote down.
+        // SentencePiece merges across the whole text. Some converters name a pre-tokenizer all the same.
         Spelling::SentencePiece => (PreTokenizer::new("scores", Vec::new()), false, true),
     };
     let specials = specials::NamedSpecials {
@@ -50,7 +50,7 @@ pub(super) fn read(metadata: &Metadata) -> Result<Recipe, TokenizerError> {
         whole_words,
         pre,
         specials,
-        // Bytes that a byte-level vocabulary lacks have no token; its unknown token means something else.
+        // A byte that a byte-level vocabulary lacks has no token; its unknown token means something else.
         unknown: match spelling {
             Spelling::ByteLevel => None,
             Spelling::SentencePiece => metadata.id("unknown_token_id")?,
@@ -128,7 +128,7 @@ impl<'a> Entries<'a> {
         self.0.get(&format!("tokenizer.ggml.{name}"))
     }
 
-    /// The entry as `read` reads it; absent entries are none, others that it cannot read an error.
+    /// Entry as `read` reads it: `None` if it is absent, an error if it has another type.
     fn typed<T>(
         &self,
         name: &str,

@@ -1,4 +1,4 @@
-//! `tokenizer.json` files, and the settings that lie beside them.
+//! Recipes from `tokenizer.json` files and the settings in the files next to them.
 
 mod file;
 mod neighbours;
@@ -22,7 +22,7 @@ use crate::{
     specials,
 };
 
-/// Reads a tokenizer and what is beside it.
+/// Recipe from a `tokenizer.json` and its neighbours.
 pub(super) fn read(path: &Path) -> Result<Recipe, TokenizerError> {
     let file = File::read(path)?;
     let neighbours = Neighbours::read(path)?;
@@ -58,7 +58,7 @@ pub(super) fn read(path: &Path) -> Result<Recipe, TokenizerError> {
             .unwrap_or(first.is_some() && (bos.is_none() || first == bos)),
     };
     let unknown = match steps.spelling {
-        // Bytes that a byte-level vocabulary lacks have no token; its unknown one means something else.
+        // A byte that a byte-level vocabulary lacks has no token; its unknown token means something else.
         Spelling::ByteLevel => None,
         Spelling::SentencePiece => file.model.unk_token.as_deref().and_then(find),
     };
@@ -124,8 +124,8 @@ fn pieces(file: &File) -> Result<Vec<Piece>, TokenizerError> {
     Ok(pieces)
 }
 
-/// Files mark as ordinary text some tokens that no text should become, such as those which begin a
-/// speaker's turn: they are told by their shape.
+/// True if a token stands for no text. Files mark some such tokens as ordinary text, those that begin a speaker's turn
+/// for one, so the shape of the spelling counts too.
 fn is_control(token: &Added) -> bool {
     let text = token.content.as_str();
     let between = |open: &str, close: &str| text.starts_with(open) && text.ends_with(close);

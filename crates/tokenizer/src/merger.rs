@@ -15,7 +15,7 @@ const NONE: u32 = u32::MAX;
 /// All merges, for each left piece in a row of its own, sorted by the right piece.
 pub(super) struct Merger {
     partners: Vec<Partner>,
-    /// Where the row of each left piece ends.
+    /// End of the row of each left piece in `partners`.
     ends: Vec<u32>,
 }
 
@@ -43,7 +43,7 @@ struct Symbol {
 }
 
 impl Merger {
-    /// Lays out `merges`, strongest first, of a vocabulary of so many tokens. Of equal pairs the first counts.
+    /// Lays out `merges`, strongest first, of a vocabulary of `tokens` tokens. Of equal pairs the first counts.
     pub(super) fn new(tokens: usize, merges: &[Merge]) -> Self {
         let mut ends = vec![0_u32; tokens];
         for merge in merges {

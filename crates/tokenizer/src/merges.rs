@@ -12,7 +12,7 @@ use crate::{
 pub(super) struct Merge {
     pub(super) left: u32,
     pub(super) right: u32,
-    /// What they become.
+    /// Piece that they become.
     pub(super) whole: u32,
 }
 

@@ -4,10 +4,10 @@ use std::fmt;
 
 use crate::{alphabet, error::TokenizerError};
 
-/// Pieces longer than this are too: what is done for every split of a piece would take for ever.
+/// Longest piece, in bytes. Work for every split of a longer one would take too long.
 const MAX_PIECE_BYTES: usize = 1 << 12;
 
-/// The character that SentencePiece writes for a space.
+/// Character that SentencePiece writes for a space.
 pub(super) const SPACE_MARK: char = '\u{2581}';
 
 /// A token as its file writes it.
@@ -17,7 +17,7 @@ pub(super) struct Piece {
     pub(super) kind: PieceKind,
 }
 
-/// What a token is for.
+/// Purpose of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PieceKind {
     /// Made by merging.
@@ -32,7 +32,7 @@ pub(super) enum PieceKind {
     Unused,
 }
 
-/// How pieces spell bytes.
+/// Way in which pieces spell bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Spelling {
     /// In GPT-2's byte alphabet.

@@ -7,11 +7,11 @@ use crate::{piece::PieceKind, recipe::Recipe};
 /// Bytes, ranks and kinds by id.
 pub(super) struct Pieces {
     bytes: Vec<u8>,
-    /// Where the bytes of each token end.
+    /// End of each token in `bytes`.
     ends: Vec<u32>,
-    /// One bit a token.
+    /// True for each token that stands for no text.
     control: Vec<bool>,
-    /// Only those that are not 0.
+    /// Ranks above 0, by id.
     ranks: HashMap<u32, u32>,
 }
 
@@ -36,14 +36,14 @@ impl Pieces {
         pieces
     }
 
-    /// Orders tokens with equal bytes: those without any begin with `first`, all else goes by id.
+    /// Ranks among tokens with equal bytes. Tokens without bytes begin with `first`; the rest goes by id.
     fn rank_all(&self, first: &[Option<u32>]) -> HashMap<u32, u32> {
         let mut order: Vec<u32> = first.iter().flatten().copied().collect();
         order.dedup();
         order.retain(|&id| self.bytes(id).is_empty());
-        let ahead = order.len();
+        let first_count = order.len();
         order.extend((0..self.len() as u32).filter(|id| !first.contains(&Some(*id))));
-        order[ahead..].sort_unstable();
+        order[first_count..].sort_unstable();
 
         let mut seen: HashMap<&[u8], u32> = HashMap::with_capacity(self.len());
         let mut ranks = HashMap::new();

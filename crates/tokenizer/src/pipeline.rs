@@ -19,7 +19,7 @@ pub(super) struct Pipeline {
     whole_words: HashMap<Vec<u8>, u32>,
 }
 
-/// What a word is taken apart into.
+/// Smallest parts of a word, from which merging starts.
 enum Symbols {
     /// Tokens of single bytes.
     Bytes([Option<u32>; 256]),
@@ -32,7 +32,7 @@ struct Characters {
     bytes: [Option<u32>; 256],
     /// For characters that neither spells.
     unknown: Option<u32>,
-    /// Whether no piece reaches over the end of a word into a space, so that words merge alone.
+    /// True if no piece crosses from the end of a word into a space, so that each word merges alone.
     words_end_before_space: bool,
 }
 
@@ -132,7 +132,7 @@ impl Characters {
         }
     }
 
-    /// How much of a text merges on its own.
+    /// Length of the first stretch of a text that merges alone, in bytes.
     fn merged_alone(&self, text: &str) -> usize {
         if self.words_end_before_space {
             first_word(text)

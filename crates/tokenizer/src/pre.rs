@@ -29,7 +29,7 @@ enum Cut {
     Library(PreTokenizerWrapper),
 }
 
-/// What comes with a name.
+/// Pre-tokenizer of a model family.
 struct Family {
     names: &'static [&'static str],
     patterns: &'static [&'static str],
@@ -186,14 +186,14 @@ const FAMILIES: &[Family] = &[
     },
 ];
 
-/// A pre-tokenizer and what its family does besides.
+/// Pre-tokenizer found by name, with the other habits of its family.
 pub(super) struct NamedPre {
     pub(super) pre: PreTokenizer,
     pub(super) whole_words: bool,
     pub(super) adds_bos: bool,
 }
 
-/// Finds the rules behind a name.
+/// Pre-tokenizer of a name; an unknown name is refused with a list of the known ones.
 pub(super) fn named(name: &str) -> Result<NamedPre, TokenizerError> {
     let family = FAMILIES
         .iter()

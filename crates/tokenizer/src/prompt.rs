@@ -1,16 +1,16 @@
-//! From a request's prompt to token ids, by a model's own rules.
+//! Token ids of a prompt, by the model's own rules.
 
 use crate::{
     template::{self, ChatTemplate, Message, Role, TemplateError},
     tokenizer::Tokenizer,
 };
 
-/// What a session starts from.
+/// Beginning of a session.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Prompt {
-    /// Text to continue. It is text throughout: what spells a special token is spelled out.
+    /// Text to continue. A special token that it spells stays text.
     Text(String),
-    /// A conversation. If the last message is the assistant's, it is continued, otherwise answered.
+    /// Conversation. A last message by the assistant is continued, any other is answered.
     Messages(Vec<Message>),
 }
 
@@ -55,7 +55,7 @@ fn encode_messages(
         let rendered = template.render(messages, true)? + begun;
         return Ok(tokenizer.encode_with_specials(&rendered));
     }
-    // What people write is text, whatever it spells.
+    // Messages are text, even if they spell control tokens.
     let mark = unused(|| contents().chain([begun])).ok_or_else(|| {
         TemplateError::Refused("they use every character for private use".to_owned())
     })?;
@@ -68,7 +68,7 @@ fn encode_messages(
     Ok(tokenizer.encode_quoted(&rendered, mark))
 }
 
-/// A character for private use that no text contains.
+/// Character for private use that no text contains.
 fn unused<'a, T: Iterator<Item = &'a str>>(texts: impl Fn() -> T) -> Option<char> {
     ('\u{F0000}'..='\u{FFFFD}').find(|character| texts().all(|text| !text.contains(*character)))
 }

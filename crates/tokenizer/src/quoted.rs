@@ -1,13 +1,13 @@
-//! Text of two origins in one: a template's, in which control tokens are spelled, and its users', in which they are quoted.
+//! Quoting of control tokens that users spell out, inside a template that spells its own.
 //!
-//! A message that spells `<|im_end|>` must not end its turn. A mark before each such spelling travels through the template with
-//! the message, and tells the quoted ones apart when the whole is encoded. All other text stays as it is, so merges reach across
-//! the borders of messages just as they do in a text of one origin.
+//! A message that spells `<|im_end|>` must not end its turn. So a mark is put before each such spelling; it passes through the
+//! template with the message and marks the spelling as plain text when the whole is encoded. All other text is unchanged, so
+//! merges cross the borders of messages as they do in any text.
 
 use crate::{spelled::Part, tokenizer::Tokenizer};
 
 impl Tokenizer {
-    /// Whether a text spells a control token.
+    /// True if a text spells a control token.
     pub fn spells_control(&self, text: &str) -> bool {
         let mut found = false;
         self.defined_and_control.split(text, |part| {
@@ -16,7 +16,7 @@ impl Tokenizer {
         found
     }
 
-    /// The text with `mark`, a character that it does not contain, before each control token that it spells.
+    /// Text with `mark`, a character that it does not contain, before each control token that it spells.
     pub fn quote(&self, text: &str, mark: char) -> String {
         let mut quoted = String::with_capacity(text.len());
         self.defined_and_control.split(text, |part| match part {

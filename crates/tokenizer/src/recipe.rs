@@ -1,4 +1,4 @@
-//! What a tokenizer is made of, whichever kind of file it was read from.
+//! Contents of a tokenizer file in one form for all kinds of files.
 
 use std::collections::BTreeMap;
 
@@ -9,21 +9,21 @@ use crate::{
     specials::Specials,
 };
 
-/// Vocabularies larger than this are taken for damage.
+/// Most tokens of a vocabulary; a larger one counts as damage.
 pub(super) const MAX_TOKENS: usize = 1 << 22;
 
-/// Everything that a tokenizer file says, in one form.
+/// Contents of a tokenizer file.
 pub(super) struct Recipe {
-    /// By id.
+    /// Tokens by id.
     pub(super) pieces: Vec<Piece>,
     pub(super) spelling: Spelling,
-    /// First the strongest.
+    /// Merges, strongest first.
     pub(super) merges: Vec<Merge>,
-    /// A word that is a piece is that piece, even where the merges would not lead to it.
+    /// True if a word that is a piece becomes that piece even if the merges do not lead to it.
     pub(super) whole_words: bool,
     pub(super) pre: PreTokenizer,
     pub(super) specials: Specials,
-    /// What text that no piece covers becomes, where there are no byte pieces.
+    /// Token of text that no piece covers, in a vocabulary without byte pieces.
     pub(super) unknown: Option<u32>,
     pub(super) chat_template: Option<String>,
 }

@@ -1,8 +1,7 @@
 //! Special tokens by role.
 //!
-//! A special token never crosses from one vocabulary to another by number or spelling, only by what it
-//! is for. Files name few roles, so tokens that end a turn or a sequence are also known by the
-//! spellings that model families give them.
+//! Special tokens of two vocabularies correspond by role, never by id or spelling. Files name few roles, so
+//! tokens that end a turn or a sequence are also recognised by the spellings that model families give them.
 
 use crate::{
     error::TokenizerError,
@@ -12,19 +11,19 @@ use crate::{
 /// Ids by role.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Specials {
-    /// Begins a sequence.
+    /// Token that begins a sequence.
     pub bos: Option<u32>,
-    /// Ends a sequence.
+    /// Token that ends a sequence.
     pub eos: Option<u32>,
-    /// Ends one speaker's turn.
+    /// Token that ends one speaker's turn.
     pub end_of_turn: Option<u32>,
     /// All tokens after which a generation is over, in ascending order.
     pub end_tokens: Vec<u32>,
-    /// Whether the model was trained with BOS in front of everything.
+    /// True if the model was trained with BOS before every text.
     pub adds_bos: bool,
 }
 
-/// Tokens that end a turn, the first that a vocabulary has is its own.
+/// Spellings of tokens that end a turn. The first that a vocabulary has is its own.
 const END_OF_TURN: &[&str] = &[
     "<|eot_id|>",
     "<|im_end|>",
@@ -52,7 +51,7 @@ const ENDS: &[&str] = &[
     "<eos>",
 ];
 
-/// What a file says about its special tokens.
+/// Special tokens as a file names them.
 #[derive(Default)]
 pub(super) struct NamedSpecials {
     pub(super) bos: Option<u32>,

@@ -1,4 +1,4 @@
-//! Finds tokens that a text spells out, before words are cut and merged.
+//! Tokens that a text spells out, found before words are cut and merged.
 
 use aho_corasick::{AhoCorasick, MatchKind};
 
@@ -8,7 +8,7 @@ use crate::{
     recipe::Recipe,
 };
 
-/// Spellings and what they become. Where several begin at one place the longest wins.
+/// Spellings and their tokens. Of several at one place the longest wins.
 pub(super) struct Spelled {
     automaton: AhoCorasick,
     tokens: Vec<Vec<u32>>,
@@ -16,9 +16,9 @@ pub(super) struct Spelled {
 
 /// A stretch of a text.
 pub(super) enum Part<'a> {
-    /// To be cut into words and merged.
+    /// Text to be cut into words and merged.
     Text(&'a str),
-    /// Spelled out by this text.
+    /// Text that spells tokens, and these.
     Tokens(&'a str, &'a [u32]),
 }
 

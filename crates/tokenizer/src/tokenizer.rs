@@ -23,7 +23,7 @@ use crate::{
     spelled::{Part, Spelled},
 };
 
-/// A vocabulary and how text becomes ids of it. Immutable; share it in an `Arc`.
+/// A vocabulary with the rules that turn text into its ids. Immutable; share it in an `Arc`.
 pub struct Tokenizer {
     pieces: Pieces,
     pipeline: Pipeline,
@@ -34,7 +34,7 @@ pub struct Tokenizer {
     /// The same and the control tokens.
     pub(crate) defined_and_control: Spelled,
     specials: Specials,
-    /// How each control token is spelled.
+    /// Spelling of each control token.
     names: BTreeMap<u32, String>,
     chat_template: Option<String>,
     fingerprint: [u8; 32],
@@ -42,12 +42,12 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// Reads the tokenizer that a GGUF file carries in its metadata.
+    /// Tokenizer in the metadata of a GGUF file.
     pub fn from_gguf(metadata: &Metadata) -> Result<Self, TokenizerError> {
         Self::build(from_gguf::read(metadata)?)
     }
 
-    /// Reads a `tokenizer.json` of a BPE tokenizer, and beside it, where present,
+    /// Reads the `tokenizer.json` of a BPE tokenizer, and in the same folder, if present,
     /// `tokenizer_config.json`, `generation_config.json` and `chat_template.jinja`.
     ///
     /// Normalisers that change text (NFC and the like) and dummy prefix spaces are left out.
@@ -55,7 +55,7 @@ impl Tokenizer {
         Self::build(from_json::read(tokenizer_json)?)
     }
 
-    /// A token for each byte, as simulated models have it.
+    /// Tokenizer of simulated models: a token for each byte, and one that ends a reply.
     pub fn of_bytes() -> Result<Self, TokenizerError> {
         Self::build(bytes::recipe()?)
     }
@@ -99,16 +99,15 @@ impl Tokenizer {
         self.single_bytes[usize::from(byte)]
     }
 
-    /// Place among the tokens with the same bytes, 0 for the first. Tokens with text are ordered by id.
-    /// Tokens without bytes are too, except that those which end a turn and a sequence come first:
-    /// thus "the reply ends here" has the same rank in every vocabulary.
+    /// Rank among the tokens with the same bytes, from 0. Tokens with text are ordered by id.
+    /// Tokens without bytes are too, except that those that end a turn and a sequence come first:
+    /// so "the reply ends here" has the same rank in every vocabulary.
     pub fn rank(&self, id: u32) -> u32 {
         self.pieces.rank(id)
     }
 
-    /// Ids of plain text: whatever it spells, no control token comes of it. They spell the text byte for
-    /// byte, but for bytes that the vocabulary has no token for, which are left out: SmolLM2 lacks 0x1D
-    /// and the like, so whoever depends on it compares.
+    /// Ids of plain text, without control tokens even if the text spells some. They spell the text byte for byte, except for
+    /// bytes without a token, which are left out: SmolLM2 lacks 0x1D, for one. A caller who needs every byte compares.
     pub fn encode(&self, text: &str) -> Vec<u32> {
         self.encode_around(&self.defined, text)
     }
@@ -141,12 +140,12 @@ impl Tokenizer {
         &self.specials
     }
 
-    /// Whether a token stands for no text: control, unknown and unused tokens.
+    /// True if a token stands for no text: control, unknown and unused tokens.
     pub fn is_control(&self, id: u32) -> bool {
         self.pieces.is_control(id)
     }
 
-    /// How a control token is spelled, for chat templates that name one.
+    /// Spelling of a control token, for chat templates that name one.
     pub fn control_name(&self, id: u32) -> Option<&str> {
         self.names.get(&id).map(String::as_str)
     }
@@ -162,7 +161,7 @@ impl Tokenizer {
         self.fingerprint
     }
 
-    /// What it is, for people: `byte-level BPE (qwen2)`.
+    /// Kind of tokenizer for people to read: `byte-level BPE (qwen2)`.
     pub fn family(&self) -> &str {
         &self.family
     }

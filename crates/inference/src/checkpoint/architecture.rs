@@ -1,9 +1,9 @@
-//! What distinguishes one decoder from another: numbers, not code paths.
+//! Architecture of a decoder: numbers, not code paths.
 
 use super::error::CheckpointError;
 use kernels::Activation;
 
-/// The families that the decoder knows.
+/// Model families that the decoder knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ModelFamily {
     Llama,
@@ -58,12 +58,12 @@ impl ModelFamily {
         }
     }
 
-    /// Whether queries and keys are normalised per head before rotation.
+    /// True if queries and keys are normalised per head before rotation.
     pub(crate) fn norms_queries_and_keys(self) -> bool {
         matches!(self, Self::Qwen3 | Self::Gemma3)
     }
 
-    /// Whether the outputs of attention and feed-forward are normalised before they are added.
+    /// True if the outputs of attention and feed-forward are normalised before they are added.
     pub(crate) fn norms_outputs(self) -> bool {
         self == Self::Gemma3
     }
@@ -85,11 +85,11 @@ pub(crate) struct Architecture {
     /// Positions that the model was trained for.
     pub(crate) context_length: usize,
     pub(crate) norm_epsilon: f32,
-    /// What attention scores are multiplied by.
+    /// Factor of attention scores.
     pub(crate) attention_scale: f32,
     pub(crate) rotary: Rotary,
     pub(crate) window: Option<SlidingWindow>,
-    /// What embeddings are multiplied by.
+    /// Factor of embeddings.
     pub(crate) embedding_scale: f32,
     /// Added to norm weights as stored: 1 where the file keeps their difference from one.
     pub(crate) norm_offset: f32,
@@ -102,7 +102,7 @@ pub(crate) struct Rotary {
     pub(crate) scaling: RotaryScaling,
 }
 
-/// How rotary frequencies are stretched beyond the trained context.
+/// Scaling of rotary frequencies beyond the trained context.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum RotaryScaling {
     None,

@@ -1,4 +1,4 @@
-//! What a checkpoint says about its model.
+//! Description of a checkpoint's model.
 
 use std::sync::Arc;
 

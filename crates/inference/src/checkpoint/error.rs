@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use tokenizer::TokenizerError;
 use tokenizer::template::TemplateError;
 
-/// Why a checkpoint cannot be loaded.
+/// Reason for which a checkpoint cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckpointError {
@@ -14,7 +14,7 @@ pub enum CheckpointError {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the system.
         source: std::io::Error,
     },
     /// The file is not what its name says, or ends too early.
@@ -22,7 +22,7 @@ pub enum CheckpointError {
     Corrupt {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
     /// A model of a kind that the decoder does not have.
@@ -37,7 +37,7 @@ pub enum CheckpointError {
     Configuration {
         /// The metadata key or JSON field.
         key: String,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
     /// A weight that the architecture needs is not there, or has another shape.
@@ -47,7 +47,7 @@ pub enum CheckpointError {
     Weight {
         /// The tensor's name in the file.
         name: String,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
     /// The tokenizer cannot be built.

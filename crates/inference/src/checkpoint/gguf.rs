@@ -18,7 +18,7 @@ use super::tensor::RawTensor;
 pub(super) struct Gguf {
     mapping: Arc<Mapping>,
     tensors: HashMap<String, Entry>,
-    /// Where the tensors' data begins, in bytes.
+    /// Offset of the tensors' data, in bytes.
     data_offset: u64,
 }
 
@@ -29,7 +29,7 @@ struct Entry {
     offset: u64,
 }
 
-/// The tokenizer in the metadata, and whether there are weights behind it.
+/// Tokenizer in the metadata, and true if there are weights too.
 pub(super) fn tokenizer(path: &Path) -> Result<(Tokenizer, bool), CheckpointError> {
     let (gguf, metadata) = Gguf::open(path)?;
     Ok((Tokenizer::from_gguf(&metadata)?, !gguf.tensors.is_empty()))

@@ -1,4 +1,4 @@
-//! What the two kinds of files call the same weight.
+//! Names of weights in the two kinds of files.
 
 use super::architecture::ModelFamily;
 

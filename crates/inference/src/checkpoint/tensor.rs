@@ -13,7 +13,7 @@ pub(crate) struct RawTensor<'a> {
     pub(crate) bytes: &'a [u8],
     pub(crate) format: GgmlDType,
     pub(crate) shape: Vec<usize>,
-    /// Where the bytes are, for tensors that are read from the file while the model runs.
+    /// File and offset of the bytes, for tensors that are read while the model runs.
     pub(crate) mapping: &'a Arc<Mapping>,
     pub(crate) offset: usize,
 }

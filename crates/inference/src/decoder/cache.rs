@@ -1,4 +1,4 @@
-//! One session's keys and values, addressed by position, so that forgetting a suffix is a change of length.
+//! KV cache of one session, addressed by position, so that forgetting a suffix is a change of length.
 //!
 //! Layers with a sliding window keep every position too: a ring could not be truncated past its window, and the window of the
 //! models at hand saves less memory than their vocabulary costs.
@@ -42,7 +42,7 @@ impl Cache {
         self.len
     }
 
-    /// Memory that it takes, in bytes.
+    /// Size in bytes.
     pub(crate) fn bytes(&self) -> u64 {
         let elements = |layer: &Layer| layer.keys.elem_count() + layer.values.elem_count();
         let elements: usize = self.layers.iter().flatten().map(elements).sum();
@@ -54,7 +54,7 @@ impl Cache {
         self.len = self.len.min(len);
     }
 
-    /// Forgets the positions from `len` on, but for those of `path`, which move up behind it in this order.
+    /// Forgets the positions from `len` on, except those of `path`, which move up in this order to follow position `len - 1`.
     pub(crate) fn keep_path(&mut self, len: usize, path: &[usize]) -> Result<()> {
         // Rows that already lie where they belong need not move.
         let stays = path
@@ -80,7 +80,7 @@ impl Cache {
         Ok(())
     }
 
-    /// Writes `(rows, kv_heads, head_dim)` behind the positions held and returns keys and values up to and with them,
+    /// Writes `(rows, kv_heads, head_dim)` after the positions held and returns keys and values up to and with them,
     /// `(kv_heads, positions, head_dim)`. The length grows only by `advance`, when every layer has been written.
     pub(crate) fn append(
         &mut self,

@@ -1,4 +1,4 @@
-//! A layer that multiplies by a weight matrix, in whatever format the checkpoint has it.
+//! A layer that multiplies by a weight matrix of any format.
 
 use std::borrow::Cow;
 
@@ -26,7 +26,7 @@ enum Weight {
 pub(super) enum RowOrder {
     /// As the decoder uses them.
     Plain,
-    /// Rotary pairs side by side, for heads of this size; the decoder wants the first halves first.
+    /// Rotary pairs adjacent, for heads of this size; the decoder wants the first halves first.
     Interleaved { head_dim: usize },
 }
 
@@ -73,7 +73,7 @@ impl Linear {
     }
 }
 
-/// What goes into one layer or several: `(rows, inputs)`.
+/// Inputs of one layer or several: `(rows, inputs)`.
 pub(super) struct Inputs<'a> {
     rows: &'a Tensor,
     shared: QuantisedRows,

@@ -1,11 +1,11 @@
-//! Why a model cannot be loaded, and why a command was not carried out.
+//! Errors of loading a model and of commands.
 
 use std::path::PathBuf;
 
 use super::simulated::ProfileError;
 use crate::checkpoint::CheckpointError;
 
-/// Why a model cannot be loaded.
+/// Reason for which a model cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
@@ -17,7 +17,7 @@ pub enum LoadError {
     Profile {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault.
         source: ProfileError,
     },
     /// An option is out of its range.
@@ -25,9 +25,9 @@ pub enum LoadError {
     Option {
         /// The field of [`EngineOptions`](super::EngineOptions).
         field: &'static str,
-        /// What was given.
+        /// Value given.
         value: usize,
-        /// What would be right.
+        /// Right values.
         range: &'static str,
     },
     /// The device is not there, or this build has no support for it.
@@ -46,11 +46,11 @@ pub enum LoadError {
     Thread(#[source] std::io::Error),
 }
 
-/// Why a command was not carried out.
+/// Reason for which a command was not carried out.
 #[derive(Debug, thiserror::Error, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EngineError {
-    /// As many sessions are open, or commands queued, as the limit allows.
+    /// The limit of open sessions or queued commands is reached.
     #[error("the model is at its limit of {limit} {what}")]
     Full {
         /// `sessions` or `queued commands`.
@@ -87,12 +87,12 @@ pub enum EngineError {
     /// A token of a tree that follows itself or a later one, or a tree that does not say what each token follows.
     #[error("token {token} of a tree of {tokens} does not follow an earlier one")]
     Tree {
-        /// Which token.
+        /// Place of the token.
         token: usize,
         /// Tokens given.
         tokens: usize,
     },
-    /// What is to be kept of a tree does not lead from what was held before to one of its tokens; nothing is kept.
+    /// Rows to keep of a tree that are no path from its beginning; nothing is kept.
     #[error("the rows {rows:?} of a tree are no path")]
     Path {
         /// The rows.

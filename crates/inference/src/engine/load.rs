@@ -2,33 +2,33 @@
 
 use std::sync::atomic::AtomicU64;
 
-/// How busy an engine is.
+/// Load of an engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Load {
     /// Open sessions.
     pub sessions: usize,
-    /// Commands waiting.
+    /// Commands in the queue.
     pub queued: usize,
-    /// Memory of all sessions' caches.
+    /// Memory of all sessions' caches, in bytes.
     pub cache_bytes: u64,
-    /// What is kept of earlier prompts.
+    /// Prefix cache.
     pub prefixes: PrefixLoad,
 }
 
-/// What is kept of earlier prompts, and how often it served.
+/// Size and use of the prefix cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PrefixLoad {
-    /// Memory of keys and values, never above [`EngineOptions::prefix_cache`].
+    /// Memory of keys and values, in bytes, never above [`EngineOptions::prefix_cache`](super::EngineOptions::prefix_cache).
     pub bytes: u64,
-    /// Commands that began as an earlier one did, since the start.
+    /// Commands with a known prefix, since the start.
     pub hits: u64,
-    /// Commands that could have and did not, since the start.
+    /// Commands that could have had one and did not, since the start.
     pub misses: u64,
     /// Tokens that were not computed again, since the start.
     pub tokens: u64,
 }
 
-/// What the thread keeps up to date for [`Load`].
+/// Counters that the thread keeps up to date for [`Load`].
 #[derive(Default)]
 pub(super) struct Counts {
     pub(super) cache_bytes: AtomicU64,

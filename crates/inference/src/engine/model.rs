@@ -1,4 +1,4 @@
-//! What runs on an engine's thread: a decoder, or a simulation in its place.
+//! Model of an engine's thread: a decoder, or a simulation in its place.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub(super) enum Model {
     Simulated(Box<Simulation>),
 }
 
-/// What there is to know of it.
+/// Description of a loaded model.
 pub(super) type About = (ModelInfo, Arc<Tokenizer>, Option<ChatTemplate>);
 
 impl Model {

@@ -7,7 +7,7 @@ use super::options::EngineOptions;
 use super::simulated::Profile;
 use crate::checkpoint::Checkpoint;
 
-/// What there is to know about a loaded model.
+/// Facts about a loaded model.
 #[derive(Clone, Debug)]
 pub struct ModelInfo {
     /// The name that the checkpoint gives itself.
@@ -18,17 +18,17 @@ pub struct ModelInfo {
     pub parameters: u64,
     /// Positions that a session may hold.
     pub context_length: usize,
-    /// Ids that the model gives logits for.
+    /// Number of ids that the model gives logits for.
     pub vocab_size: usize,
     /// Weight formats in the file with their share of the weights, largest first.
     pub quantisation: String,
-    /// Weights that were moved to another format at load, and whether exactly.
+    /// Formats that were converted at load, each with its target and exactness.
     pub requantised: Vec<String>,
     /// The kernels that compute products: `avx512-vnni`, `avx2`, `portable`, `cuda` or `metal`.
     pub kernels: String,
-    /// Whether a row's logits are bit-identical in every batch.
+    /// True if a row's logits are bit-identical in every batch.
     pub batch_invariant: bool,
-    /// Bytes of the checkpoint's weight files.
+    /// Size of the checkpoint's weight files, in bytes.
     pub file_bytes: u64,
     /// Compute threads.
     pub threads: usize,
@@ -79,7 +79,7 @@ pub(super) fn describe(
     }
 }
 
-/// The same for a model that only waits, so that nobody takes it for anything else.
+/// Facts about a simulated model, which say so in every field that is shown.
 pub(super) fn simulated(
     profile: &Profile,
     options: &EngineOptions,
@@ -101,7 +101,7 @@ pub(super) fn simulated(
 }
 
 impl ModelInfo {
-    /// Says in the log what was loaded, and by which name it is served.
+    /// Logs the loaded model and the name under which it is served.
     pub fn log(&self, served_as: &str) {
         tracing::info!(
             model = served_as,

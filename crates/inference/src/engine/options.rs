@@ -2,7 +2,7 @@
 
 use super::error::LoadError;
 
-/// Where the model runs.
+/// Device of the model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeviceChoice {
     /// The processor, with batch-invariant kernels.
@@ -14,23 +14,23 @@ pub enum DeviceChoice {
     Metal(usize),
 }
 
-/// How an engine runs. Every limit is at least 1, but for `prefix_cache`.
+/// Options of an engine. Every limit is at least 1, except `prefix_cache`.
 #[derive(Clone, Debug)]
 pub struct EngineOptions {
     /// Compute threads, the model's own thread included.
     pub threads: usize,
-    /// Sessions that may be open at once.
+    /// Most sessions that are open at once.
     pub max_sessions: usize,
-    /// Commands that may wait for the model's thread.
+    /// Most commands that wait for the model's thread.
     pub queue: usize,
-    /// Rows of one forward pass; longer prompts are computed in several.
+    /// Most rows of one forward pass; longer prompts are computed in several.
     pub max_batch_rows: usize,
-    /// Positions that a session may hold; the model's own context length where that is smaller.
+    /// Most positions of a session; the model's own context length limits it too.
     pub context: usize,
-    /// Bytes of keys and values that are kept of earlier prompts, for prompts that begin alike; 0 keeps none. How long a prompt
-    /// takes then tells its caller whether another caller's prompt began alike.
+    /// Size of the prefix cache: keys and values of earlier prompts, in bytes; 0 keeps none. The time that a prompt takes then
+    /// reveals to its caller whether another caller's prompt had the same prefix.
     pub prefix_cache: u64,
-    /// Where the model runs.
+    /// Device of the model.
     pub device: DeviceChoice,
 }
 

@@ -1,4 +1,4 @@
-//! Results of a pass: logits while they are read, and what the pass took.
+//! Results of a pass: logits while they are read, and the cost.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ pub struct Logits<'a> {
 }
 
 impl Logits<'_> {
-    /// How many rows there are.
+    /// Number of rows.
     pub fn rows(&self) -> usize {
         self.values.len() / self.vocab_size
     }
@@ -23,18 +23,18 @@ impl Logits<'_> {
     }
 }
 
-/// What a pass gave, and what it took.
+/// Result of a pass and its cost.
 #[derive(Clone, Copy, Debug)]
 pub struct Passed<R> {
-    /// What the reader made of the logits.
+    /// Value that the reader made of the logits.
     pub value: R,
     /// Time until the first pass with rows of this command began.
     pub queued: Duration,
     /// Time in passes with rows of it, those of other sessions included.
     pub compute: Duration,
-    /// Passes since the model's thread took the command up, those without rows of it included.
+    /// Number of passes since the model's thread took the command up, those without rows of it included.
     pub passes: u32,
-    /// Tokens that were taken over from earlier prompts instead of being computed.
+    /// Tokens that were copied from the prefix cache instead of computed.
     pub reused: usize,
     /// Rows of the last pass, over all sessions.
     pub batch_rows: usize,
@@ -43,7 +43,7 @@ pub struct Passed<R> {
 }
 
 impl<R> Passed<R> {
-    /// The value apart from what the pass took.
+    /// Value and cost apart.
     pub fn split(self) -> (R, Passed<()>) {
         self.replace(())
     }

@@ -1,7 +1,7 @@
-//! Keys and values of earlier prompts, so that what prompts have in common is computed once.
+//! Prefix cache: keys and values of earlier prompts, so that a common prefix is computed once.
 //!
 //! They are kept in blocks of positions. A block is found by the ids of its tokens and by the block before it, both compared
-//! and not only hashed, so what a session takes over is what it would have computed, bit for bit, where kernels are
+//! and not only hashed, so a session copies what it would have computed, bit for bit if kernels are
 //! batch-invariant. Blocks are copied into a session's cache and out of it: a session may forget and overwrite its positions as
 //! it likes, its memory is counted apart, and copying a position costs a thousandth of computing it.
 
@@ -20,22 +20,22 @@ pub(super) struct Prefixes {
     /// Most memory.
     limit: u64,
     bytes: u64,
-    /// Counts what happens; later is larger.
+    /// Counter of events, used as a time.
     clock: u64,
 }
 
-/// What makes a block's keys and values what they are.
+/// Cause of a block's keys and values.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Key {
-    /// The block before; 0 is the beginning.
+    /// Id of the block before; 0 at the beginning.
     before: u64,
     tokens: [u32; BLOCK],
 }
 
 struct Block {
-    /// Never given twice, so that a block whose predecessor was dropped is not found behind another one.
+    /// Unique forever, so that a block whose predecessor was dropped is not found after another one.
     id: u64,
-    /// When it was used; a block is always used later than those behind it, so none outlives its predecessor.
+    /// Time of its last use, later than that of the blocks after it, so that none outlives its predecessor.
     used: u64,
     positions: Positions,
 }
@@ -50,7 +50,7 @@ impl Prefixes {
         }
     }
 
-    /// Whether blocks are kept at all.
+    /// True if no blocks are kept.
     pub(super) fn is_off(&self) -> bool {
         self.limit == 0
     }
@@ -60,8 +60,8 @@ impl Prefixes {
         self.bytes
     }
 
-    /// Appends what is known of `tokens` behind the positions that `cache` holds, which are those of the first of them.
-    /// Returns how many positions were appended.
+    /// Appends the known positions of `tokens` to `cache`, which holds those of the first of them. Returns the number of positions
+    /// appended.
     pub(super) fn extend(&mut self, tokens: &[u32], cache: &mut Cache) -> Result<usize> {
         let held = cache.len();
         if self.is_off() || !held.is_multiple_of(BLOCK) {

@@ -1,10 +1,10 @@
-//! Who gets how many rows of a pass.
+//! Shares of a pass: rows for each command.
 //!
-//! A command is *short* when no more is left of it than the rows that its caller judges, or than a quarter of a pass: a token,
+//! A command is *short* when no more is left of it than the rows that its caller verifies, or than a quarter of a pass: a token,
 //! a block to verify, the end of a prompt. All others are *long*. The rules, each of which a test holds:
 //!
 //! - Short commands go first and whole, in the order of their arrival. A session has one command at a time, so sessions take
-//!   turns, whatever the size of their blocks.
+//!   turns, for blocks of any size.
 //! - Long commands get what is left, and at least a quarter of the pass. Where a block is too large to leave that quarter,
 //!   whoever has been passed over longer goes first.
 //! - While another session could want its next token, long commands get no more than that quarter either: that session's
@@ -12,7 +12,7 @@
 //! - Of the rows for long commands the one that came first gets half, so that it ends; the rest goes to those with the least
 //!   left, so that a short prompt does not wait for long ones before it.
 
-/// The part of a pass that long commands can count on is one in so many.
+/// Divisor of a pass that gives the rows which long commands can count on.
 const LONG_SHARE: usize = 4;
 
 /// A command that waits.
@@ -26,7 +26,7 @@ pub(super) struct Waiting {
     pub(super) passed_over: u32,
 }
 
-/// What a pass computes of one command.
+/// Rows of one command in a pass.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Step {
     /// The next tokens; 0 leaves the command out.
@@ -35,7 +35,7 @@ pub(super) struct Step {
     pub(super) rows: usize,
 }
 
-/// What there is to share out.
+/// Rows to share out, and the sessions that may want some.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Room {
     /// Rows of a pass, all commands together; no command wants more at once.
@@ -50,7 +50,7 @@ impl Room {
         (self.rows / LONG_SHARE).max(1)
     }
 
-    /// Whether so little of a command is left that it is not split any more.
+    /// True if so little of a command is left that it is not split any more.
     fn is_short(self, command: &Waiting) -> bool {
         command.left <= self.reserve().max(command.rows)
     }

@@ -20,9 +20,9 @@ const QUEUE_WAIT: Duration = Duration::from_secs(30);
 pub struct Session {
     shared: Arc<Shared>,
     id: u64,
-    /// Positions that count; the thread's cache may hold more, since what is forgotten travels with the next command.
+    /// Number of positions; the thread's cache may hold more, since it hears of a truncation only with the next command.
     len: usize,
-    /// Where the last of them are in that cache.
+    /// Places of the last of them in that cache.
     moved: Vec<usize>,
     /// Longest wait for a place in the queue.
     queue_wait: Duration,
@@ -59,7 +59,7 @@ impl Session {
         self.shared.sessions.load(Ordering::Relaxed)
     }
 
-    /// Whether no position is held.
+    /// True if no position is held.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
@@ -71,8 +71,8 @@ impl Session {
         self.moved.truncate(self.len.saturating_sub(unmoved));
     }
 
-    /// Forgets the positions from `len` on, but for `path`, ascending, which are then the ones behind it. They have to be a way
-    /// through the tree that [`Self::forward_branches`] has made of them. Costs nothing now, a copy of what moves later.
+    /// Forgets the positions from `len` on, except `path`, ascending, which then follow position `len - 1`. They must be a path
+    /// through the tree that [`Self::forward_branches`] has made of them. Costs nothing now, and a copy of moved positions later.
     ///
     /// # Panics
     /// If `path` is not ascending, or not of positions held from `len` on.
@@ -113,10 +113,10 @@ impl Session {
         self.submit((tokens, rows), None, read).await
     }
 
-    /// The same for tokens that are a tree of ways to go on: `parents` has 0 for a token that follows the positions held, n for one
+    /// Like [`Self::forward`] for tokens that are a candidate tree: `parents` has 0 for a token that follows the positions held, n for one
     /// that follows token n-1, so n is at most its own index; empty: a chain. A token's logits are those that it would have
-    /// behind the tokens on its path alone, bit for bit where [`super::ModelInfo::batch_invariant`]. All of them share a pass
-    /// and are read; `read` says which rows are kept, a path, perhaps empty, from the positions held on: the session then
+    /// after the tokens on its path alone, bit for bit if [`super::ModelInfo::batch_invariant`]. All of them share a pass
+    /// and are read; `read` returns the rows to keep, a path, perhaps empty, from the positions held on: the session then
     /// holds these positions more.
     pub async fn forward_tree<R: Send + 'static>(
         &mut self,
@@ -144,10 +144,9 @@ impl Session {
         self.submit((tokens, rows), tree, read).await
     }
 
-    /// The same for tokens that follow different ones of the last positions: these are then no longer a text but a tree, which grows
-    /// pass by pass. `parents` says first what each of them follows, as many as it has more entries than there are tokens,
-    /// then what each token does: 0 stands for the positions ahead of the tree, n for its n-th token. All are kept;
-    /// [`Self::keep_path`] makes a text of one way through them.
+    /// Like [`Self::forward`] for tokens that follow different ones of the last positions, which are then a tree that grows pass by
+    /// pass. `parents` has an entry for each of these positions and then one for each token: 0 for one that follows the positions
+    /// before the tree, n for one that follows the tree's n-th token. All are kept; [`Self::keep_path`] keeps one path of them.
     pub async fn forward_branches<R: Send + 'static>(
         &mut self,
         tokens: Vec<u32>,
@@ -169,7 +168,7 @@ impl Session {
         self.submit((tokens, rows), Some(tree), read).await
     }
 
-    /// Tokens that the next pass may have: as many as a pass may, and as there are positions left for.
+    /// Most tokens of the next pass, by the rows of a pass and the positions left.
     pub fn room(&self) -> usize {
         let left = self.shared.info.context_length - self.len;
         left.min(self.shared.max_batch_rows)
@@ -199,7 +198,7 @@ impl Session {
             progress: Progress::default(),
         };
         place.send(Command::Forward(Box::new(work)));
-        // What was asked for is done before anything else, whether the answer is waited for or not.
+        // The command is carried out before the session's next one even if nobody waits for the answer.
         self.moved.clear();
         let (passed, kept) = answer.await.map_err(|_| EngineError::Stopped)??;
         self.len += match kept {

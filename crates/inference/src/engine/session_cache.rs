@@ -1,4 +1,4 @@
-//! What the model's thread holds for a session: its cache, and what that is of.
+//! A session's KV cache on the model's thread, with the tokens that it is of.
 
 use std::sync::Weak;
 
@@ -9,13 +9,13 @@ use super::work::Work;
 use crate::checkpoint::Architecture;
 use crate::decoder::Cache;
 
-/// A session's cache and the sign of life of its owner.
+/// A session's cache, alive as long as its owner.
 pub(super) struct SessionCache {
     pub(super) alive: Weak<()>,
     pub(super) cache: Cache,
     /// The tokens of the cache's positions.
     pub(super) tokens: Vec<u32>,
-    /// Whole blocks at the beginning that `prefixes` has seen.
+    /// Number of whole blocks at the beginning that `prefixes` has seen.
     pub(super) kept: usize,
     pub(super) window: GatherWindow,
 }
@@ -31,9 +31,9 @@ impl SessionCache {
         }
     }
 
-    /// Forgets the positions from `len` on, but for those of `path`, which move up behind it.
+    /// Forgets the positions from `len` on, except those of `path`, which move up to follow position `len - 1`.
     pub(super) fn gather(&mut self, len: usize, path: &[usize]) -> candle_core::Result<()> {
-        // Where prefixes are kept, tokens are told.
+        // The tokens are known only if prefixes are kept.
         if self.tokens.len() > len {
             let moved: Vec<u32> = path.iter().map(|at| self.tokens[*at]).collect();
             self.tokens.truncate(len);
@@ -43,7 +43,7 @@ impl SessionCache {
         self.cache.keep_path(len, path)
     }
 
-    /// Keeps a path of a command's tokens, and what was held before it.
+    /// Keeps a path of a command's tokens and all positions before them.
     pub(super) fn keep_path(&mut self, work: &Work, path: Vec<usize>) -> Result<(), EngineError> {
         let is_path = match &work.tree {
             Some(tree) => tree.has_path(&path),

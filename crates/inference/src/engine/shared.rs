@@ -11,7 +11,7 @@ use super::load::Counts;
 use super::model_info::ModelInfo;
 use super::work::Command;
 
-/// What handles and sessions share with the thread.
+/// State of handles and sessions.
 pub(super) struct Shared {
     pub(super) commands: mpsc::Sender<Command>,
     pub(super) info: ModelInfo,

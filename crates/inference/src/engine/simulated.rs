@@ -1,10 +1,9 @@
-//! A model that only waits. **Simulated**: it has no weights, its text makes no sense, and no number that comes of it says
-//! anything about how fast a real model is on the machine at hand, only what services, protocol and control do with a model
-//! of such costs.
+//! A model that only waits. **Simulated**: it has no weights and its text makes no sense. No number measured with it is the
+//! speed of a real model; it shows what services, protocol and control do with a model of such costs.
 //!
-//! It stands where a decoder would, on the model's thread behind the queue, so that queueing, batching and caches are the real
-//! ones. What follows a text is a function of its last few tokens, the same for all simulated models, but for a chance to
-//! err that each has of its own: that is how far a drafter agrees with a target.
+//! It takes a decoder's place on the model's thread, so that queueing, batching and caches are the real ones. The next token
+//! is a function of the last few, the same for all simulated models, except for errors at a rate that each model has of its
+//! own: the agreement of a drafter with a target.
 
 mod profile;
 
@@ -19,11 +18,11 @@ pub use self::profile::ProfileError;
 use crate::checkpoint::{Architecture, ModelFamily, Rotary, RotaryScaling};
 use crate::decoder::Sequence;
 
-/// Tokens that decide about the next one.
+/// Number of tokens that decide about the next one.
 const MEMORY: usize = 8;
-/// What is said: bytes, in proportion.
+/// Bytes that are generated, in proportion.
 const LETTERS: &[u8; 64] = b"eeeeeeetttttaaaaaoooiiinnnsssrrhhldcumfpgwybvk    ,.EATSIOAN    ";
-/// Logit of the token that is said; that of the others is 0.
+/// Logit of the generated token; that of the others is 0.
 const SAID: f32 = 20.0;
 
 /// The model.
@@ -33,7 +32,7 @@ pub(crate) struct Simulation {
 }
 
 impl Simulation {
-    /// A model of these costs. Its vocabulary has `vocab_size` tokens, of which the first 256 are the bytes.
+    /// Model of these costs. Its vocabulary has `vocab_size` tokens, of which the first 256 are the bytes.
     pub(crate) fn new(profile: Profile, vocab_size: usize) -> Self {
         Self {
             architecture: architecture(&profile, vocab_size),
@@ -52,15 +51,15 @@ impl Simulation {
         let vocab_size = self.architecture.vocab_size;
         let mut logits = Vec::new();
         for sequence in sequences.iter_mut() {
-            let (ahead, behind) = append(sequence)?;
+            let (before, after) = append(sequence)?;
             let count = sequence.tokens.len();
             for row in count - sequence.rows..count {
-                let mut tokens = ahead.clone();
+                let mut tokens = before.clone();
                 match sequence.tree {
-                    None => tokens.extend(&behind[(row + 1).saturating_sub(MEMORY)..=row]),
+                    None => tokens.extend(&after[(row + 1).saturating_sub(MEMORY)..=row]),
                     Some(tree) => {
                         let path = tree.path(row).iter();
-                        tokens.extend(path.map(|at| behind[*at as usize]));
+                        tokens.extend(path.map(|at| after[*at as usize]));
                     }
                 }
                 let said = self.next(&tokens[tokens.len().saturating_sub(MEMORY)..]);
@@ -80,14 +79,14 @@ impl Simulation {
         Tensor::from_vec(logits, (rows, vocab_size), &Device::Cpu).map(Some)
     }
 
-    /// What a pass takes.
+    /// Time that a pass takes.
     fn cost(&self, sequences: &[Sequence]) -> Duration {
         let mut rows = 0.0;
         let mut positions = 0.0;
         for sequence in sequences {
             let (held, new) = (sequence.cache.len() as f64, sequence.tokens.len() as f64);
             rows += new;
-            // Each row attends to what is ahead of it and to itself.
+            // Each row attends to the positions before it and to itself.
             positions += match sequence.tree {
                 None => new * held + new * (new + 1.0) / 2.0,
                 Some(_) => sequence.positions().map(|at| (at + 1) as f64).sum(),
@@ -96,7 +95,7 @@ impl Simulation {
         self.profile.cost(rows, positions)
     }
 
-    /// What this model says behind these tokens.
+    /// Next token after `tokens`.
     fn next(&self, tokens: &[u32]) -> u8 {
         let text = tokens
             .iter()
@@ -118,8 +117,8 @@ impl Simulation {
     }
 }
 
-/// Appends a sequence's tokens to its cache, which holds them as numbers; gives the last `MEMORY` tokens ahead of the new
-/// ones or of their tree, and those behind these.
+/// Appends a sequence's tokens to its cache, which holds them as numbers; gives the last `MEMORY` tokens before the new
+/// ones or their tree, and the tokens after these.
 fn append(sequence: &mut Sequence) -> Result<(Vec<u32>, Vec<u32>)> {
     let count = sequence.tokens.len();
     let shared = sequence.cache.len() - sequence.tree.map_or(0, Tree::held);
@@ -132,8 +131,8 @@ fn append(sequence: &mut Sequence) -> Result<(Vec<u32>, Vec<u32>)> {
     debug_assert_eq!(held.dtype(), DType::F32);
     let numbers = held.to_vec1::<f32>()?;
     let mut held: Vec<u32> = numbers.into_iter().map(|number| number as u32).collect();
-    let behind = held.split_off(shared - start);
-    Ok((held, behind))
+    let after = held.split_off(shared - start);
+    Ok((held, after))
 }
 
 /// One layer with one number a position: the cache of a model that remembers its tokens.
@@ -180,7 +179,7 @@ mod tests {
         Simulation::new(profile.parse().unwrap(), 257)
     }
 
-    /// The bytes said behind each of the last `rows` tokens.
+    /// Bytes generated after each of the last `rows` tokens.
     fn said(simulation: &Simulation, cache: &mut Cache, tokens: &[u32], rows: usize) -> Vec<u32> {
         let mut batch = [Sequence {
             cache,

@@ -10,7 +10,7 @@ use super::error::EngineError;
 use super::passed::{Logits, Passed};
 use super::schedule::Step;
 
-/// What a handle asks of the model's thread.
+/// Request of a handle to the model's thread.
 pub(super) enum Command {
     Forward(Box<Work>),
     /// Look for sessions that are gone.
@@ -23,36 +23,35 @@ pub(super) struct Work {
     pub(super) alive: Weak<()>,
     /// Positions to keep before the tokens are appended.
     pub(super) keep: usize,
-    /// Where the last of these are found.
+    /// Places of the last of these in the cache, where they differ.
     pub(super) moved: Vec<usize>,
     pub(super) tokens: Vec<u32>,
     pub(super) rows: usize,
-    /// What the tokens follow of each other, and of the last positions; `None`: each the one before. The tokens of a tree are all
-    /// wanted, so they share a pass.
+    /// Paths of the tokens through a tree; `None`: a chain. All tokens of a tree have rows of logits, so they share a pass.
     pub(super) tree: Option<Tree>,
     pub(super) reader: Box<dyn Reader>,
     pub(super) arrived: Instant,
     pub(super) progress: Progress,
 }
 
-/// How far a command has come.
+/// Progress of a command.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Progress {
     /// Tokens that are in the cache.
     pub(super) done: usize,
-    /// Of those, taken over from earlier prompts.
+    /// Of those, tokens copied from the prefix cache.
     pub(super) reused: usize,
-    /// Passes since the thread took it up.
+    /// Passes since the thread took the command up.
     pub(super) passes: u32,
-    /// Of those, the last ones that it was left out of.
+    /// Number of the last passes in a row without rows of it.
     pub(super) passed_over: u32,
-    /// When its first pass began.
+    /// Start of its first pass.
     pub(super) began: Option<Instant>,
     /// Time in passes that it had rows in.
     pub(super) compute: Duration,
 }
 
-/// What a pass took.
+/// Cost of a pass.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Cost {
     pub(super) compute: Duration,
@@ -66,7 +65,7 @@ impl Work {
         self.tokens.len() - self.progress.done
     }
 
-    /// Positions of the session that nobody will judge any more, once the tokens up to `done` are in the cache.
+    /// Number of positions of the session that no verification can reject any more, once the tokens up to `done` are in the cache.
     pub(super) fn certain(&self) -> usize {
         let held = self.tree.as_ref().map_or(0, Tree::held);
         self.keep - held + self.progress.done.min(self.tokens.len() - self.rows)
@@ -90,7 +89,7 @@ impl Work {
         }
     }
 
-    /// Shows the caller the logits of the last pass; says what is to be kept of its tokens. The caller is then answered.
+    /// Shows the caller the logits of the last pass and returns the tokens to keep. The caller is answered after that.
     pub(super) fn show(&mut self, logits: Logits<'_>, last: Cost) -> Kept {
         let began = self.progress.began.unwrap_or(self.arrived);
         let passed = Passed {
@@ -106,26 +105,26 @@ impl Work {
     }
 }
 
-/// What is kept of the tokens of a command.
+/// Tokens of a command that are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Kept {
     All,
-    /// These, a path.
+    /// Rows of a path.
     Path(Vec<usize>),
 }
 
 /// Reads logits and answers the caller.
 pub(super) trait Reader: Send {
-    /// Whether nobody waits any more.
+    /// True if nobody waits any more.
     fn is_abandoned(&self) -> bool;
-    /// Reads, and says what is to be kept.
+    /// Reads the logits and returns the tokens to keep.
     fn read(&mut self, logits: Logits<'_>, passed: Passed<()>) -> Kept;
-    /// Answers with what was read.
+    /// Answers with the value that was read.
     fn succeed(&mut self);
     fn fail(&mut self, error: EngineError);
 }
 
-/// What a caller is answered with: what it read, and what is kept of its tokens.
+/// Answer to a caller: the value that it read, and the tokens that are kept.
 pub(super) type Answer<R> = Result<(Passed<R>, Kept), EngineError>;
 
 /// A caller's closure with the channel for its result.

@@ -24,10 +24,10 @@ use super::session_cache::SessionCache;
 use super::work::{Command, Cost, Kept, Work};
 use crate::decoder::{Cache, Sequence};
 
-/// How long the thread sleeps before it looks again who has come.
+/// Sleep of the thread between two looks at its queue.
 const GATHER_PAUSE: Duration = Duration::from_micros(50);
 
-/// A thread that runs and what it found out while loading.
+/// A running thread and the description of its model.
 pub(super) struct Started {
     pub(super) commands: mpsc::Sender<Command>,
     pub(super) info: ModelInfo,
@@ -85,9 +85,9 @@ struct Worker {
     sessions: HashMap<u64, SessionCache>,
     prefixes: Prefixes,
     max_batch_rows: usize,
-    /// What the last pass took.
+    /// Time that the last pass took.
     last_pass: Duration,
-    /// For whoever asks.
+    /// Counters that handles read.
     counts: Arc<Counts>,
 }
 
@@ -110,7 +110,7 @@ impl Worker {
         Ok((worker, about))
     }
 
-    /// One pass, so that the first request does not pay for page faults, nor find out that the weights are damaged.
+    /// Runs one pass, so that the first request neither pays for page faults nor finds damaged weights.
     fn warm(&mut self) -> Result<(), LoadError> {
         let mut cache = Cache::new(self.decoder.architecture());
         let mut batch = [Sequence {
@@ -153,7 +153,7 @@ impl Worker {
         }
     }
 
-    /// Takes what has come, and waits for those who will be back in a moment.
+    /// Takes the commands in the queue, and waits for sessions that are expected within the gather window.
     fn gather(&mut self, inbox: &mut mpsc::Receiver<Command>, waiting: &mut Vec<Work>) {
         let patience = patience(self.last_pass);
         loop {
@@ -198,8 +198,8 @@ impl Worker {
         }
     }
 
-    /// Takes over what is known of the tokens that wait. Before each pass anew: a prompt that waits behind one that begins alike
-    /// follows it block by block.
+    /// Copies known prefixes of the tokens that wait. Repeated before each pass, so that a prompt follows another one with the same
+    /// prefix block by block.
     fn reuse(&mut self, waiting: &mut Vec<Work>) {
         if self.prefixes.is_off() {
             return;
@@ -244,7 +244,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Counts a finished command that could have begun as an earlier one.
+    /// Counts a finished command that could have had a known prefix.
     fn count_prefix(&self, work: &Work) {
         let could = work.keep.is_multiple_of(BLOCK) && work.tokens.len() - work.rows >= BLOCK;
         if self.prefixes.is_off() || !could {
@@ -261,7 +261,7 @@ impl Worker {
         counts.prefix_tokens.fetch_add(reused, Ordering::Relaxed);
     }
 
-    /// One forward pass over what waits, up to the limit of rows; what is not finished stays.
+    /// Runs one forward pass over the waiting commands, up to the limit of rows. Unfinished commands stay.
     fn pass(&mut self, waiting: &mut Vec<Work>) {
         if waiting.is_empty() {
             return;
@@ -332,7 +332,7 @@ impl Worker {
         schedule::plan(&list, room)
     }
 
-    /// Answers the works that a pass has finished and keeps the others.
+    /// Answers the commands that a pass has finished and keeps the others.
     fn answer(&mut self, waiting: &mut Vec<Work>, steps: &[Step], (values, cost): (&[f32], Cost)) {
         let vocab_size = self.decoder.architecture().vocab_size;
         let mut steps = steps.iter();
@@ -340,8 +340,8 @@ impl Worker {
         waiting.retain_mut(|work| {
             let step = steps.next().copied().unwrap_or_default();
             work.advance(step, cost);
-            let (values, behind) = rest.split_at(step.rows * vocab_size);
-            rest = behind;
+            let (values, after) = rest.split_at(step.rows * vocab_size);
+            rest = after;
             self.remember(work, step);
             if work.left() > 0 {
                 return true;
@@ -353,7 +353,7 @@ impl Worker {
         });
     }
 
-    /// Has the cache hold what is to be kept of a command that has been read, and answers its caller.
+    /// Moves the kept tokens of a command into place in the cache, and answers its caller.
     fn answer_one(&mut self, work: &mut Work, kept: Kept) {
         let held = self.sessions.get_mut(&work.session);
         let done = match (held, kept) {
@@ -369,7 +369,7 @@ impl Worker {
         }
     }
 
-    /// Notes what a session's cache holds now, and keeps it for prompts that begin alike.
+    /// Notes the tokens of a session's cache, and keeps its whole blocks for prompts with the same prefix.
     fn remember(&mut self, work: &Work, step: Step) {
         let Some(held) = self.sessions.get_mut(&work.session) else {
             return;
@@ -392,14 +392,14 @@ impl Worker {
     }
 }
 
-/// Forgets sessions that are gone, then work that nobody waits for. In this order: a session may go between the two, and what
-/// is left waiting must have a cache.
+/// Forgets sessions that are gone, then commands that nobody waits for. In this order: a session may go between the two, and
+/// every command that stays must have a cache.
 fn sweep(sessions: &mut HashMap<u64, SessionCache>, waiting: &mut Vec<Work>) {
     sessions.retain(|_, held| held.alive.strong_count() > 0);
     waiting.retain(|work| sessions.contains_key(&work.session) && !work.reader.is_abandoned());
 }
 
-/// The logits of a pass as a slice, without a copy where they are in this memory.
+/// Gives the logits of a pass to `read` as a slice, without a copy if they are in this memory.
 fn with_values(logits: Option<&Tensor>, read: impl FnOnce(&[f32])) -> candle_core::Result<()> {
     let Some(logits) = logits else {
         read(&[]);

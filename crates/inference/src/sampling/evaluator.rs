@@ -1,10 +1,10 @@
-//! Evaluates distributions.
+//! Evaluation of distributions.
 
 use super::{
     history::History,
     mass,
     parameters::Sampling,
-    selection::{self, Candidate, Limits, Scaled},
+    selection::{self, Limits, Scaled, TokenLogit},
 };
 
 /// Lower temperatures that are not 0 count as this one: any distribution there is a step already.
@@ -28,7 +28,7 @@ pub enum DistributionError {
     NotFinite {
         /// The first such token.
         id: u32,
-        /// What it has.
+        /// Its logit.
         logit: f32,
     },
     /// Every logit is minus infinity.
@@ -52,7 +52,7 @@ pub struct DistributionEvaluator {
     vocab_size: usize,
     pub(super) adjusted: Vec<f32>,
     pub(super) tops: Vec<f32>,
-    pub(super) candidates: Vec<Candidate>,
+    pub(super) candidates: Vec<TokenLogit>,
     ids: Vec<u32>,
     log_probs: Vec<f32>,
 }
@@ -92,7 +92,7 @@ impl DistributionEvaluator {
         })
     }
 
-    /// The logits without the padding behind them.
+    /// Logits without the padding after them.
     pub(super) fn within_vocabulary<'a>(
         &self,
         logits: &'a [f32],
@@ -174,7 +174,7 @@ impl DistributionEvaluator {
                 log_probs.extend_from_slice(logits);
             }
             last => {
-                let last = last.unwrap_or(Candidate::LEAST);
+                let last = last.unwrap_or(TokenLogit::LEAST);
                 scaled.each_from(last.logit, |id, logit| {
                     if last.keeps(logit, id) && logit > f32::NEG_INFINITY {
                         ids.push(id);

@@ -1,4 +1,4 @@
-//! What has been said so far, as far as penalties look at it.
+//! Tokens so far, as penalties count them.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,7 +11,7 @@ pub struct History {
 }
 
 impl History {
-    /// A history in which only the prompt has been said.
+    /// History of a prompt without a reply.
     pub fn new(prompt: &[u32]) -> Self {
         Self {
             prompt: prompt.iter().copied().collect(),
@@ -53,7 +53,7 @@ impl History {
         self.generated.len()
     }
 
-    /// Whether the reply has not begun.
+    /// True if the reply has not begun.
     pub fn is_empty(&self) -> bool {
         self.generated.is_empty()
     }

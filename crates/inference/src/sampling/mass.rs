@@ -4,7 +4,7 @@ use pulp::Arch;
 
 use kernels::exp;
 
-/// Sum of `exp((logit - highest) * scale)`. The order of additions is fixed, whatever the processor.
+/// Sum of `exp((logit - highest) * scale)`. The order of additions is the same on every processor.
 pub(super) fn sum(logits: &[f32], highest: f32, scale: f32) -> f64 {
     // Short sums in single precision stay exact enough, and in vector registers.
     const LANES: usize = 16;

@@ -1,14 +1,14 @@
 //! Parameters of sampling, checked.
 
-/// Entries that `logit_bias` may have.
+/// Most entries of `logit_bias`.
 pub const MAX_BIASES: usize = 1024;
 
-/// How tokens are to be drawn.
+/// Parameters of a sampling distribution.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sampling {
     /// Divides logits; 0 is greedy: the highest logit after bias and penalties, the lowest id of equals.
     pub temperature: f32,
-    /// Keeps so many of the likeliest tokens, of equals the lowest ids; 0 keeps all.
+    /// Number of likeliest tokens kept, of equals the lowest ids; 0 keeps all.
     pub top_k: u32,
     /// Keeps the fewest likeliest tokens that have this much probability together; 1 keeps all.
     pub top_p: f32,
@@ -30,9 +30,9 @@ pub struct Sampling {
 pub struct SamplingError {
     /// Name of the field.
     pub field: &'static str,
-    /// What it holds.
+    /// Value given.
     pub value: String,
-    /// What it may hold.
+    /// Right values.
     pub range: String,
 }
 

@@ -1,4 +1,4 @@
-//! What the model itself thinks of tokens, whatever the request makes of it: log probabilities to be told, not to be drawn by.
+//! Log probabilities of the model itself, before temperature and cuts: to be reported, not to draw by.
 
 use super::{
     evaluator::{DistributionError, DistributionEvaluator, highest},
@@ -10,7 +10,7 @@ use super::{
 /// Log probabilities at one place.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scores {
-    /// Of the token asked about; minus infinity where it is impossible.
+    /// Log probability of the token asked about; minus infinity if it is impossible.
     pub chosen: f32,
     /// The likeliest tokens with theirs, falling, of equals the lowest ids first; none that are impossible.
     pub top: Vec<(u32, f32)>,
@@ -18,7 +18,7 @@ pub struct Scores {
 
 impl DistributionEvaluator {
     /// Natural-log softmax of the logits after bias and penalties, at temperature 1 and with nothing left out: of `token` and
-    /// of so many of the likeliest. O(vocabulary), as a distribution is.
+    /// of the `top` likeliest. O(vocabulary), as a distribution is.
     pub fn score(
         &mut self,
         logits: &[f32],

@@ -1,9 +1,9 @@
-//! Which tokens a distribution keeps.
+//! Selection of the tokens that a distribution keeps.
 //!
 //! Top-k, top-p and min-p all keep a beginning of one order, that of falling logits and, among equals,
 //! rising ids. So what is looked for is the last token kept, and finding it needs no sorted vocabulary:
 //! candidates are gathered from the top down until there are enough, and only they are partly ordered.
-//! The highest logit of each block of the vocabulary tells which blocks need not be looked at again.
+//! The highest logit of each block of the vocabulary shows which blocks can be skipped.
 
 use std::cmp::Ordering;
 
@@ -14,12 +14,12 @@ use kernels::exp;
 
 /// A token and its logit.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Candidate {
+pub(super) struct TokenLogit {
     pub(super) logit: f32,
     pub(super) id: u32,
 }
 
-impl Candidate {
+impl TokenLogit {
     /// Keeps everything.
     pub(super) const LEAST: Self = Self {
         logit: f32::NEG_INFINITY,
@@ -34,7 +34,7 @@ impl Candidate {
             .then(self.id.cmp(&other.id))
     }
 
-    /// Whether this, as the last token kept, keeps another one.
+    /// True if this, as the last token kept, keeps another one.
     pub(super) fn keeps(self, logit: f32, id: u32) -> bool {
         Self { logit, id }.order(self).is_le()
     }
@@ -54,7 +54,7 @@ pub(super) struct Scaled<'a> {
     pub(super) scale: f32,
 }
 
-/// How much to keep.
+/// Limits of what is kept.
 #[derive(Clone, Copy)]
 pub(super) struct Limits {
     pub(super) top_k: usize,
@@ -67,8 +67,8 @@ impl Scaled<'_> {
     pub(super) fn last_kept(
         self,
         limits: Limits,
-        scratch: &mut Vec<Candidate>,
-    ) -> Option<Candidate> {
+        scratch: &mut Vec<TokenLogit>,
+    ) -> Option<TokenLogit> {
         let mut last = None;
         let top_k = limits.top_k < self.logits.len();
         let top_p = limits.top_p < 1.0;
@@ -90,7 +90,7 @@ impl Scaled<'_> {
         }
         if limits.min_p > 0.0 {
             let lowest = self.highest + limits.min_p.ln() / self.scale;
-            let floor = Candidate {
+            let floor = TokenLogit {
                 logit: lowest,
                 id: u32::MAX,
             };
@@ -101,8 +101,8 @@ impl Scaled<'_> {
         last
     }
 
-    /// Leaves so many of the likeliest tokens in `into`, the likeliest first; all where there are fewer. `count` is at least 1.
-    pub(super) fn likeliest(self, count: usize, into: &mut Vec<Candidate>) {
+    /// Leaves the `count` likeliest tokens in `into`, the likeliest first; all if there are fewer. `count` is at least 1.
+    pub(super) fn likeliest(self, count: usize, into: &mut Vec<TokenLogit>) {
         self.gather_count(count.min(self.logits.len()), into);
         if count < into.len() {
             into.select_nth_unstable_by(count - 1, |a, b| a.order(*b));
@@ -124,19 +124,19 @@ impl Scaled<'_> {
     }
 
     /// Collects the tokens whose logit is `lowest` or more.
-    fn gather(self, lowest: f32, into: &mut Vec<Candidate>) {
+    fn gather(self, lowest: f32, into: &mut Vec<TokenLogit>) {
         into.clear();
         self.each_from(lowest, |id, logit| {
             if logit >= lowest {
-                into.push(Candidate { logit, id });
+                into.push(TokenLogit { logit, id });
             }
         });
     }
 
-    /// Collects at least `count` tokens from the top: so many blocks reach up to where they start.
-    fn gather_count(self, count: usize, into: &mut Vec<Candidate>) {
+    /// Collects at least `count` tokens from the top: `count` blocks have a highest logit at or above the lowest of them.
+    fn gather_count(self, count: usize, into: &mut Vec<TokenLogit>) {
         into.clear();
-        into.extend(self.tops.iter().map(|&logit| Candidate { logit, id: 0 }));
+        into.extend(self.tops.iter().map(|&logit| TokenLogit { logit, id: 0 }));
         let lowest = if count <= into.len() {
             into.select_nth_unstable_by(count - 1, |a, b| a.order(*b))
                 .1
@@ -148,7 +148,7 @@ impl Scaled<'_> {
     }
 
     /// Collects tokens from the top that have at least `mass` together, or all.
-    fn gather_mass(self, mass: f64, into: &mut Vec<Candidate>) {
+    fn gather_mass(self, mass: f64, into: &mut Vec<TokenLogit>) {
         let mut reach = 8.0;
         loop {
             self.gather(self.highest - reach / self.scale, into);
@@ -164,11 +164,11 @@ impl Scaled<'_> {
         }
     }
 
-    fn weight(self, candidate: Candidate) -> f64 {
+    fn weight(self, candidate: TokenLogit) -> f64 {
         f64::from(exp((candidate.logit - self.highest) * self.scale))
     }
 
-    fn mass(self, candidates: &[Candidate]) -> f64 {
+    fn mass(self, candidates: &[TokenLogit]) -> f64 {
         candidates
             .iter()
             .map(|&candidate| self.weight(candidate))
@@ -177,7 +177,7 @@ impl Scaled<'_> {
 
     /// The token at which the likeliest candidates reach `mass`, if they do. Orders only the part that
     /// holds it, by halving: linear in the number of candidates.
-    fn reach(self, mass: f64, candidates: &mut [Candidate]) -> Option<Candidate> {
+    fn reach(self, mass: f64, candidates: &mut [TokenLogit]) -> Option<TokenLogit> {
         let mut missing = mass;
         let mut part = candidates;
         let mut last = None;

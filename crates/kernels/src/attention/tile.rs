@@ -12,9 +12,9 @@ use pulp::{Simd, WithSimd};
 use crate::avx512::{self, Vnni};
 use crate::exponential::exp;
 
-/// Numbers that are added up side by side.
+/// Numbers that are added up in parallel.
 const LANES: usize = 16;
-/// Keys, then values, that are read for all queries before the next ones: they stay in the nearest cache.
+/// Keys, then values, that are read for all queries before the next ones, so that they stay in the nearest cache.
 const KEYS: usize = 32;
 /// Numbers of a result that are held in registers while values are added.
 const HELD: usize = 4 * LANES;
@@ -22,15 +22,15 @@ const HELD: usize = 4 * LANES;
 /// One row's head.
 pub(super) struct Query<'a> {
     pub(super) vector: &'a [f32],
-    /// Positions that it sees, one after another.
+    /// Consecutive positions that it sees.
     pub(super) keys: Range<usize>,
-    /// Positions that it sees behind those that all rows may see.
-    pub(super) behind: &'a [u32],
+    /// Positions of its path in the tree, after those that all rows may see.
+    pub(super) path: &'a [u32],
 }
 
 impl Query<'_> {
     fn seen(&self) -> usize {
-        self.keys.len() + self.behind.len()
+        self.keys.len() + self.path.len()
     }
 }
 
@@ -89,8 +89,8 @@ impl WithSimd for Tile<'_> {
             block += KEYS;
         }
         for (query, scores) in queries.iter().zip(scores.chunks_exact_mut(width)) {
-            let behind = &mut scores[query.keys.len()..query.seen()];
-            for (slot, row) in behind.iter_mut().zip(query.behind) {
+            let path = &mut scores[query.keys.len()..query.seen()];
+            for (slot, row) in path.iter_mut().zip(query.path) {
                 let at = (shared + *row as usize) * dim;
                 score(
                     &keys[at..],
@@ -116,7 +116,7 @@ impl WithSimd for Tile<'_> {
         let outs = out.chunks_exact_mut(dim);
         for ((query, scores), out) in queries.iter().zip(scores.chunks_exact(width)).zip(outs) {
             let weights = &scores[query.keys.len()..query.seen()];
-            for (weight, row) in weights.iter().zip(query.behind) {
+            for (weight, row) in weights.iter().zip(query.path) {
                 let at = (shared + *row as usize) * dim;
                 add(&values[at..], std::slice::from_ref(weight), out);
             }
@@ -124,7 +124,7 @@ impl WithSimd for Tile<'_> {
     }
 }
 
-/// What is in both; empty and within the first if nothing is.
+/// Intersection of two ranges; empty and within the first if they are apart.
 #[inline(always)]
 fn both(one: &Range<usize>, other: &Range<usize>) -> Range<usize> {
     let start = one.start.max(other.start).min(one.end);
@@ -178,7 +178,7 @@ fn add_rest(score: &mut f32, query: &[f32], key: &[f32]) {
     }
 }
 
-/// How sixteen sums of sixteen are made into sixteen numbers. Each way gives the same bits.
+/// Way in which sixteen sums of sixteen become sixteen numbers. Every way gives the same bits.
 #[derive(Clone, Copy)]
 pub(super) enum Folding {
     #[cfg(target_arch = "x86_64")]

@@ -1,4 +1,4 @@
-//! Settings in the files beside a `tokenizer.json`.
+//! Settings in the files next to a `tokenizer.json`.
 
 use std::{fs, io, path::Path};
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::error::TokenizerError;
 
-/// What the neighbouring files say; each of them may be absent.
+/// Settings of the neighbouring files, each of which may be absent.
 #[derive(Default)]
 pub(super) struct Neighbours {
     pub(super) bos: Option<String>,

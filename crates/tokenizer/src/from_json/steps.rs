@@ -11,9 +11,9 @@ use crate::{
     pre::{self, Step},
 };
 
-/// How pieces spell bytes, and how text is cut into words.
+/// Spelling of bytes by pieces, and the steps that cut text into words.
 ///
-/// Of normalisers only the one that writes spaces as SentencePiece does is kept, as a spelling.
+/// Of all normalisers, only the one that writes spaces as SentencePiece does is kept, as a spelling.
 pub(super) struct Steps {
     pub(super) spelling: Spelling,
     pub(super) pre: Vec<Step>,

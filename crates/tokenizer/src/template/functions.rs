@@ -15,7 +15,7 @@ pub(super) fn add_to(environment: &mut Environment<'_>) {
     environment.add_filter("tojson", plain_json);
 }
 
-/// What a template said with `raise_exception`.
+/// Message of a template's own `raise_exception`.
 #[derive(Debug)]
 struct Refusal(String);
 
@@ -47,8 +47,8 @@ fn raise_exception(message: String) -> Result<Value, Error> {
     Err(error.with_source(Refusal(message)))
 }
 
-/// The time, by a clock that stands still at midnight of Friday, 26 July 2024: the day which templates
-/// that ask for the time put down where there is no clock. A prompt must not change overnight.
+/// Time of a clock that is stopped at midnight of Friday, 26 July 2024, the date that templates fall back to
+/// without a clock. A prompt must not change overnight.
 fn strftime_now(format: &str) -> Result<String, Error> {
     let mut text = String::with_capacity(format.len() + 8);
     let mut characters = format.chars();

@@ -3,22 +3,22 @@
 /// One message of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// Who speaks.
+    /// Speaker.
     pub role: Role,
-    /// What is said.
+    /// Text.
     pub content: String,
 }
 
-/// Who speaks.
+/// Speaker of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// Whoever sets the scene.
+    /// Instructions that set the scene.
     System,
-    /// Who asks.
+    /// The one who asks.
     User,
     /// The model.
     Assistant,
-    /// The result of something the model called.
+    /// Result of a tool that the model called.
     Tool,
 }
 

@@ -2,12 +2,12 @@
 
 use crate::template::message::{Message, Role};
 
-/// The messages as a transcript that a base model can continue: what the system says as an opening
+/// Transcript that a base model can continue: the system message as an opening
 /// paragraph, every other message under a heading, and the heading of a response at the end.
 ///
-/// A heading stands on its own line, so that a reply begins as it would begin anywhere else, without a space. These
-/// headings are what base models have seen before answers most often; measured with Gemma-3-270M drafting for
-/// Qwen2.5-Coder-1.5B, a twentieth more is accepted than behind the names of speakers.
+/// Each heading has a line of its own, so that a reply begins as any text does, without a space. Base models have seen
+/// these headings before answers most often: with Gemma-3-270M drafting for Qwen2.5-Coder-1.5B, the acceptance rate
+/// is 5 % higher than after names of speakers.
 pub fn plain(messages: &[Message]) -> String {
     let mut text = String::new();
     for message in messages {

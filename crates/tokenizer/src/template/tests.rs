@@ -72,7 +72,7 @@ fn json_is_not_escaped_for_html() {
 }
 
 #[test]
-fn the_clock_stands_still() {
+fn clock_is_stopped() {
     assert_eq!(rendered("{{ strftime_now('%d %b %Y') }}"), "26 Jul 2024");
     assert!(matches!(
         render("{{ strftime_now('%Q') }}", &[]),
@@ -91,7 +91,7 @@ fn a_template_that_refuses_says_why() {
 }
 
 #[test]
-fn broken_templates_are_told_from_failing_ones() {
+fn broken_templates_are_distinguished_from_failing_ones() {
     let broken = ChatTemplate::new("{% for %}", "", "").unwrap_err();
     assert!(matches!(broken, TemplateError::Syntax(_)));
     let failing = render("{{ messages.nothing.at_all }}", &[]).unwrap_err();

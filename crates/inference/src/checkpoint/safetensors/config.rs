@@ -26,7 +26,7 @@ pub(super) struct Config {
     rope_theta: Option<f64>,
     rope_local_base_freq: Option<f64>,
     rope_scaling: Option<Rotation>,
-    /// What newer files have instead of the three above.
+    /// Form of the three above in newer files.
     rope_parameters: Option<RotationByLayer>,
     query_pre_attn_scalar: Option<f64>,
     attn_logit_softcapping: Option<f64>,
@@ -98,13 +98,13 @@ impl Config {
         .validate()
     }
 
-    /// Whether the output matrix is the embedding; what transformers assumes where the file is silent.
+    /// True if the output matrix is the embedding. Where a file does not say, the default of transformers counts.
     pub(super) fn ties_output(&self) -> bool {
         let gemma = self.model_type.starts_with("gemma");
         self.tie_word_embeddings.unwrap_or(gemma)
     }
 
-    /// Fields that would ask for operations which the decoder does not have.
+    /// Refuses fields that ask for operations which the decoder does not have.
     fn refuse_unknown_arithmetic(&self, kind: ModelFamily) -> Result<(), CheckpointError> {
         let known: &[&str] = match kind {
             ModelFamily::Gemma3 => &["gelu_pytorch_tanh", "gelu_tanh"],
@@ -173,7 +173,7 @@ impl Config {
         }
     }
 
-    /// Which layers see everything: every so many-th.
+    /// Period of the layers with global attention.
     fn period(&self) -> Result<usize, CheckpointError> {
         const GLOBAL: &str = "full_attention";
         let Some(types) = &self.layer_types else {

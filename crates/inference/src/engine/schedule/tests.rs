@@ -28,7 +28,7 @@ fn tokens(waiting: &[Waiting], room: Room) -> Vec<usize> {
 /// Sessions that want something over and over; the length of each command and the rows wanted of it.
 struct Simulation {
     rows: usize,
-    /// What each session asks for again when it has been served.
+    /// Command that each session repeats when it was served.
     commands: Vec<(usize, usize)>,
     queue: Vec<(usize, Waiting)>,
 }

@@ -1,4 +1,4 @@
-//! What a simulated model costs, and how often it agrees with the text that all simulated models write.
+//! Profile of a simulated model: its costs, and its agreement with the text that all simulated models write.
 
 use std::path::Path;
 use std::str::FromStr;
@@ -14,23 +14,23 @@ const MAX_CONTEXT: usize = 1 << 24;
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Profile {
-    /// What is simulated, and where its costs come from.
+    /// Name of the simulated model and source of its costs.
     pub(crate) name: String,
-    /// Microseconds of a pass whatever is in it: reading the weights.
+    /// Microseconds of any pass: reading the weights.
     pass_micros: f64,
     /// Microseconds for each row: arithmetic.
     row_micros: f64,
     /// Microseconds for each position that each row attends to.
     position_micros: f64,
-    /// How often it says what all simulated models say, 0 to 1: 1 for a target, less for a drafter.
+    /// Probability of the token that all simulated models write, 0 to 1: 1 for a target, less for a drafter.
     pub(crate) agreement: f64,
-    /// Decides where it errs.
+    /// Seed of the places where it errs.
     pub(crate) seed: u64,
-    /// Positions that a session may hold.
+    /// Most positions of a session.
     pub(crate) context: usize,
 }
 
-/// Why a profile cannot be used.
+/// Reason for which a profile cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProfileError {
@@ -45,9 +45,9 @@ pub enum ProfileError {
     Range {
         /// The field.
         field: &'static str,
-        /// What the file says.
+        /// Value in the file.
         found: String,
-        /// What would be right.
+        /// Right values.
         expected: &'static str,
     },
 }
@@ -58,7 +58,7 @@ impl Profile {
         std::fs::read_to_string(path)?.parse()
     }
 
-    /// What a pass takes.
+    /// Time that a pass takes.
     pub(super) fn cost(&self, rows: f64, positions: f64) -> Duration {
         let micros = self.pass_micros + rows * self.row_micros + positions * self.position_micros;
         Duration::from_secs_f64(micros.clamp(0.0, LONGEST) / 1e6)
