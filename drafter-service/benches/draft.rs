@@ -1,4 +1,4 @@
-//! What a draft token costs over the bare forward pass, over a real port: on the real draft model, and on a tiny one, whose
+//! Cost of a draft token over the bare forward pass, over a real port: on the real draft model, and on a tiny one, whose
 //! passes and distributions cost so little that what remains is ours. `cargo bench -p drafter-service` prints medians over rounds in
 //! which both take turns.
 
@@ -123,7 +123,7 @@ fn open(method: &str, sampling: Sampling) -> Open {
     }
 }
 
-/// Keeps the block that has come, with a letter behind it so that the reply never ends, and waits for the next one: the cost
+/// Keeps the block that has come, with a letter after it so that the reply never ends, and waits for the next one: the cost
 /// of that, for each of its tokens.
 async fn round(
     session: &mut DraftSession,
@@ -157,7 +157,7 @@ async fn next(session: &mut DraftSession) -> Result<Block, Box<dyn Error>> {
     }
 }
 
-/// As many passes of one token behind the same text, with nothing done in between.
+/// As many passes of one token after the same text, with nothing done in between.
 async fn passes(engine: &Engine, committed: &[u8]) -> Result<Cost, Box<dyn Error>> {
     let mut ids = engine.encode_prompt(&NativePrompt::Text(PROMPT.to_owned()))?;
     ids.extend(engine.tokenizer().encode(std::str::from_utf8(committed)?));

@@ -35,9 +35,9 @@ const TARGET: &str = "qwen2.5-coder-0.5b";
 const REPLY: usize = 96;
 /// Draft tokens of a chain.
 const CHAIN: usize = 4;
-/// Sharpness that sessions begin with, and the candidates of a second best, as in the services.
+/// Sharpness that sessions begin with, and the tokens among which a second best is found, as in the services.
 const SHARPNESS: f32 = 2.0;
-const RIVALS: u32 = 8;
+const SECOND_BEST_OF: u32 = 8;
 /// Lower edges of the classes of probability.
 const EDGES: [f64; 11] = [0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9];
 
@@ -161,8 +161,8 @@ async fn follow(
         for _ in 0..CHAIN {
             let logits = logits(&mut session, unseen).await?;
             let place = (base + drafted.len(), SHARPNESS);
-            let (id, rival) = rule.choose(engine, &logits, &history, place)?;
-            let Some(rival) = rival.filter(|_| !ends(engine, id)) else {
+            let (id, second) = rule.choose(engine, &logits, &history, place)?;
+            let Some(second) = second.filter(|_| !ends(engine, id)) else {
                 break;
             };
             let is_said = |id| {
@@ -173,10 +173,17 @@ async fn follow(
             if base + drafted.len() + tokenizer.token_bytes(id).len() > said.len() {
                 break;
             }
-            let (chain, alternative) = (is_said(id), is_said(rival.id));
-            tables.chain.add(reaches * rival.first_chance, chain);
-            tables.alternatives.add(reaches * rival.chance, alternative);
-            reaches *= rival.first_chance;
+            let chain = is_said(id);
+            // What only repeats the beginning of a kept token brings nothing.
+            let repeats = tokenizer
+                .token_bytes(id)
+                .starts_with(tokenizer.token_bytes(second.id));
+            let alternative = is_said(second.id) && !(chain && repeats);
+            tables.chain.add(reaches * second.first_chance, chain);
+            tables
+                .alternatives
+                .add(reaches * second.chance, alternative);
+            reaches *= second.first_chance;
             drafted.extend_from_slice(tokenizer.token_bytes(id));
             history.push(id);
             unseen = vec![id];
@@ -219,7 +226,7 @@ impl Rule {
         let sampling = match self {
             Self::Greedy => Sampling {
                 temperature: 1.0,
-                top_k: RIVALS,
+                top_k: SECOND_BEST_OF,
                 ..Sampling::greedy()
             },
             Self::Coupled { .. } => Sampling {
@@ -244,10 +251,10 @@ impl Rule {
             Self::Coupled { seed } => {
                 let noise = SharedNoise::new(seed).at(offset as u64, 0);
                 let first = acceptance::coupled(&distribution, sharpness, &noise, key);
-                let rival = coupled_alternative(&distribution, (sharpness, first), &noise, |id| {
+                let second = coupled_alternative(&distribution, (sharpness, first), &noise, |id| {
                     is_text(id).then(|| key(id))
                 });
-                (first, rival)
+                (first, second)
             }
         })
     }

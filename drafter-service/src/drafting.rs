@@ -29,7 +29,7 @@ impl Drafter {
         VerifierStream::new(inbox, outbox, &self.serving, self.lifecycle.clone())
     }
 
-    /// One session, from its first message to its last. What it holds is freed before the last one is sent.
+    /// One session, from its first message to its last. Its resources are freed before the last one is sent.
     pub(crate) async fn converse(self: Arc<Self>, mut stream: VerifierStream) {
         let metrics = &self.metrics;
         let session = match self.open(&mut stream).await {

@@ -13,7 +13,7 @@ pub(crate) fn required<T>(
     value.ok_or_else(|| ProtocolError::missing(field, expected))
 }
 
-/// A number within limits; no number that is not one.
+/// A number within limits, which NaN is not.
 pub(crate) fn within<T: PartialOrd + Display>(
     field: &str,
     value: T,
@@ -69,7 +69,7 @@ pub(crate) fn identifier(field: &str, id: String, least: usize) -> Result<String
     ))
 }
 
-/// Name of an acceptance method. Whether there is such a method is for the service to say.
+/// Name of an acceptance method. The service decides if there is such a method.
 pub(crate) fn method(field: &str, name: String) -> Result<String, ProtocolError> {
     size(field, name.len(), 1..=limits::MAX_METHOD_BYTES, "bytes")?;
     if name

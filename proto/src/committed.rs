@@ -67,7 +67,7 @@ impl CommittedText {
         self.bytes.len()
     }
 
-    /// Whether nothing is committed.
+    /// True if nothing is committed.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
@@ -85,7 +85,7 @@ impl CommittedText {
         self.bytes.get(..length).map(BaseHash::of)
     }
 
-    /// What a block still proposes, given its base: its text past the bytes committed since. `None`: the block is stale.
+    /// Remainder of a block, given its base: its text after the bytes committed since. `None`: the block is stale.
     pub fn continuation<'b>(
         &self,
         base_length: u64,

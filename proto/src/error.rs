@@ -1,4 +1,4 @@
-//! What can be wrong with a message, and what a typed client can run into.
+//! Errors of messages and of typed clients.
 
 use tonic::{Code, Status};
 
@@ -10,7 +10,7 @@ pub enum ProtocolError {
     Missing {
         /// Path of the field, such as `open.prompt`.
         field: String,
-        /// What would be right.
+        /// Value that would be right.
         expected: String,
     },
     /// A field has a value that it may not have.
@@ -18,9 +18,9 @@ pub enum ProtocolError {
     Invalid {
         /// Path of the field.
         field: String,
-        /// What it is; a number or a size, never the text itself.
+        /// Value found; a number or a size, never the text itself.
         found: String,
-        /// What would be right.
+        /// Value that would be right.
         expected: String,
     },
     /// The peer speaks another version of the protocol.
@@ -78,7 +78,7 @@ impl From<ProtocolError> for Status {
     }
 }
 
-/// What a typed client can run into.
+/// Errors of a typed client.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// The peer refused, or cannot be reached.

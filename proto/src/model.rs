@@ -1,4 +1,4 @@
-//! What both services say about models, prompts and sampling.
+//! Models, prompts and sampling, as both services describe them.
 
 mod description;
 mod prompt;

@@ -233,7 +233,7 @@ async fn session_opens_drafts_and_closes() {
     );
 }
 
-/// What the client makes of a drafter that follows the opening with `messages`.
+/// The client's error for a drafter that sends `messages` after the opening.
 async fn refusal(messages: Vec<FromDrafter>) -> String {
     let script = std::iter::once(opened()).chain(messages).collect();
     let (mut client, _seen, _tasks) = scripted(script).await;

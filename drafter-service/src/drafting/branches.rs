@@ -1,19 +1,18 @@
-//! Ways in which the reply may go on otherwise than proposed, drafted while the verifier looks at what is proposed.
+//! Branches: continuations of the reply other than the proposed one, drafted while the verifier judges the proposal.
 //!
-//! A verdict that refuses a token names another in its place. If that is the one that the model took for the second likeliest,
-//! what follows it may have been drafted already, and the next block costs no wait. The ways are a tree: the chain of what is
-//! proposed, and branches off it. All of them grow by a token in one pass of the model, which costs little more than a pass
-//! for one.
+//! A verdict that rejects a token names another in its place. If that is the second best of the model, its continuation may
+//! have been drafted already, and the next block costs no wait. The proposed chain and the branches off it are a tree. All of
+//! them grow by a token in one pass of the model (tree attention), which costs little more than a pass for one.
 
 use alignment::acceptance::alternatives::Alternative;
 use proto::drafter::EndRole;
 
-/// A tree behind the committed text, as far as the context goes its chain.
+/// Tree after the committed text. Its chain is that of the context.
 pub(super) struct Branches {
-    /// Tokens of the context ahead of it.
+    /// Number of the context's tokens before the tree.
     root: usize,
     nodes: Vec<Node>,
-    /// The nodes that the model has seen, in the order of their positions behind the root.
+    /// Nodes that the model has seen, in the order of their positions after the root.
     seen: Vec<usize>,
     /// The last node of the chain.
     chain: Option<usize>,
@@ -25,41 +24,41 @@ pub(super) struct Branches {
 struct Node {
     id: u32,
     parent: Option<usize>,
-    /// Its place among those seen.
+    /// Index among the nodes that the model has seen.
     row: Option<usize>,
-    /// Where it ends, in bytes of the reply.
+    /// Byte end in the reply.
     end: usize,
-    /// Tokens that were drafted behind the beginning of its branch; of the chain, those behind the root.
+    /// Number of tokens drafted since the beginning of its branch; in the chain, since the root.
     depth: usize,
-    rival: Option<Alternative>,
-    /// The reply would end behind it.
+    second_best: Option<Alternative>,
+    /// Role of the token by which the reply would end after the node.
     ending: Option<EndRole>,
 }
 
-/// A node that the model is to be shown, and what its next token depends on.
+/// A node that the model is shown next, and what its next token depends on.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Tip {
     pub(super) id: u32,
     /// The tokens from the root to it, itself the last.
     pub(super) path: Vec<u32>,
-    /// Where it ends, in bytes of the reply.
+    /// Byte end in the reply.
     pub(super) end: usize,
     node: usize,
 }
 
-/// What is known of the tree along some text.
+/// Path of some text through the tree.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Way {
-    /// Positions behind the root that are the text's, in its order.
+    /// Positions after the root that are the text's, in its order.
     pub(super) rows: Vec<usize>,
-    /// Tokens that go on behind the text, each with its rival.
-    pub(super) behind: Vec<(u32, Option<Alternative>)>,
-    /// How the reply would end behind them.
+    /// Tokens of the tree after the text, each with its second best.
+    pub(super) next: Vec<(u32, Option<Alternative>)>,
+    /// Role of the token by which the reply would end after them.
     pub(super) ending: Option<EndRole>,
 }
 
 impl Branches {
-    /// A chain behind the first `root` tokens: ids, and where each ends. The model has seen all of them but the last.
+    /// Tree of a chain after the first `root` tokens: ids and byte ends. The model has seen all of them but the last.
     pub(super) fn new(root: usize, chain: impl Iterator<Item = (u32, usize)>) -> Self {
         let mut branches = Self {
             root,
@@ -76,18 +75,18 @@ impl Branches {
         branches
     }
 
-    /// Tokens of the context ahead of the tree.
+    /// Number of the context's tokens before the tree.
     pub(super) fn root(&self) -> usize {
         self.root
     }
 
-    /// The chain goes on with a token.
+    /// Appends a token to the chain.
     pub(super) fn extend_chain(&mut self, id: u32, end: usize) {
         let depth = self.chain.map_or(0, |chain| self.nodes[chain].depth) + 1;
         self.chain = Some(self.add(self.chain, (id, end), depth));
     }
 
-    /// Has a branch begin with `id` in place of the chain's `index`th token.
+    /// Begins a branch with `id` in place of the chain's `index`th token.
     pub(super) fn begin(&mut self, index: usize, id: u32, end: usize) {
         let parent = index.checked_sub(1);
         let tip = self.add(parent, (id, end), 0);
@@ -101,7 +100,7 @@ impl Branches {
             row: None,
             end,
             depth,
-            rival: None,
+            second_best: None,
             ending: None,
         });
         self.nodes.len() - 1
@@ -112,7 +111,7 @@ impl Branches {
         self.chain.map(|node| self.tip(node))
     }
 
-    /// The ends of the branches behind which fewer than `aim` tokens are drafted.
+    /// Ends of the branches that have fewer than `aim` tokens.
     pub(super) fn short(&self, aim: usize) -> impl Iterator<Item = Tip> {
         let tips = self.tips.iter().filter(move |tip| {
             let node = &self.nodes[**tip];
@@ -138,7 +137,7 @@ impl Branches {
         std::iter::successors(Some(node), |node| self.nodes[*node].parent)
     }
 
-    /// The tree as the model takes it: what each node that it has seen follows, and then each of `tips`.
+    /// The tree as the model takes it: the parent of each node that it has seen, and then of each of `tips`.
     pub(super) fn parents(&self, tips: &[Tip]) -> Vec<u32> {
         let nodes = self.seen.iter().chain(tips.iter().map(|tip| &tip.node));
         let parent = |node: &usize| {
@@ -148,7 +147,7 @@ impl Branches {
         nodes.map(|node| parent(node).unwrap_or(0)).collect()
     }
 
-    /// The model has been shown `tips`, in this order.
+    /// Records that the model has seen `tips`, in this order.
     pub(super) fn shown(&mut self, tips: &[Tip]) {
         for tip in tips {
             self.see(Some(tip.node));
@@ -162,23 +161,28 @@ impl Branches {
         }
     }
 
-    /// A branch goes on behind its end with a token.
-    pub(super) fn extend(&mut self, tip: &Tip, id: u32, end: usize, rival: Option<Alternative>) {
+    /// Appends a token to the branch that ends with `tip`.
+    pub(super) fn extend(
+        &mut self,
+        tip: &Tip,
+        id: u32,
+        end: usize,
+        second_best: Option<Alternative>,
+    ) {
         let depth = self.nodes[tip.node].depth + 1;
         let next = self.add(Some(tip.node), (id, end), depth);
-        self.nodes[next].rival = rival;
+        self.nodes[next].second_best = second_best;
         for last in self.tips.iter_mut().filter(|last| **last == tip.node) {
             *last = next;
         }
     }
 
-    /// The reply would end behind a branch.
+    /// Records that the reply would end after a branch.
     pub(super) fn finish(&mut self, tip: &Tip, ending: EndRole) {
         self.nodes[tip.node].ending = Some(ending);
     }
 
-    /// The way through the tree that `text` takes, the tokens behind the root. Where it leads to the end of the text, what the tree has
-    /// behind it comes with it.
+    /// Path of `text`, the tokens after the root, through the tree. Where the tree has all of it, what follows there comes with it.
     pub(super) fn way(&self, text: &[u32]) -> Way {
         let child = |parent: Option<usize>, id: Option<u32>| {
             let fits =
@@ -198,7 +202,7 @@ impl Branches {
         {
             let node = &self.nodes[next];
             way.rows.extend(node.row);
-            way.behind.push((node.id, node.rival));
+            way.next.push((node.id, node.second_best));
             at = Some(next);
         }
         way.ending = at.and_then(|node| self.nodes[node].ending);
@@ -218,19 +222,19 @@ mod tests {
         branches
     }
 
-    /// Shows the model the chain's end and the branches', and goes on with these tokens.
-    fn grow(branches: &mut Branches, chain: u32, beside: [u32; 2]) {
+    /// Shows the model the ends of the chain and of the branches, and appends these tokens.
+    fn grow(branches: &mut Branches, chain: u32, branch: [u32; 2]) {
         let mut tips: Vec<Tip> = branches.chain().into_iter().collect();
         tips.extend(branches.short(9));
         branches.shown(&tips);
         branches.extend_chain(chain, tips[0].end + 1);
-        for (tip, id) in tips[1..].iter().zip(beside) {
+        for (tip, id) in tips[1..].iter().zip(branch) {
             branches.extend(tip, id, tip.end + 1, None);
         }
     }
 
     #[test]
-    fn pass_has_the_end_of_the_chain_and_of_each_branch_behind_what_they_follow() {
+    fn pass_has_the_ends_of_chain_and_branches_with_their_parents() {
         let mut branches = branches();
         let tips: Vec<Tip> = branches
             .chain()
@@ -248,17 +252,17 @@ mod tests {
     }
 
     #[test]
-    fn text_that_takes_a_branch_goes_on_with_it() {
+    fn text_that_takes_a_branch_is_continued_by_it() {
         let mut branches = branches();
         grow(&mut branches, 4, [7, 6]);
         grow(&mut branches, 5, [70, 60]);
         let way = branches.way(&[1, 9]);
         assert_eq!(way.rows, [0, 3, 6]);
-        let behind: Vec<u32> = way.behind.iter().map(|(id, _)| *id).collect();
-        assert_eq!(behind, [7, 70]);
+        let next: Vec<u32> = way.next.iter().map(|(id, _)| *id).collect();
+        assert_eq!(next, [7, 70]);
         // A target's token may be several of the draft's.
         let way = branches.way(&[8, 6]);
-        assert_eq!((way.rows, way.behind.len()), (vec![4, 7], 1));
+        assert_eq!((way.rows, way.next.len()), (vec![4, 7], 1));
     }
 
     #[test]
@@ -271,18 +275,14 @@ mod tests {
             (&[1, 9, 1], &[0, 3]),
         ] {
             let way = branches.way(text);
-            assert_eq!((&way.rows[..], way.behind.len()), (rows, 0), "{text:?}");
+            assert_eq!((&way.rows[..], way.next.len()), (rows, 0), "{text:?}");
         }
         let way = branches.way(&[1, 2, 3, 4]);
-        assert_eq!(
-            (way.rows, way.behind.len()),
-            (vec![0, 1, 2], 0),
-            "the chain"
-        );
+        assert_eq!((way.rows, way.next.len()), (vec![0, 1, 2], 0), "the chain");
     }
 
     #[test]
-    fn branch_that_ends_is_not_gone_on_from_and_says_so() {
+    fn branch_that_ends_is_not_continued_and_says_so() {
         let mut branches = branches();
         let tips: Vec<Tip> = branches.short(4).collect();
         branches.shown(&tips);

@@ -1,4 +1,4 @@
-//! A look-up and a model, one after the other: the model is asked only where the text has not said before what it says now.
+//! Cascade of a look-up and a model: the model is asked only where the look-up proposes nothing.
 
 use inference::engine::EngineError;
 use proto::drafter::DraftTimings;
@@ -6,21 +6,21 @@ use proto::drafter::DraftTimings;
 use super::{
     draft_model::ModelProposer,
     lookup::Lookup,
-    proposer::{Ask, Behind, Offer, Proposer},
+    proposer::{Ask, DraftState, Offer, Proposer},
     stream::VerifierStream,
 };
 use crate::error::DraftError;
 
-/// A look-up in front of a model. Both follow the reply; the model is shown it when it is asked, and in idle moments.
+/// A look-up before a model. Both follow the reply; the model reads it when it is asked, and in idle moments.
 pub(super) struct Cascade {
     lookup: Lookup,
     model: ModelProposer,
-    /// The model's context is full: it is asked no more.
+    /// True once the model's context is full: it is asked no more.
     is_model_full: bool,
 }
 
 impl Cascade {
-    /// Of these two.
+    /// Cascade of these two.
     pub(super) fn new(lookup: Lookup, model: ModelProposer) -> Self {
         Self {
             lookup,
@@ -29,22 +29,22 @@ impl Cascade {
         }
     }
 
-    /// What the model came to. That its context is full ends nothing here.
-    fn unless_full<T>(&mut self, came_to: Result<T, DraftError>, full: T) -> Result<T, DraftError> {
-        if let Err(DraftError::Engine(EngineError::ContextFull { .. })) = came_to {
+    /// Result of the model, or `full` where its context is full, which ends nothing here.
+    fn unless_full<T>(&mut self, result: Result<T, DraftError>, full: T) -> Result<T, DraftError> {
+        if let Err(DraftError::Engine(EngineError::ContextFull { .. })) = result {
             self.is_model_full = true;
             return Ok(full);
         }
-        came_to
+        result
     }
 }
 
 #[tonic::async_trait]
 impl Proposer for Cascade {
-    fn follow(&mut self, committed: &[u8], behind: Behind) -> bool {
-        // What was proposed may be the other one's: the model takes in what is presumed when it is asked.
-        self.model.follow(committed, behind);
-        self.lookup.follow(committed, behind)
+    fn follow(&mut self, committed: &[u8], draft: DraftState) -> bool {
+        // The proposal may be the look-up's: the model takes in what is presumed when it is asked.
+        self.model.follow(committed, draft);
+        self.lookup.follow(committed, draft)
     }
 
     async fn propose(
@@ -86,7 +86,7 @@ impl Proposer for Cascade {
 
     async fn prepare(&mut self, stream: &mut VerifierStream) -> Result<(), DraftError> {
         self.lookup.prepare(stream).await?;
-        // While the verifier reads the prompt, too: read later, its time would count as that of a block.
+        // While the verifier reads the prompt: later, the time would count as that of a block.
         let read = self.model.prepare(stream).await;
         self.unless_full(read, ())
     }

@@ -1,4 +1,4 @@
-//! Which token is drafted, from the logits of its position. Runs on the model's thread.
+//! Choice of a draft token from the logits of its position. Runs on the model's thread.
 
 mod coupling;
 
@@ -23,14 +23,14 @@ use proto::drafter::{Draw, EndRole, SparseDistribution};
 use self::coupling::{Coupling, Guess};
 use super::vocabulary::DraftVocabulary;
 
-/// Tokens that are so much less likely than the likeliest are not drafted under `coupled`. They have next to no chance, and
+/// Least share of the likeliest token's probability that a token drafted under `coupled` has. Others have next to no chance, and
 /// noise for a whole vocabulary would cost more than all else that is done for a token; any distribution is right for a draft.
 const LEAST_SHARE: f32 = 1e-5;
 
-/// Tokens of the distribution in which a rival of the likeliest token is looked for: others are hardly ever proposable instead.
-const RIVALS: u32 = 8;
+/// Likeliest tokens among which the second best is found: others are hardly ever proposable instead.
+const SECOND_BEST_OF: u32 = 8;
 
-/// Tokens of a distribution that is sent. It is the distribution drawn from, so leaving out the rest of the vocabulary is no error.
+/// Most tokens of a distribution that is sent. It is the distribution drawn from, so leaving out the rest of the vocabulary is no error.
 const DISTRIBUTION_TOKENS: usize = 64;
 
 /// Chooses the tokens of one session.
@@ -42,50 +42,50 @@ pub(super) struct Chooser {
     /// Logits without those of tokens that cannot be proposed; empty until one of them is chosen.
     masked: Vec<f32>,
     sampling: Sampling,
-    wants_rivals: bool,
+    wants_second_best: bool,
 }
 
-/// How a token is chosen from its distribution.
+/// Policy by which a token is chosen from its distribution.
 enum Policy {
-    /// By a rule, without telling how.
+    /// By a rule, without sending a draw.
     Picked(Picking),
-    /// Drawn, and how it was drawn is told.
+    /// Drawn, and the draw is sent.
     Drawn(Drawing),
 }
 
 /// A rule that picks one token of a distribution.
 enum Picking {
-    /// The likeliest; and the distribution by which the second likeliest is found, once one was wanted.
+    /// The likeliest; with the evaluator by which the second best is found, once one was wanted.
     Greedy(Option<Box<DistributionEvaluator>>),
     /// With the noise that the verifier has too.
     Coupled(Box<Coupling>),
 }
 
-/// How tokens are drawn.
+/// Draws of one session.
 struct Drawing {
-    /// This drafter's own: what is drawn must not depend on the noise by which it is accepted.
+    /// The drafter's own noise: a draw must not depend on the noise by which it is accepted.
     noise: SharedNoise,
-    /// Tokens drawn so far.
+    /// Number of tokens drawn so far.
     draws: u64,
     /// Token n may be drawn if bit n mod 8 of byte n / 8 is set.
     drawable: Vec<u8>,
-    /// Whether the distribution is told, not only the probability.
-    tells_distribution: bool,
+    /// True if the distribution is sent, not only the probability.
+    sends_distribution: bool,
     distribution: DraftDistribution,
 }
 
-/// A choice, and how it was drawn where that is told.
+/// A choice, with its draw where draws are sent.
 #[derive(Debug)]
 pub(super) struct Chosen {
     pub(super) choice: Choice,
     pub(super) draw: Option<Draw>,
-    /// What else it might have been, where that is wanted and a token was chosen.
-    pub(super) rival: Option<SecondBest>,
-    /// What each sharpness would have chosen, where the choice is coupled.
+    /// The second best, where it is wanted and a token was chosen.
+    pub(super) second_best: Option<SecondBest>,
+    /// Choice of each sharpness, where the choice is coupled.
     guess: Option<Guess>,
 }
 
-/// What was chosen.
+/// Outcome of a choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Choice {
     /// A token with text.
@@ -94,7 +94,7 @@ pub(super) enum Choice {
     End(EndRole),
 }
 
-/// What decides about choices, from `Open`.
+/// Rules of choosing, from `Open`.
 pub(super) struct Plan {
     /// The verifier's method.
     pub(super) method: Method,
@@ -121,11 +121,11 @@ impl Chooser {
                 noise: SharedNoise::new(RandomState::new().hash_one(())),
                 draws: 0,
                 drawable: both(vocabulary.drawable(), &plan.drawable),
-                tells_distribution: plan.method.needs_distributions(),
+                sends_distribution: plan.method.needs_distributions(),
                 distribution: DraftDistribution::default(),
             })
         } else {
-            // The likeliest token whatever the temperature, penalties counted.
+            // The likeliest token at any temperature, penalties counted.
             sampling.temperature = 0.0;
             Policy::Picked(Picking::Greedy(None))
         };
@@ -136,45 +136,44 @@ impl Chooser {
             policy,
             history: History::new(prompt),
             masked: Vec::new(),
-            wants_rivals: false,
+            wants_second_best: false,
         }
     }
 
-    /// Whether choices from now on come with what else they might have been.
-    pub(super) fn want_rivals(&mut self, wanted: bool) {
-        self.wants_rivals = wanted;
-        if let Policy::Picked(Picking::Greedy(rivals)) = &mut self.policy
+    /// Sets whether choices come with the second best from now on.
+    pub(super) fn want_second_best(&mut self, wanted: bool) {
+        self.wants_second_best = wanted;
+        if let Policy::Picked(Picking::Greedy(second_bests)) = &mut self.policy
             && wanted
-            && rivals.is_none()
+            && second_bests.is_none()
         {
             let sampling = Sampling {
                 temperature: 1.0,
-                top_k: RIVALS,
+                top_k: SECOND_BEST_OF,
                 ..self.sampling.clone()
             };
-            *rivals = Some(Box::new(DistributionEvaluator::new(
+            *second_bests = Some(Box::new(DistributionEvaluator::new(
                 sampling,
                 self.vocabulary.size(),
             )));
         }
     }
 
-    /// The reply is committed as far as `committed`, and what was drafted agrees with its first `agreed` bytes: learns what
-    /// would have been best to propose.
+    /// Learns from the reply as far as it is committed. The draft agrees with its first `agreed` bytes.
     pub(super) fn learn(&mut self, committed: &[u8], agreed: usize) {
         if let Policy::Picked(Picking::Coupled(coupling)) = &mut self.policy {
             coupling.learn(committed, agreed, &self.vocabulary);
         }
     }
 
-    /// What was drafted behind the first `length` bytes of the reply is gone, and what was guessed there with it.
-    pub(super) fn forget_behind(&mut self, length: usize) {
+    /// Forgets what was drafted and guessed after the first `length` bytes of the reply.
+    pub(super) fn forget_after(&mut self, length: usize) {
         if let Policy::Picked(Picking::Coupled(coupling)) = &mut self.policy {
             coupling.forget_from(length + 1);
         }
     }
 
-    /// The reply's tokens are now those of `reply`, of which so many are what they were.
+    /// Replaces the reply's tokens by `reply`, of which the first `unchanged` are the same.
     pub(super) fn follow(&mut self, reply: &[u32], unchanged: usize) {
         self.history.truncate(unchanged);
         for id in &reply[unchanged..] {
@@ -182,7 +181,7 @@ impl Chooser {
         }
     }
 
-    /// Chooses the token that starts `offset` bytes into the reply, and counts it as said.
+    /// Chooses the token that starts `offset` bytes into the reply, and adds it to the history.
     pub(super) fn choose(
         &mut self,
         logits: &[f32],
@@ -200,22 +199,22 @@ impl Chooser {
         Ok(chosen)
     }
 
-    /// Chooses the token that starts `offset` bytes into the reply, if it went on from its first `kept` tokens with `branch`; counts
-    /// nothing as said.
-    pub(super) fn choose_beside(
+    /// Chooses the token that starts `offset` bytes into the reply, if its first `kept` tokens were followed by `branch`; leaves
+    /// the history as it is.
+    pub(super) fn choose_on_branch(
         &mut self,
         logits: &[f32],
         offset: u64,
         (kept, branch): (usize, &[u32]),
     ) -> Result<Chosen, DistributionError> {
-        let said = self.history.replace(kept, branch);
+        let replaced = self.history.replace(kept, branch);
         let chosen = self.pick(logits, offset);
-        self.history.replace(kept, &said);
+        self.history.replace(kept, &replaced);
         chosen
     }
 
     fn pick(&mut self, logits: &[f32], offset: u64) -> Result<Chosen, DistributionError> {
-        let (mut rival, mut guess) = (None, None);
+        let (mut second_best, mut guess) = (None, None);
         let (id, draw) = match &mut self.policy {
             Policy::Picked(picking) => {
                 let mut distribution = self.evaluator.evaluate(logits, &self.history)?;
@@ -228,9 +227,10 @@ impl Chooser {
                     distribution = self.evaluator.evaluate(&self.masked, &self.history)?;
                     (id, guess) = picking.pick(distribution, offset, &self.vocabulary);
                 }
-                if self.wants_rivals {
+                if self.wants_second_best {
                     let position = (logits, &self.history, offset);
-                    rival = picking.rival((distribution, id), position, &self.vocabulary)?;
+                    second_best =
+                        picking.second_best((distribution, id), position, &self.vocabulary)?;
                 }
                 (id, None)
             }
@@ -245,11 +245,11 @@ impl Chooser {
         };
         let ending = self.vocabulary.end_role(id);
         let choice = ending.map_or(Choice::Token(id), Choice::End);
-        let rival = rival.filter(|_| matches!(choice, Choice::Token(_)));
+        let second_best = second_best.filter(|_| matches!(choice, Choice::Token(_)));
         Ok(Chosen {
             choice,
             draw,
-            rival,
+            second_best,
             guess,
         })
     }
@@ -287,8 +287,8 @@ impl Picking {
         }
     }
 
-    /// What else might have been picked from a distribution than a token.
-    fn rival(
+    /// The second best after `first`.
+    fn second_best(
         &mut self,
         (distribution, first): (Distribution<'_>, u32),
         (logits, history, offset): (&[f32], &History, u64),
@@ -300,8 +300,8 @@ impl Picking {
         };
         Ok(match self {
             Self::Greedy(None) => None,
-            Self::Greedy(Some(rivals)) => {
-                let distribution = rivals.evaluate(logits, history)?;
+            Self::Greedy(Some(second_bests)) => {
+                let distribution = second_bests.evaluate(logits, history)?;
                 likeliest_alternative(&native(distribution), first, |id| key(id).is_some())
             }
             Self::Coupled(coupling) => {
@@ -319,16 +319,16 @@ impl Drawing {
         byte.is_some_and(|byte| byte >> (id % 8) & 1 == 1)
     }
 
-    /// Draws from a distribution, as it will be told; `None` where nothing in it can be drawn.
+    /// Draws from a distribution, cut to what is sent; `None` where nothing in it can be drawn.
     fn draw(&mut self, distribution: Distribution<'_>) -> Option<Draw> {
         let distribution = native(distribution);
-        let told = self
+        let sent = self
             .distribution
             .restrict(&distribution, DISTRIBUTION_TOKENS, |_| true)?;
-        let id = told.sample(&self.noise.at(self.draws, 0));
-        let log_prob = told.probability(id).ln().min(0.0) as f32;
+        let id = sent.sample(&self.noise.at(self.draws, 0));
+        let log_prob = sent.probability(id).ln().min(0.0) as f32;
         self.draws += 1;
-        let distribution = self.tells_distribution.then(|| SparseDistribution {
+        let distribution = self.sends_distribution.then(|| SparseDistribution {
             ids: self.distribution.ids().to_vec(),
             log_probs: self.distribution.log_probs().to_vec(),
         });

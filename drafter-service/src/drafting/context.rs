@@ -1,8 +1,8 @@
-//! What the draft model is shown: the prompt, the committed text, and behind it what has been drafted.
+//! Tokens that the draft model is shown: the prompt, the committed text, and the draft after it.
 //!
-//! Invariant: the tokens of the committed text are its canonical spelling behind the prompt, whatever was drafted on the way
-//! to it. A verdict therefore costs the spelling of a few tokens and of the text that is new, and only what comes out
-//! otherwise than it is held is shown to the model again.
+//! Invariant: the tokens of the committed text are its canonical spelling after the prompt; they do not depend on what was
+//! drafted on the way. A verdict therefore costs the spelling of a few tokens and of the new text, and the model is shown
+//! again only tokens that differ.
 
 use std::sync::Arc;
 
@@ -21,33 +21,33 @@ pub(super) struct Context {
     vocabulary: Arc<DraftVocabulary>,
     /// The prompt's, then the reply's.
     ids: Vec<u32>,
-    /// How many are the prompt's.
+    /// Number of the prompt's tokens.
     prompt: usize,
-    /// Where each token of the reply ends, in bytes of the reply.
+    /// Byte end in the reply of each of its tokens.
     ends: Vec<usize>,
     /// The reply's bytes, committed and drafted, as far as tokens spell them.
     text: Vec<u8>,
-    /// Tokens of the reply that spell committed text, canonically and for good, the last few apart.
+    /// Number of tokens of the reply that spell committed text; all but the last few for good.
     settled: usize,
-    /// Whether all of the committed text is spelled.
+    /// True if all of the committed text is spelled.
     complete: bool,
-    /// Positions that a session may hold.
+    /// Number of positions that a session may hold.
     limit: usize,
 }
 
-/// What became of the tokens of the reply.
+/// Outcome of a verdict for the tokens of the reply.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Followed {
-    /// So many, from the first, are what they were.
+    /// Number of tokens, from the first, that stay as they were.
     pub(super) unchanged: usize,
-    /// Drafted tokens that are now committed.
+    /// Number of draft tokens that are now committed.
     pub(super) kept: usize,
-    /// Drafted tokens that are gone.
+    /// Number of draft tokens that are dropped.
     pub(super) dropped: usize,
 }
 
 impl Context {
-    /// Only the prompt.
+    /// Context of the prompt alone.
     pub(super) fn new(vocabulary: Arc<DraftVocabulary>, prompt: Vec<u32>, limit: usize) -> Self {
         Self {
             vocabulary,
@@ -66,7 +66,7 @@ impl Context {
         &self.ids
     }
 
-    /// How many tokens are the prompt's.
+    /// Number of the prompt's tokens.
     pub(super) fn prompt_len(&self) -> usize {
         self.prompt
     }
@@ -81,7 +81,7 @@ impl Context {
         &self.text
     }
 
-    /// Whether the model sees all of the committed text, so that it can be gone on from.
+    /// True if the model sees all of the committed text, so that it can continue it.
     pub(super) fn is_complete(&self) -> bool {
         self.complete
     }
@@ -93,7 +93,7 @@ impl Context {
         self.ids.push(id);
     }
 
-    /// Appends tokens that spell `text`, as if they had been drafted, as far as the vocabulary can; gives their number.
+    /// Appends tokens that spell `text`, as if they had been drafted, as far as the vocabulary can; returns their number.
     pub(super) fn presume(&mut self, text: &[u8]) -> usize {
         let room = self.limit.saturating_sub(self.ids.len());
         let spelling = self.vocabulary.spell(&self.ids, text, room);
@@ -103,8 +103,8 @@ impl Context {
         spelling.ids.len()
     }
 
-    /// Takes in the committed text, which begins with what was committed before. Drafted tokens behind it stay if it is
-    /// spelled by exactly the tokens before them; else they are gone.
+    /// Takes in the committed text, which begins with what was committed before. Draft tokens after it stay if it is
+    /// spelled by exactly the tokens before them; else they are dropped.
     pub(super) fn follow(&mut self, committed: &[u8]) -> Followed {
         let held = self.ends.len();
         let from = self.respelled_from(committed);
@@ -119,9 +119,9 @@ impl Context {
             .take_while(|(new, old)| new == old)
             .count();
         let unchanged = from + same;
-        let stands = same == new.ids.len() && new.complete;
+        let stays = same == new.ids.len() && new.complete;
         let drafted_from = self.settled.min(unchanged);
-        if !stands {
+        if !stays {
             self.ids.truncate(self.prompt + unchanged);
             self.ids.extend(&new.ids[same..]);
             self.ends.truncate(unchanged);
@@ -136,38 +136,38 @@ impl Context {
         self.complete = new.complete;
         let kept = (unchanged - drafted_from).min(drafted);
         Followed {
-            unchanged: if stands { held } else { unchanged },
+            unchanged: if stays { held } else { unchanged },
             kept,
-            dropped: if stands { 0 } else { drafted - kept },
+            dropped: if stays { 0 } else { drafted - kept },
         }
     }
 
-    /// Drops the drafted tokens that reach behind the first `length` bytes of the reply.
-    pub(super) fn forget_behind(&mut self, length: usize) {
-        let kept = self.first_behind(length);
+    /// Drops the draft tokens that reach beyond the first `length` bytes of the reply.
+    pub(super) fn forget_after(&mut self, length: usize) {
+        let kept = self.first_after(length);
         self.ids.truncate(self.prompt + kept);
         self.ends.truncate(kept);
         self.text.truncate(self.end_of(kept));
     }
 
-    /// Whether a block from `base` on is as good as it will get: it has `aim` tokens and whole code points, or cannot be
-    /// brought to it within its bounds.
+    /// True if more tokens would not improve a block from `base` on: it has `aim` tokens and whole code points, or cannot reach
+    /// them within its bounds.
     pub(super) fn is_enough(&self, base: usize, aim: usize, bounds: Bounds) -> bool {
-        let drafted = self.ends.len() - self.first_behind(base);
+        let drafted = self.ends.len() - self.first_after(base);
         let bytes = self.text.len() - base;
         if drafted >= bounds.tokens || bytes >= bounds.bytes {
             return true;
         }
         match std::str::from_utf8(&self.text[base - self.unfinished(base)..]) {
             Ok(_) => drafted >= aim,
-            // What is unfinished may still be finished; what is wrong will never be sent.
+            // An unfinished code point may still be finished; a wrong one will never be sent.
             Err(error) => error.error_len().is_some(),
         }
     }
 
     /// The drafted tokens from `base` on, up to the last whole code point within `bounds`; `None` if that leaves nothing.
     pub(super) fn proposal(&self, base: usize, bounds: Bounds) -> Option<Proposal> {
-        let first = self.first_behind(base);
+        let first = self.first_after(base);
         let start = base - self.unfinished(base);
         let valid = self.text[start..]
             .utf8_chunks()
@@ -190,8 +190,8 @@ impl Context {
         })
     }
 
-    /// The bytes behind `base` that a token would have in place of the `index`th of the reply; `None` if they are no whole code
-    /// points, nothing, or not what is in the reply before `base`.
+    /// Bytes after `base` of a token in place of the `index`th of the reply; `None` if they are empty, no whole code points, or
+    /// contradict the reply before `base`.
     pub(super) fn instead(&self, base: usize, index: usize, id: u32) -> Option<Vec<u8>> {
         let start = self.end_of(index);
         let bytes = self.vocabulary.key(id).0;
@@ -202,7 +202,7 @@ impl Context {
         is_text.then(|| new.to_vec())
     }
 
-    /// Where a token would end in place of the `index`th of the reply.
+    /// Byte end of a token in place of the `index`th of the reply.
     pub(super) fn end_instead(&self, index: usize, id: u32) -> usize {
         self.end_of(index) + self.token_len(id)
     }
@@ -212,7 +212,7 @@ impl Context {
         self.vocabulary.key(id).0.len()
     }
 
-    /// The tokens of the reply from number `from` on, and where each ends.
+    /// Tokens of the reply from number `from` on, with their byte ends.
     pub(super) fn from(&self, from: usize) -> impl Iterator<Item = (u32, usize)> {
         let ends = self.ends[from..].iter().copied();
         self.reply()[from..].iter().copied().zip(ends)
@@ -230,17 +230,17 @@ impl Context {
         (earliest..=latest).rev().find(begins).unwrap_or(latest)
     }
 
-    /// Where the first `tokens` tokens of the reply end.
+    /// Byte end of the first `tokens` tokens of the reply.
     fn end_of(&self, tokens: usize) -> usize {
         tokens.checked_sub(1).map_or(0, |last| self.ends[last])
     }
 
-    /// The first token of the reply that ends behind `base`.
-    pub(super) fn first_behind(&self, base: usize) -> usize {
+    /// Index of the first token of the reply that ends after `base`.
+    pub(super) fn first_after(&self, base: usize) -> usize {
         self.ends.partition_point(|end| *end <= base)
     }
 
-    /// Bytes ahead of `base` that begin a code point without finishing it.
+    /// Number of bytes before `base` that begin a code point without finishing it.
     pub(super) fn unfinished(&self, base: usize) -> usize {
         unfinished(&self.text[..base])
     }

@@ -1,7 +1,7 @@
-//! Looking up, as a proposer: where the end of the text has been said before, what came behind it then is proposed.
+//! Look-up as a proposer: where the end of the text occurred before, it proposes what followed then.
 //!
 //! There is no model and no vocabulary. Text is bytes, the same for every target; what the protocol counts as draft tokens
-//! are words and signs. The prompt is taken as its content, without any template.
+//! are words and signs. The prompt is taken as its content, without a template.
 
 mod chances;
 mod history;
@@ -13,14 +13,14 @@ use proto::{drafter::DraftTimings, model::Prompt};
 
 use self::{chances::Chances, history::History};
 use super::{
-    proposer::{Ask, Behind, Offer, Proposal, Proposer, agreement, unfinished},
+    proposer::{Ask, DraftState, Offer, Proposal, Proposer, agreement, unfinished},
     stream::VerifierStream,
 };
 use crate::{error::DraftError, metrics::Metrics};
 
-/// Bytes of the end of the text that must have been said before.
+/// Bytes of the end of the text that must have occurred before.
 const SHORTEST: usize = 8;
-/// How probable the first piece must be where a model would be asked instead. Measured on code, where short matches mislead most: a
+/// Least probability of the first piece where a model would be asked instead. Measured on code, where short matches mislead most: a
 /// model's blocks are worth more than those of matches under 16 bytes, and where replies repeat, matches are longer.
 pub(super) const SURE_BEFORE_MODEL: f64 = 0.6;
 /// Bytes that are proposed for each byte that agrees.
@@ -28,14 +28,14 @@ const TRUST: usize = 2;
 /// Between messages, and between prompt and reply: a byte that no text has, so that nothing is proposed from across.
 const BORDER: u8 = 0xFF;
 
-/// Proposes what the text has said before.
+/// Proposes what followed an earlier occurrence of the text's end.
 pub(super) struct Lookup {
-    /// The prompt, the reply as far as it is committed or presumed, and what was proposed behind it.
+    /// The prompt, the reply as far as it is committed or presumed, and the proposal after it.
     history: History,
     chances: Chances,
-    /// How probable the first piece of a proposal must be.
+    /// Least probability of the first piece of a proposal.
     sure: f64,
-    /// Where the reply begins.
+    /// Offset at which the reply begins.
     start: usize,
     /// Bytes of the reply that are committed.
     committed: usize,
@@ -50,22 +50,22 @@ pub(super) struct Lookup {
 struct Piece {
     /// Its bytes of the reply.
     place: Range<usize>,
-    /// Bytes ahead of it that agree, those of pieces ahead of it among them.
+    /// Matching bytes before it, those of pieces before it among them.
     agreeing: usize,
 }
 
-/// A piece that was found and not proposed: what becomes of it tells as much.
+/// A piece that was found and not proposed. Its outcome counts like that of a proposed one.
 #[derive(Debug)]
 struct Withheld {
-    /// Where it would begin in the reply.
+    /// Offset in the reply at which it would begin.
     start: usize,
     agreeing: usize,
     text: Vec<u8>,
 }
 
 impl Lookup {
-    /// For a reply of which nothing is committed. Proposes where the first piece is `sure` enough. Takes time with the length of the
-    /// prompt.
+    /// Look-up for a reply of which nothing is committed. It proposes where the first piece has a probability of at least `sure`.
+    /// O(length of the prompt).
     pub(super) fn new(prompt: &Prompt, sure: f64, metrics: Metrics) -> Self {
         let mut history = History::default();
         match prompt {
@@ -89,8 +89,8 @@ impl Lookup {
         }
     }
 
-    /// Has the history begin with this reply, which begins with what is committed. What is proposed behind it stays if it still
-    /// fits. Gives how much of the reply was there.
+    /// Makes the history begin with this reply, which begins with what is committed. The proposal after it stays if it still
+    /// fits. Returns how many bytes of the reply were there.
     fn set(&mut self, reply: &[u8]) -> usize {
         let held = &self.history.bytes()[self.start + self.committed..];
         let agreed = self.committed + agreement(held, &reply[self.committed..]);
@@ -101,19 +101,19 @@ impl Lookup {
         agreed
     }
 
-    /// What came behind the longest match, if there is one that is long enough, and the bytes that agree.
+    /// Text that followed the longest match, if one is long enough, and the number of matching bytes.
     fn find(&self, ask: &Ask<'_>) -> Option<(Proposal, usize)> {
         let found = self.history.find(SHORTEST)?;
         let aim = ask.aim.min(ask.bounds.tokens);
         let most = (aim * pieces::LONGEST)
             .min(ask.bounds.bytes)
             .min(TRUST * found.length);
-        let behind = self.history.behind(found.end, most);
+        let after = self.history.after(found.end, most);
         // Text only, and whole code points.
         let begun = unfinished(ask.reply);
-        let whole = [&ask.reply[ask.reply.len() - begun..], &behind].concat();
+        let whole = [&ask.reply[ask.reply.len() - begun..], &after].concat();
         let valid = whole.utf8_chunks().next()?.valid().len();
-        let mut text = behind;
+        let mut text = after;
         text.truncate(valid.checked_sub(begun)?);
         let mut token_ends = pieces::ends(&text);
         token_ends.truncate(aim);
@@ -126,21 +126,21 @@ impl Lookup {
         Some((proposal, found.length))
     }
 
-    /// How many pieces of a proposal behind so many agreeing bytes are probable enough.
+    /// Number of pieces of a proposal after `agreeing` matching bytes that are probable enough.
     fn probable(&self, proposal: &Proposal, agreeing: usize, least_chance: f64) -> usize {
         if self.chances.of(agreeing) < self.sure {
             return 0;
         }
         let starts = std::iter::once(0).chain(proposal.token_ends.iter().copied());
         let mut chance = 1.0;
-        let stands = starts.take(proposal.token_ends.len()).take_while(|start| {
+        let kept = starts.take(proposal.token_ends.len()).take_while(|start| {
             chance *= self.chances.of(agreeing + *start as usize);
             chance >= least_chance
         });
-        stands.count()
+        kept.count()
     }
 
-    /// Learns from what the reply says now, of which the first `agreed` bytes were expected.
+    /// Learns from the reply, of which the first `agreed` bytes were expected.
     fn judge(&mut self, reply: &[u8], agreed: usize) {
         let kept = self
             .offered
@@ -148,7 +148,7 @@ impl Lookup {
         for piece in &self.offered[..kept] {
             self.chances.observe(piece.agreeing, true);
         }
-        // Where the text went another way ahead of it, it was not the look-up that was wrong.
+        // Where the text differs before the piece, the piece was not tested.
         if let Some(piece) = self.offered.get(kept)
             && agreed < reply.len()
             && piece.place.start <= agreed
@@ -159,7 +159,7 @@ impl Lookup {
         self.metrics.kept_tokens.inc_by(kept as u64);
     }
 
-    /// The same with what was not proposed, once enough is known.
+    /// The same for the piece that was not proposed, once enough of the text is known.
     fn judge_withheld(&mut self, reply: &[u8], agreed: usize) {
         let Some(Withheld {
             start,
@@ -169,14 +169,14 @@ impl Lookup {
         else {
             return;
         };
-        let went_another_way = agreed < reply.len().min(*start);
-        let said = reply.get(*start..).unwrap_or_default();
-        let same = agreement(said, text);
-        let is_known = same == text.len() || same < said.len();
-        if is_known && !went_another_way {
+        let is_untested = agreed < reply.len().min(*start);
+        let text_there = reply.get(*start..).unwrap_or_default();
+        let same = agreement(text_there, text);
+        let is_known = same == text.len() || same < text_there.len();
+        if is_known && !is_untested {
             self.chances.observe(*agreeing, same == text.len());
         }
-        if is_known || went_another_way {
+        if is_known || is_untested {
             self.withheld = None;
         }
     }
@@ -184,13 +184,13 @@ impl Lookup {
 
 #[tonic::async_trait]
 impl Proposer for Lookup {
-    fn follow(&mut self, committed: &[u8], behind: Behind) -> bool {
+    fn follow(&mut self, committed: &[u8], draft: DraftState) -> bool {
         let agreed = self.set(committed);
         self.committed = committed.len();
         self.judge(committed, agreed);
         self.judge_withheld(committed, agreed);
         let is_contradicted = agreed < committed.len();
-        if is_contradicted || behind != Behind::Presumed {
+        if is_contradicted || draft != DraftState::Presumed {
             self.history.truncate(self.start + committed.len());
             let dropped = std::mem::take(&mut self.offered).len();
             self.metrics.dropped_tokens.inc_by(dropped as u64);

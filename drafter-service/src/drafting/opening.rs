@@ -1,5 +1,4 @@
-//! From `Open` to a session: what can be told at once is checked first, then there is room or not, then what drafts is given the
-//! prompt.
+//! From `Open` to a session: cheap checks come first, then the limit of sessions, then the proposer reads the prompt.
 
 use std::{
     sync::Arc,
@@ -34,7 +33,7 @@ use super::{
 use crate::{error::DraftError, source::Source};
 
 impl Drafter {
-    /// Opens a session and says so. Whatever fails here ends the stream with a status.
+    /// Opens a session and says so. A failure here ends the stream with a status.
     pub(super) async fn open(&self, stream: &mut VerifierStream) -> Result<Session, DraftError> {
         let mut open = stream.opening().await?;
         tracing::Span::current().record("session", &open.session_id);
@@ -82,7 +81,7 @@ impl Drafter {
         permit.map_err(|_| DraftError::Busy { limit })
     }
 
-    /// What proposes for one session.
+    /// Proposer of one session.
     async fn proposer(
         &self,
         prompt: model::Prompt,
@@ -100,7 +99,7 @@ impl Drafter {
         })
     }
 
-    /// A look-up in the prompt, which is given back. Off the runtime's threads, as encoding is: a long prompt takes its time.
+    /// Look-up in the prompt, which is returned. Off the runtime's threads, as encoding is: a long prompt takes its time.
     async fn lookup(
         &self,
         prompt: model::Prompt,
@@ -137,7 +136,7 @@ impl Drafter {
         Ok(ModelProposer::new(positions, both, draws_whole, metrics))
     }
 
-    /// Checks what needs no model, and makes the rules of drafting of it.
+    /// Rules of choosing for a session, after the checks that need no model.
     fn plan(&self, open: &Open) -> Result<Plan, DraftError> {
         let known = open.method.parse::<Method>().ok();
         let method = known.filter(|method| self.methods().any(|known| known == *method));
@@ -207,7 +206,7 @@ impl Drafter {
     async fn encode(&self, engine: Engine, prompt: model::Prompt) -> Result<Vec<u32>, DraftError> {
         let (encoded, wait) = oneshot::channel();
         self.tasks().spawn_blocking(move || {
-            // Whoever asked may have left.
+            // The session may have ended.
             drop(encoded.send(engine.encode_prompt(&native(prompt))));
         });
         let ids = wait.await.map_err(|_| DraftError::Encoding)?;
@@ -223,7 +222,7 @@ impl Drafter {
     }
 }
 
-/// Refuses what leaves no position to draft at.
+/// Refuses a text that leaves no position to draft at.
 fn check_room(field: &str, needed: usize, limit: usize) -> Result<(), DraftError> {
     if needed <= limit {
         return Ok(());

@@ -1,4 +1,4 @@
-//! One session: follows the committed text, has blocks proposed while it has credit, and keeps to the order of messages.
+//! One session: follows the committed text, sends blocks while it has credit, and keeps to the order of messages.
 
 use std::time::{Duration, Instant};
 
@@ -11,24 +11,24 @@ use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument as _;
 
 use super::{
-    proposer::{Alternative, Ask, Behind, Bounds, Offer, Proposal, Proposer, agreement},
+    proposer::{Alternative, Ask, Bounds, DraftState, Offer, Proposal, Proposer, agreement},
     stream::VerifierStream,
     unanswered::UnansweredBlocks,
 };
 use crate::{error::DraftError, metrics::Metrics};
 
-/// What a session has been opened with.
+/// Terms on which a session was opened.
 #[derive(Clone, Copy)]
 pub(super) struct Terms {
-    /// What no block goes beyond.
+    /// Limits of every block.
     pub(super) bounds: Bounds,
     /// Blocks that may be unanswered.
     pub(super) credit: u32,
-    /// Draft tokens that a verdict may ask for.
+    /// Most draft tokens that a wish may ask for.
     pub(super) most_tokens: u32,
-    /// How tokens are drawn is told, so that a draw that was refused may not be sent again.
+    /// True if draws are sent, so that a draw that was rejected may not be sent again.
     pub(super) draws_whole: bool,
-    /// Whether blocks may have alternatives.
+    /// True if blocks may have alternatives.
     pub(super) accepts_trees: bool,
 }
 
@@ -36,16 +36,16 @@ pub(super) struct Terms {
 pub(super) struct Session {
     proposer: Box<dyn Proposer>,
     metrics: Metrics,
-    /// One of the sessions that may be open. It is given back when this is dropped.
+    /// Permit for one open session, released on drop.
     _permit: OwnedSemaphorePermit,
     committed: CommittedText,
-    /// The committed text, and behind it what has been sent and may still be kept: where the next block begins.
+    /// The committed text and, after it, what has been sent and may still be kept. The next block begins at its end.
     reply: Vec<u8>,
     unanswered: UnansweredBlocks,
     terms: Terms,
     /// Wish for the next block.
     wish: Wish,
-    /// Nothing can be sent before the next verdict.
+    /// True if nothing can be sent before the next verdict.
     waits: bool,
     timings: DraftTimings,
     /// Time spent on the next block so far.
@@ -75,14 +75,14 @@ impl Session {
         }
     }
 
-    /// Begins with a reply that is committed so far; gives the number of positions that prompt and reply take up.
+    /// Begins with a reply that is committed so far; returns the number of positions that prompt and reply take up.
     pub(super) fn resume(&mut self, committed: CommittedText) -> usize {
         self.committed = committed;
-        self.follow_committed(Behind::Doubtful);
+        self.follow_committed(DraftState::Doubtful);
         self.proposer.positions()
     }
 
-    /// Does what has to be done before the session may be called open.
+    /// Does the work that must be done before the session is open.
     pub(super) async fn prepare(&mut self, stream: &mut VerifierStream) -> Result<(), DraftError> {
         self.proposer.prepare(stream).await
     }
@@ -122,7 +122,7 @@ impl Session {
         while self.proposer.has_chores() && !stream.has_message() {
             match self.proposer.do_chore(&mut self.timings, stream).await {
                 Ok(()) => {}
-                // There will be another time.
+                // A later wait tries again.
                 Err(DraftError::Engine(EngineError::Full { .. })) => break,
                 Err(error) => return Err(error),
             }
@@ -143,7 +143,7 @@ impl Session {
         }
     }
 
-    /// Drafts a block and sends it, unless a message comes in between: what is drafted stays, and the message decides.
+    /// Drafts a block and sends it, unless a message arrives in the meantime: the draft stays, and the message decides.
     async fn draft(&mut self, stream: &mut VerifierStream) -> Result<(), DraftError> {
         let began = Instant::now();
         let ask = Ask {
@@ -167,7 +167,7 @@ impl Session {
         }
     }
 
-    /// Says that there is nothing to propose, unless what has been sent ahead may still be kept: then that has been said.
+    /// Sends an empty block, unless an unanswered block has text that may still be kept.
     async fn decline(&mut self, stream: &mut VerifierStream) -> Result<(), DraftError> {
         self.waits = true;
         if self.reply.len() > self.committed.len() {
@@ -210,7 +210,7 @@ impl Session {
             .record("tokens", token_ends.len())
             .record("bytes", text.len());
         self.reply.extend_from_slice(&chain);
-        // Behind the end of a reply there is nothing to draft ahead of the verdict.
+        // After the end of a reply there is nothing to draft before the verdict.
         self.waits |= ends_with.is_some();
         let block = Block {
             round: self.unanswered.enter(base, base_hash, chain),
@@ -226,7 +226,7 @@ impl Session {
         stream.send(FromDrafter::Block(block)).await
     }
 
-    /// Gives this block up and says so; the next verdict starts the next one.
+    /// Skips this block and says so; the next verdict starts the next one.
     async fn skip(
         &mut self,
         error: DraftError,
@@ -256,23 +256,23 @@ impl Session {
         }
         let answered = self.unanswered.answer(verdict, &mut self.committed);
         let presumed = answered.map_err(DraftError::Desynchronised)?;
-        let behind = match presumed {
-            true => Behind::Presumed,
-            false if self.terms.draws_whole && verdict.appended.is_empty() => Behind::Void,
-            false => Behind::Doubtful,
+        let draft = match presumed {
+            true => DraftState::Presumed,
+            false if self.terms.draws_whole && verdict.appended.is_empty() => DraftState::Void,
+            false => DraftState::Doubtful,
         };
         self.wish = verdict.next.unwrap_or(self.wish);
         self.waits = false;
         self.metrics.verdicts.inc();
-        self.follow_committed(behind);
+        self.follow_committed(draft);
         Ok(())
     }
 
-    /// Brings what proposes, and where the next block begins, in stream with the committed text.
-    fn follow_committed(&mut self, behind: Behind) {
+    /// Makes the proposer and the base of the next block follow the committed text.
+    fn follow_committed(&mut self, draft: DraftState) {
         let committed = self.committed.bytes();
-        let stands = self.proposer.follow(committed, behind);
-        if !stands || behind != Behind::Presumed || !self.reply.starts_with(committed) {
+        let still_fits = self.proposer.follow(committed, draft);
+        if !still_fits || draft != DraftState::Presumed || !self.reply.starts_with(committed) {
             self.reply.truncate(agreement(&self.reply, committed));
             self.reply.extend_from_slice(&committed[self.reply.len()..]);
         }

@@ -221,7 +221,7 @@ async fn message_that_cannot_be_decoded_ends_the_stream_with_a_status_that_says_
 fn lookup() -> Arc<Drafter> {
     let serving = Serving {
         idle_timeout: Duration::from_secs(30),
-        session_age: Duration::from_secs(60 * 60),
+        session_age: Duration::from_hours(1),
         ..Serving::new("ngram")
     };
     over(Source::Lookup, serving)

@@ -14,7 +14,7 @@ use proto::{
 };
 use tokenizer::Tokenizer;
 
-/// Bytes of a token that may be drawn: so many tokens of a block always fit.
+/// Most bytes of a token that may be drawn: then the tokens of a block always fit.
 pub(super) const LONGEST_DRAWN: usize = (MAX_BLOCK_BYTES / MAX_BLOCK_TOKENS) as usize;
 
 /// The vocabulary. Shared by all sessions.
@@ -23,7 +23,7 @@ pub(super) struct DraftVocabulary {
     size: usize,
     /// Rank of each token among those with the same bytes, as a table: a distribution is keyed token by token.
     ranks: Vec<u32>,
-    /// Tokens that may be drawn where the distribution of the draw is told: token n is bit n mod 8 of byte n / 8.
+    /// Tokens that may be drawn where the draw's distribution is sent: token n may if bit n mod 8 of byte n / 8 is set.
     drawable: Vec<u8>,
 }
 
@@ -32,11 +32,11 @@ pub(super) struct DraftVocabulary {
 pub(super) struct Spelling {
     /// The tokens.
     pub(super) ids: Vec<u32>,
-    /// Where each ends, in bytes.
+    /// Byte end of each token.
     pub(super) ends: Vec<usize>,
-    /// Tokens that stand for whole code points, which the next bytes cannot change into something else.
+    /// Number of tokens that spell whole code points, which the next bytes cannot change.
     pub(super) settled: usize,
-    /// Whether every byte is spelled.
+    /// True if every byte is spelled.
     pub(super) complete: bool,
 }
 
@@ -66,7 +66,7 @@ impl DraftVocabulary {
         drawable
     }
 
-    /// Tokens that may be drawn where the distribution of the draw is told, as bits: token n is bit n mod 8 of byte n / 8.
+    /// Tokens that may be drawn where the draw's distribution is sent, as bits: token n is bit n mod 8 of byte n / 8.
     ///
     /// Whole code points of a bounded length only, and no end. A block is cut neither within a code point nor for its bytes
     /// then, and is not sent earlier for what was drawn: whether a token is proposed in time must not depend on which it is,
@@ -80,13 +80,13 @@ impl DraftVocabulary {
         self.size
     }
 
-    /// What a token's noise is keyed by, on both sides: its bytes, and its rank among tokens with the same.
+    /// Key of a token's noise on both sides: its bytes, and its rank among tokens with the same bytes.
     pub(super) fn key(&self, id: u32) -> (&[u8], u32) {
         let rank = self.ranks.get(id as usize).copied().unwrap_or(0);
         (self.tokenizer.token_bytes(id), rank)
     }
 
-    /// What a token spells, and the role of one that ends a reply.
+    /// Bytes of a token, and its role if it ends a reply.
     pub(super) fn token(&self, id: u32) -> (&[u8], Option<EndRole>) {
         (self.tokenizer.token_bytes(id), self.end_role(id))
     }
@@ -101,22 +101,22 @@ impl DraftVocabulary {
         ends.then_some(EndRole::EndOfSequence)
     }
 
-    /// Whether a token can be proposed: it has bytes, or it ends the reply.
+    /// True if a token can be proposed: it has bytes, or it ends the reply.
     pub(super) fn is_proposable(&self, id: u32) -> bool {
         !self.tokenizer.token_bytes(id).is_empty() || self.end_role(id).is_some()
     }
 
-    /// The canonical tokens of `text` behind the tokens `before`, which stay as they are.
+    /// Canonical tokens of `text` after the tokens `before`, which stay as they are.
     ///
     /// Bytes that are not UTF-8, a code point left unfinished at the end among them, are spelled one by one, so that the model
-    /// can go on from there. Spelling ends at the first byte that the vocabulary lacks, and behind `room` tokens.
+    /// can continue from there. Spelling ends at the first byte that the vocabulary lacks, and after `room` tokens.
     pub(super) fn spell(&self, before: &[u32], text: &[u8], room: usize) -> Spelling {
         let mut spelling = Spelling::default();
         let mut at = 0;
         for chunk in text.utf8_chunks() {
             let valid = chunk.valid().as_bytes();
             let tail = tail(before, &spelling.ids);
-            // The function's tokens are those of whatever vocabulary it is given: here the draft model's.
+            // The function's tokens are those of the vocabulary given: here the draft model's.
             let tokens = reencode::candidates(self.tokenizer.as_ref(), &tail, valid, usize::MAX);
             spelling
                 .ids

@@ -1,4 +1,4 @@
-//! Alternatives beside the chain, for a verifier that asks for them.
+//! Alternatives, for a verifier that asks for them.
 
 use proto::{
     drafter::{Block, Open, Verdict, Wish},

@@ -1,4 +1,4 @@
-//! Blocks whose draws are told: the distribution sent is one, what was drawn is in it, and a draw that was judged is not sent again.
+//! Blocks with draws: the distribution sent is one, it has the draw, and a draw that was judged is not sent again.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ fn drawn(method: &str) -> Open {
     }
 }
 
-/// Every draw of a block is told as it should be.
+/// Checks every draw of a block.
 fn check(running: &Running, block: &Block, method: &str) {
     let tokenizer = running.engine.tokenizer();
     assert_eq!(block.draws.len(), block.token_ends.len(), "{method}");
@@ -53,7 +53,7 @@ fn check(running: &Running, block: &Block, method: &str) {
 }
 
 #[tokio::test]
-async fn draws_are_told_with_the_distribution_that_they_follow() {
+async fn draws_are_sent_with_the_distribution_that_they_follow() {
     let running = serve_default().await;
     for method in ["standard", "tli", "path_conditional", "token_timing"] {
         let mut peer = running.open(drawn(method)).await;
@@ -106,7 +106,7 @@ async fn draws_that_were_judged_are_not_sent_again_though_they_still_fit() {
     for _ in 0..4 {
         let mut peer = running.open(drawn("standard")).await;
         let first = peer.block().await;
-        // The target said a token without bytes instead.
+        // The target chose a token without bytes instead.
         peer.settle(&first, 0, b"");
         repeated += usize::from(peer.block().await.text == first.text);
     }
@@ -125,7 +125,7 @@ async fn block_that_could_be_cut_for_its_bytes_is_no_place_to_draw() {
 }
 
 #[tokio::test]
-async fn character_that_is_left_unfinished_is_not_drawn_behind() {
+async fn nothing_is_drawn_after_an_unfinished_character() {
     let running = serve_default().await;
     let open = Open {
         committed: "é".as_bytes()[..1].to_vec(),

@@ -1,4 +1,4 @@
-//! Drafters that look up what the text has said before: alone, and in front of a model.
+//! Look-up drafters: alone, and in a cascade before a model.
 
 use drafter_service::source::Source;
 use proto::{
@@ -44,7 +44,7 @@ async fn what_was_said_before_is_proposed_again_in_words_and_signs() {
     assert_eq!(block.token_ends, [2, 8, 10, 17, 18]);
     assert_eq!(block.base_hash, BaseHash::of(b"let total"));
     assert_eq!(block.ends_with, None);
-    // Half is kept; the rest is replaced by what was never said.
+    // Half is kept; the rest is replaced by text that never occurred.
     peer.settle(&block, 8, b" - third");
     let empty = peer.block().await;
     assert!(empty.declines(), "{empty:?}");
@@ -88,7 +88,7 @@ async fn next_block_of_a_look_up_is_that_of_a_fresh_session() {
             let length = block.text.len();
             let kept = [length, length / 2, 0][round % 3];
             peer.settle(&block, kept, appended[round % appended.len()]);
-            // Blocks that ran ahead of this verdict follow another text, unless they guessed right.
+            // Blocks sent before this verdict follow another text, unless they guessed right.
             block = loop {
                 let block = peer.block().await;
                 if block.base_hash == peer.committed.hash() {
@@ -109,7 +109,7 @@ async fn next_block_of_a_look_up_is_that_of_a_fresh_session() {
 }
 
 #[tokio::test]
-async fn look_up_runs_ahead_of_the_verdict_behind_what_it_proposed() {
+async fn look_up_with_credit_continues_its_own_proposal_before_the_verdict() {
     let running = serve_lookup().await;
     let open = Open {
         credit: 2,
@@ -241,7 +241,7 @@ async fn cascade_asks_its_model_only_where_the_look_up_finds_nothing() {
         } else if is_of_the_model {
             of_the_model += usize::from(!block.declines());
         } else {
-            // What has been right is trusted with shorter matches. Its first piece at least was said before.
+            // A look-up that has been right proposes after shorter matches. At least the first piece occurred before.
             let piece = &block.text[..block.token_ends[0] as usize];
             let mut places = said.windows(piece.len());
             assert!(places.any(|place| place == piece), "{block:?}");
@@ -327,9 +327,9 @@ async fn model_of_a_cascade_has_read_the_prompt_before_it_is_asked() {
 }
 
 #[tokio::test]
-async fn cascade_drafts_ahead_what_a_fresh_session_would_propose() {
+async fn cascade_with_credit_drafts_what_a_fresh_session_would_propose() {
     let running = serve_cascade().await;
-    // What was said before ends with the prompt, so that the model has to go on behind what was looked up.
+    // The earlier occurrence ends with the prompt, so that the model has to continue what was looked up.
     for said in [
         "one two three four five; one two three four",
         "let the other in then; let the other in th",

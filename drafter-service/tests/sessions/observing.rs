@@ -1,4 +1,4 @@
-//! What operators see: description, health, metrics, traces.
+//! Observation by operators: description, health, metrics, traces.
 
 use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
 use proto::drafter::{CloseReason, FromDrafter};

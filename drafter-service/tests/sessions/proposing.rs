@@ -1,4 +1,4 @@
-//! Which tokens are proposed.
+//! Choice of the tokens that are proposed.
 
 use alignment::{
     acceptance::{self, Distribution},
@@ -17,7 +17,7 @@ use tokenizer::prompt::Prompt as NativePrompt;
 
 use crate::drafter::{open, serve, serve_default, serving};
 
-/// What a verifier with the same model emits under `coupled`, token by token.
+/// Text that a verifier with the same model emits under `coupled`, token by token.
 async fn emitted(engine: &Engine, open: &Open, tokens: usize) -> Vec<u8> {
     let tokenizer = engine.tokenizer();
     let key = |id| (tokenizer.token_bytes(id), tokenizer.rank(id));

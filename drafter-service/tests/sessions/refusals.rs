@@ -1,4 +1,4 @@
-//! What is asked for and cannot be had is refused by name, before anything is computed.
+//! Refusals: a request that cannot be granted is refused by name, before anything is computed.
 
 use proto::{
     ClientError,
@@ -13,7 +13,7 @@ use crate::drafter::{open, serve, serve_default, serving};
 /// Makes an `Open` wrong.
 type Change = fn(&mut Open);
 
-/// What is wrong with an `Open`, by the beginning of the answer.
+/// Wrong `Open`s, with the beginning of the answer.
 const WRONG: [(&str, Change); 16] = [
     ("open.session_id is 0", |open| open.session_id.clear()),
     ("open.prompt is 1001 bytes", |open| open.prompt = long(1001)),

@@ -1,4 +1,4 @@
-//! Blocks and verdicts in turn: whatever a verdict says, the next block is that of a session opened with the same text.
+//! Blocks and verdicts in turn: after every verdict the next block is that of a session opened with the same text.
 
 use proto::{
     BaseHash,
@@ -10,7 +10,7 @@ use tonic::Code;
 
 use crate::drafter::{Running, open, serve, serve_default, serving};
 
-/// What blocks can be compared by.
+/// Parts by which blocks are compared.
 fn proposed(block: &Block) -> (u64, BaseHash, &[u8], &[u32]) {
     (
         block.base_length,
@@ -69,7 +69,7 @@ async fn follow(running: &Running, open: Open) {
         assert_eq!(
             proposed(&block),
             proposed(&fresh),
-            "{} behind {text:?}",
+            "{} after {text:?}",
             open.method
         );
         assert_eq!(block.ends_with, fresh.ends_with);
@@ -80,7 +80,7 @@ async fn follow(running: &Running, open: Open) {
 }
 
 #[tokio::test]
-async fn next_block_is_that_of_a_fresh_session_whatever_was_kept() {
+async fn next_block_is_that_of_a_fresh_session_after_any_verdict() {
     for seed in [1, 2, 3] {
         let running = serve(
             Tiny {
@@ -359,7 +359,7 @@ async fn session_that_is_opened_idle_drafts_once_it_is_asked() {
 }
 
 #[tokio::test]
-async fn with_credit_blocks_run_ahead_and_stay_good_when_they_guessed_right() {
+async fn blocks_sent_before_a_verdict_stay_valid_when_they_guessed_right() {
     let running = serve_default().await;
     let mut peer = running
         .open(Open {
@@ -375,7 +375,7 @@ async fn with_credit_blocks_run_ahead_and_stay_good_when_they_guessed_right() {
     peer.settle(&first, first.text.len(), &second.text[..1]);
     let third = peer.block().await;
     let so_far = [first.text.as_slice(), &second.text].concat();
-    // Either the guess stands, or one token of it spelled more than is committed and the block starts there.
+    // Either the guess was right, or one token of it spelled more than is committed and the block starts there.
     let base = third.base_length as usize;
     assert!(base == so_far.len() || base == peer.committed.len());
     assert_eq!(third.base_hash, BaseHash::of(&so_far[..base]));

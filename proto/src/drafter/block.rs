@@ -1,4 +1,4 @@
-//! Blocks: what a drafter proposes.
+//! Blocks: proposals of a drafter.
 
 use std::time::Duration;
 

@@ -19,9 +19,9 @@ use crate::{
     wire::drafter::v1::{self as wire, drafter_client::DrafterClient},
 };
 
-/// Messages that may wait to be sent. A drafter that lets so many gather has stopped reading.
+/// Most messages that wait to be sent. A drafter with this many unread ones has stopped reading.
 const BACKLOG: usize = 64;
-/// What gRPC puts before each message.
+/// Bytes that gRPC puts before each message.
 const FRAME_BYTES: u64 = 5;
 
 /// A drafter, reached over a channel. Cheap to clone.
@@ -33,7 +33,7 @@ pub struct Client {
 /// A session that the drafter has opened.
 #[derive(Debug)]
 pub struct DraftSession {
-    /// What the drafter said about it.
+    /// Terms that the drafter opened it with.
     pub opened: Opened,
     /// To the drafter.
     pub verdicts: Verdicts,
@@ -85,7 +85,7 @@ impl Client {
         Self { inner }
     }
 
-    /// Asks what the drafter is. The request carries the caller's metadata.
+    /// Asks for the drafter's description. The request carries the caller's metadata.
     pub async fn describe(&mut self, request: Request<()>) -> Result<Description, ClientError> {
         let request = request.map(|()| wire::DescribeRequest {});
         let response = self.inner.describe(request).await?.into_inner();

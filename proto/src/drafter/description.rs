@@ -1,4 +1,4 @@
-//! What a drafter says about itself.
+//! Description of a drafter.
 
 use crate::{
     ProtocolError, check,
@@ -6,16 +6,16 @@ use crate::{
     wire::drafter::v1 as wire,
 };
 
-/// What a drafter is.
+/// Description of a drafter.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Description {
-    /// Who answers.
+    /// Program that answers.
     pub build: Build,
     /// The draft model.
     pub model: Model,
     /// Methods it can draft for.
     pub methods: Vec<Method>,
-    /// What it will not go beyond.
+    /// Limits of every session.
     pub limits: Limits,
     /// Sessions open now.
     pub sessions: u32,

@@ -60,7 +60,7 @@ pub struct Opened {
 /// Why a session ends.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum CloseReason {
-    /// Not said.
+    /// No reason given.
     Unspecified,
     /// The reply is complete.
     Finished,

@@ -1,4 +1,4 @@
-//! Verdicts: what became of a block.
+//! Verdicts: the outcome of blocks.
 
 use crate::{
     BaseHash, CommittedText, ProtocolError, check, drafter::Wish, limits, wire::drafter::v1 as wire,

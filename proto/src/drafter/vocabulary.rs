@@ -21,7 +21,7 @@ pub struct VocabularyPage {
     pub first: u32,
     /// Bytes of the tokens, one after another.
     pub text: Vec<u8>,
-    /// Where in `text` each token ends.
+    /// Byte end in `text` of each token.
     pub token_ends: Vec<u32>,
     /// Ids of this page that end the sequence, ascending.
     pub end_of_sequence: Vec<u32>,
@@ -29,7 +29,7 @@ pub struct VocabularyPage {
     pub end_of_turn: Vec<u32>,
 }
 
-/// What every id of a draft model spells, and which ids end a reply.
+/// Bytes of every id of a draft model, and the ids that end a reply.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct VocabularyTable {
     /// Fingerprint of the tokenizer: what ids mean under this table they mean under no other.
@@ -39,7 +39,7 @@ pub struct VocabularyTable {
     /// Ids that end the turn, ascending.
     pub end_of_turn: Vec<u32>,
     text: Vec<u8>,
-    /// Where in `text` each token ends.
+    /// Byte end in `text` of each token.
     ends: Vec<usize>,
     /// Ids there will be when all pages are in.
     expected: u32,
@@ -163,7 +163,7 @@ impl VocabularyTable {
         Ok(self)
     }
 
-    /// Whether all pages are in.
+    /// True if all pages are in.
     pub(super) fn is_complete(&self) -> bool {
         self.size() >= self.expected
     }

@@ -1,4 +1,4 @@
-//! What the verifier wants of the next blocks.
+//! Wishes: the next blocks as the verifier wants them.
 
 use crate::{ProtocolError, check, limits, wire::drafter::v1 as wire};
 

@@ -1,4 +1,4 @@
-//! What a process says about itself: its build, its model, its methods.
+//! Description of a process: its build, its model, its methods.
 
 use std::fmt;
 
@@ -67,9 +67,9 @@ pub struct Model {
 pub struct Method {
     /// Its name, such as "coupled".
     pub name: String,
-    /// Whether replies follow the target's distribution exactly.
+    /// True if replies follow the target's distribution exactly.
     pub lossless: bool,
-    /// Whether the drafter must send the distributions it sampled.
+    /// True if the drafter must send the distributions it sampled.
     pub needs_distributions: bool,
 }
 

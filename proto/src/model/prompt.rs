@@ -5,10 +5,10 @@ use crate::{
     wire::model::v1::{self as wire, prompt::Content},
 };
 
-/// What the model is to continue.
+/// Text or conversation that the model continues.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Prompt {
-    /// Continued as it stands.
+    /// Text, continued as it is.
     Text(String),
     /// Rendered by each model's own chat template; oldest message first.
     Conversation(Vec<Message>),
@@ -19,7 +19,7 @@ pub enum Prompt {
 pub struct Message {
     /// Who speaks.
     pub role: Role,
-    /// What is said.
+    /// Text of the message.
     pub content: String,
 }
 

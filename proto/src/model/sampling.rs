@@ -1,4 +1,4 @@
-//! How a token is chosen from the logits, with what is absent on the wire filled in.
+//! Choice of a token from the logits. Fields absent on the wire have their defaults here.
 
 use crate::{ProtocolError, check, wire::model::v1 as wire};
 

@@ -70,7 +70,7 @@ impl Reply {
             None if self.finished => Ok(None),
             None => Err(ClientError::Ended("the reply is incomplete")),
             Some(_) if self.finished => {
-                Err(ProtocolError::invalid("message", "behind finish", "absent").into())
+                Err(ProtocolError::invalid("message", "after finish", "absent").into())
             }
             Some(message) => {
                 let part = Part::try_from(message)?;

@@ -1,4 +1,4 @@
-//! What a verifier says about itself and its drafters.
+//! Description of a verifier and its drafters.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::{
     wire::verifier::v1 as wire,
 };
 
-/// What a verifier is.
+/// Description of a verifier.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Description {
     /// Who answers.
@@ -17,9 +17,9 @@ pub struct Description {
     pub model: Model,
     /// Methods it can verify by.
     pub methods: Vec<Method>,
-    /// What it will not go beyond.
+    /// Limits of every request.
     pub limits: Limits,
-    /// Drafters it has been told of.
+    /// Configured drafters.
     pub drafters: Vec<DrafterStatus>,
     /// Requests in progress now.
     pub sessions: u32,
@@ -43,7 +43,7 @@ pub struct Limits {
 pub struct DrafterStatus {
     /// Address from the configuration.
     pub address: String,
-    /// Whether it is in use.
+    /// State of its use.
     pub state: DrafterState,
     /// Name of its model; `None`: never reached.
     pub model: Option<String>,
@@ -57,7 +57,7 @@ pub struct DrafterStatus {
     pub last_error: Option<String>,
 }
 
-/// Whether a drafter is in use.
+/// State of a drafter's use.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum DrafterState {
     /// Being connected to.

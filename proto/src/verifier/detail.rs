@@ -13,7 +13,7 @@ pub struct RoundDetail {
     pub clock: RoundClock,
     /// Bytes of each draft token of the block.
     pub draft_tokens: Vec<Vec<u8>>,
-    /// Whether the drafter proposed to end the reply behind them.
+    /// True if the drafter proposed to end the reply after them.
     pub draft_ends: bool,
     /// Bytes at the beginning of the block that the reply had already.
     pub skipped_bytes: u32,
@@ -21,7 +21,7 @@ pub struct RoundDetail {
     pub candidates: Vec<TargetToken>,
     /// Which draft tokens belong to which candidates; empty where there is nothing to align, or no way to.
     pub groups: Vec<AlignedGroup>,
-    /// The target's own token behind the candidates accepted; `None`: the last of those ended the reply.
+    /// The target's own token after the accepted candidates; `None`: the last of those ended the reply.
     pub chosen: Option<TargetToken>,
     /// Blocks that were dropped.
     pub dropped: Vec<DroppedBlock>,
@@ -38,7 +38,7 @@ pub struct RoundClock {
     pub verify_began: Duration,
     /// The forward pass ended.
     pub verify_ended: Duration,
-    /// What was accepted was committed.
+    /// Accepted tokens were committed.
     pub ended: Duration,
 }
 
@@ -74,7 +74,7 @@ pub struct DroppedBlock {
 }
 
 impl RoundDetail {
-    /// Of a round with so many candidates proposed and accepted. Those of ways that were not taken are not told.
+    /// Checked against the numbers of candidates proposed and accepted. Candidates of paths that were not taken are left out.
     pub(super) fn from_wire(
         detail: wire::RoundDetail,
         (proposed, accepted): (u32, u32),

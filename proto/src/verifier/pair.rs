@@ -1,4 +1,4 @@
-//! How well two tokenizers go together.
+//! Fit of two tokenizers.
 
 mod wire;
 
@@ -16,7 +16,7 @@ pub struct CheckPair {
 pub struct CheckedPair {
     /// Address of the drafter that was checked.
     pub address: String,
-    /// What was found.
+    /// Finding.
     pub report: PairReport,
 }
 
@@ -87,12 +87,12 @@ pub struct Mapping {
     pub many_to_many: u32,
 }
 
-/// Whether an acceptance method fits a pair.
+/// Fit of an acceptance method for a pair.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MethodFit {
     /// Its name.
     pub name: String,
-    /// Whether the pair admits it.
+    /// True if the pair admits it.
     pub fits: bool,
     /// Share of draft tokens that it can use as they are.
     pub share: f64,
@@ -100,7 +100,7 @@ pub struct MethodFit {
     pub reason: String,
 }
 
-/// Whether a pair is worth running.
+/// Verdict on running a pair.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum PairFit {
     /// It is.
@@ -111,7 +111,7 @@ pub enum PairFit {
     Unusable,
 }
 
-/// What a pair accepted when it decoded greedily; the schema describes each field.
+/// Acceptance of a pair that decoded greedily; the schema describes each field.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[expect(
     missing_docs,

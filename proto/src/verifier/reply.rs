@@ -35,20 +35,20 @@ pub struct Chunk {
 /// Text with one origin; never empty.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Piece {
-    /// Where it came from.
+    /// Origin of the text.
     pub origin: Origin,
     /// The text.
     pub text: String,
 }
 
-/// Where committed text came from.
+/// Origin of committed text.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Origin {
     /// Proposed by a drafter and accepted.
     Accepted,
     /// The target's own choice in place of a rejected proposal.
     Correction,
-    /// The target's own choice behind a proposal accepted in full.
+    /// Bonus token: the target's own choice after a proposal accepted in full.
     Bonus,
     /// Decoded with nothing proposed.
     Plain,
@@ -69,13 +69,13 @@ pub struct RoundInfo {
     pub accepted_bytes: u32,
     /// Why nothing was proposed; `None`: something was.
     pub fallback: Option<FallbackReason>,
-    /// Where the time went.
+    /// Times of its parts.
     pub timings: RoundTimings,
     /// The round token by token, if the request asked for it.
     pub detail: Option<Box<RoundDetail>>,
 }
 
-/// Where the time of a round went.
+/// Times of the parts of a round.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct RoundTimings {
     /// Waiting for the block.
@@ -101,7 +101,7 @@ pub struct Finish {
     pub reason: FinishReason,
     /// Stop string that ended it.
     pub matched_stop: Option<String>,
-    /// What it took.
+    /// Usage of the reply.
     pub usage: Usage,
     /// Method used; `None`: plain decoding.
     pub method: Option<String>,

@@ -11,11 +11,11 @@ const LOGIT_BIAS: std::ops::RangeInclusive<f32> = -100.0..=100.0;
 /// A request for one reply.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Generate {
-    /// What the reply answers.
+    /// Prompt that the reply answers.
     pub prompt: Prompt,
     /// Completion tokens at most; `None` for the verifier's limit. Never 0.
     pub max_tokens: Option<u32>,
-    /// How tokens are chosen.
+    /// Sampling of tokens.
     pub sampling: Sampling,
     /// Added to logits, by id of the target's vocabulary; ascending, each id once.
     pub logit_bias: Vec<(u32, f32)>,
@@ -23,21 +23,21 @@ pub struct Generate {
     pub seed: Option<u64>,
     /// The reply ends before the first of these.
     pub stop: Vec<String>,
-    /// Whether and how drafters help.
+    /// Use of drafters.
     pub speculation: Speculation,
-    /// Whether the request is refused unless a drafter is in use when it begins. Means nothing where speculation is off.
+    /// True if the request is refused unless a drafter is in use when it begins. Ignored where speculation is off.
     pub requires_drafter: bool,
     /// Opaque, for logs and traces; `None`: the verifier makes one.
     pub request_id: Option<String>,
-    /// Whether chunks tell of their round.
+    /// True if chunks report their round.
     pub include_rounds: bool,
-    /// Whether they tell of it token by token.
+    /// True if they report it token by token.
     pub include_round_details: bool,
-    /// So many of the likeliest tokens with each token of the reply; `None`: tokens are not told. At most 20.
+    /// Number of likeliest tokens sent with each token of the reply, at most 20; `None`: tokens are not sent.
     pub top_logprobs: Option<u32>,
 }
 
-/// Whether and how drafters help.
+/// Use of drafters.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Speculation {
     /// Plain decoding.
@@ -48,9 +48,9 @@ pub enum Speculation {
         method: Option<String>,
         /// Draft tokens of every block; `None`: adapted to what pays. Never 0.
         block_tokens: Option<u32>,
-        /// Whether a method that is not lossless may be used.
+        /// True if a method that is not lossless may be used.
         allow_lossy: bool,
-        /// Draft tokens of every block beside its chain; `None`: adapted to what pays where `block_tokens` is `None`, else 0.
+        /// Alternatives of every block; `None`: adapted to what pays where `block_tokens` is `None`, else 0.
         alternatives: Option<u32>,
     },
 }

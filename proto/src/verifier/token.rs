@@ -14,7 +14,7 @@ pub struct TokenLogprob {
 /// A token with its log probability.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ScoredToken {
-    /// Its bytes; none where it stands for no text.
+    /// Its bytes; none where it has no text.
     pub bytes: Vec<u8>,
     /// Its name, if it is a control token.
     pub control: Option<String>,

@@ -1,10 +1,10 @@
-//! What a reply took. The same counts go into metrics and logs.
+//! Usage of a reply. The same counts go into metrics and logs.
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use crate::{ProtocolError, check, wire::verifier::v1 as wire};
 
-/// What a reply took.
+/// Usage of a reply.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Usage {
     /// Tokens of the prompt, template included.

@@ -79,7 +79,7 @@ pub(crate) fn block() -> Block {
     }
 }
 
-/// A chain of two, and a leaf beside its second.
+/// A chain of two, and an alternative to its second.
 pub(crate) fn tree() -> Block {
     Block {
         text: b"fn main it".to_vec(),

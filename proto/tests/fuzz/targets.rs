@@ -1,4 +1,4 @@
-//! What is fuzzed: every message that enters from outside, from bytes to its domain type.
+//! Targets: every message that enters from outside, from bytes to its domain type.
 
 use std::fmt::Debug;
 
@@ -12,9 +12,8 @@ use proto::{
 
 use crate::samples;
 
-/// A target: its name, valid messages that inputs are made of, and what is done with an input.
+/// A property of one message, and valid messages that inputs are made of.
 pub(crate) struct Target {
-    pub(crate) name: &'static str,
     pub(crate) seeds: Vec<Vec<u8>>,
     pub(crate) run: fn(&[u8]),
 }
@@ -41,7 +40,7 @@ where
     }
 }
 
-/// The same, and the ways of a tree have all of its bytes that they should, in order.
+/// The same, and the paths of a tree have the bytes of their tokens, in order.
 fn from_the_drafter(bytes: &[u8]) {
     enters::<drafter_wire::DraftResponse, drafter::FromDrafter>(bytes);
     let message = drafter_wire::DraftResponse::decode(bytes);
@@ -58,13 +57,12 @@ fn from_the_drafter(bytes: &[u8]) {
     }
 }
 
-fn target<W, D>(name: &'static str, seeds: impl IntoIterator<Item = W>) -> Target
+fn target<W, D>(seeds: impl IntoIterator<Item = W>) -> Target
 where
     W: Message + Default + From<D>,
     D: TryFrom<W, Error = ProtocolError> + Clone + Debug,
 {
     Target {
-        name,
         seeds: seeds.into_iter().map(|seed| seed.encode_to_vec()).collect(),
         run: enters::<W, D>,
     }
@@ -85,56 +83,58 @@ fn chunk() -> verifier::Part {
     })
 }
 
-/// Every target.
-pub(crate) fn targets() -> Vec<Target> {
-    let to_drafter = [
+pub(crate) fn to_drafter() -> Target {
+    let messages = [
         drafter::ToDrafter::Open(Box::new(samples::open())),
         drafter::ToDrafter::Verdict(samples::verdict()),
     ];
-    let from_drafter = drafter::FromDrafter::Block(samples::block());
-    let tree = drafter::FromDrafter::Block(samples::tree());
+    target::<drafter_wire::DraftRequest, drafter::ToDrafter>(messages.map(Into::into))
+}
+
+pub(crate) fn from_drafter() -> Target {
+    let messages = [samples::block(), samples::tree()].map(drafter::FromDrafter::Block);
+    Target {
+        run: from_the_drafter,
+        ..target::<drafter_wire::DraftResponse, drafter::FromDrafter>(messages.map(Into::into))
+    }
+}
+
+pub(crate) fn drafter_description() -> Target {
+    target::<_, drafter::Description>([drafter_wire::DescribeResponse::default()])
+}
+
+pub(crate) fn vocabulary_request() -> Target {
+    target::<_, drafter::VocabularyRequest>([drafter_wire::VocabularyRequest::default()])
+}
+
+pub(crate) fn vocabulary_page() -> Target {
     let page = drafter::VocabularyPage::of(Fingerprint([9; 32]), 3, 0, |id| {
         (&b"abc"[..=id as usize], None)
     });
+    target::<drafter_wire::VocabularyResponse, drafter::VocabularyPage>([page.into()])
+}
+
+pub(crate) fn generate() -> Target {
     let generate = verifier::Generate::new(Prompt::Text("text".to_owned()));
-    vec![
-        target::<drafter_wire::DraftRequest, drafter::ToDrafter>(
-            "to_drafter",
-            to_drafter.map(Into::into),
-        ),
-        Target {
-            run: from_the_drafter,
-            ..target::<drafter_wire::DraftResponse, drafter::FromDrafter>(
-                "from_drafter",
-                [from_drafter.into(), tree.into()],
-            )
-        },
-        target::<drafter_wire::DescribeResponse, drafter::Description>(
-            "drafter_description",
-            [drafter_wire::DescribeResponse::default()],
-        ),
-        target::<drafter_wire::VocabularyRequest, drafter::VocabularyRequest>(
-            "vocabulary_request",
-            [drafter_wire::VocabularyRequest::default()],
-        ),
-        target::<drafter_wire::VocabularyResponse, drafter::VocabularyPage>(
-            "vocabulary_page",
-            [page.into()],
-        ),
-        target::<verifier_wire::GenerateRequest, verifier::Generate>("generate", [generate.into()]),
-        target::<verifier_wire::Usage, verifier::Usage>("usage", [samples::usage().into()]),
-        target::<verifier_wire::GenerateResponse, verifier::Part>("part", [chunk().into()]),
-        target::<verifier_wire::DescribeResponse, verifier::Description>(
-            "verifier_description",
-            [verifier_wire::DescribeResponse::default()],
-        ),
-        target::<verifier_wire::CheckPairRequest, verifier::CheckPair>(
-            "check_pair",
-            [verifier_wire::CheckPairRequest::default()],
-        ),
-        target::<verifier_wire::CheckPairResponse, verifier::CheckedPair>(
-            "checked_pair",
-            [verifier_wire::CheckPairResponse::default()],
-        ),
-    ]
+    target::<verifier_wire::GenerateRequest, verifier::Generate>([generate.into()])
+}
+
+pub(crate) fn usage() -> Target {
+    target::<verifier_wire::Usage, verifier::Usage>([samples::usage().into()])
+}
+
+pub(crate) fn part() -> Target {
+    target::<verifier_wire::GenerateResponse, verifier::Part>([chunk().into()])
+}
+
+pub(crate) fn verifier_description() -> Target {
+    target::<_, verifier::Description>([verifier_wire::DescribeResponse::default()])
+}
+
+pub(crate) fn check_pair() -> Target {
+    target::<_, verifier::CheckPair>([verifier_wire::CheckPairRequest::default()])
+}
+
+pub(crate) fn checked_pair() -> Target {
+    target::<_, verifier::CheckedPair>([verifier_wire::CheckPairResponse::default()])
 }

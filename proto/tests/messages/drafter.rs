@@ -22,7 +22,7 @@ use crate::{
     samples::{block, open, tree, verdict},
 };
 
-/// What gRPC puts before a message.
+/// Bytes that gRPC puts before a message.
 const FRAME_BYTES: usize = 5;
 
 #[test]
@@ -221,7 +221,7 @@ fn block_without_text_or_end_says_that_there_is_nothing_to_propose() {
 }
 
 #[test]
-fn ways_of_a_tree_are_its_chain_and_what_leads_to_each_leaf_besides() {
+fn ways_of_a_tree_are_its_chain_and_the_path_to_each_other_leaf() {
     let block = |parents: &[u32]| Block {
         text: b"abbcccdddde".to_vec(),
         token_ends: vec![1, 3, 6, 10, 11],
@@ -286,19 +286,19 @@ fn bad_fields_of_a_block_are_refused_by_name() {
     check("draws[0].log_prob", |b| b.draws[0].log_prob = f32::NAN);
     check("draws[0].log_prob", |b| b.draws[0].log_prob = 0.1);
     check("draws[1].distribution.ids", |b| {
-        distribution(b).ids = vec![9, 1]
+        distribution(b).ids = vec![9, 1];
     });
     check("draws[1].distribution.ids", |b| {
         *distribution(b) = drafter::SparseDistribution::default();
     });
     check("draws[1].distribution.log_probs", |b| {
-        distribution(b).log_probs[0] = 0.1
+        distribution(b).log_probs[0] = 0.1;
     });
     check("draws[1].distribution.log_probs", |b| {
         distribution(b).log_probs[0] = f32::NEG_INFINITY;
     });
     check("draws[1].distribution.log_probs", |b| {
-        distribution(b).log_probs.clear()
+        distribution(b).log_probs.clear();
     });
     check("draws", |b| {
         let ids: Vec<u32> = (0..=limits::MAX_DISTRIBUTION_ENTRIES as u32).collect();

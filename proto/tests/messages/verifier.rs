@@ -239,7 +239,7 @@ fn bad_fields_of_a_rounds_detail_are_refused_by_name() {
     check("candidates", |d| d.candidates.push(d.candidates[0].clone()));
     check("groups.candidates", |d| d.candidates.truncate(3));
     check("candidates.probability", |d| {
-        d.candidates[1].probability = 1.5
+        d.candidates[1].probability = 1.5;
     });
     check("candidates.probability", |d| {
         d.candidates[1].probability = f32::NAN;

@@ -29,7 +29,10 @@ async fn next_to_nothing_of_a_useless_drafter_is_verified() {
         assert_eq!(usage.target_forwards, 200);
         let paused = usage.fallbacks.get(&FallbackReason::Paused).copied();
         let opening = usage.fallbacks.get(&FallbackReason::Opening).copied();
-        assert!(paused.unwrap_or(0) + opening.unwrap_or(0) > 150, "{usage:?}");
+        assert!(
+            paused.unwrap_or(0) + opening.unwrap_or(0) > 150,
+            "{usage:?}"
+        );
     }
 }
 

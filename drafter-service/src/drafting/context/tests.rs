@@ -1,4 +1,4 @@
-//! The context over a tiny vocabulary: whatever was drafted, the tokens are those of the committed text.
+//! The context over a tiny vocabulary: after any draft, the tokens are those of the committed text.
 
 use ::tests::tiny::Tiny;
 use inference::engine::{Engine, EngineOptions};
@@ -42,7 +42,7 @@ fn assert_fresh(context: &Context, vocabulary: &Arc<DraftVocabulary>, committed:
 }
 
 #[test]
-fn committed_text_has_its_canonical_tokens_whatever_was_drafted() {
+fn committed_text_has_its_canonical_tokens_after_any_draft() {
     let vocabulary = vocabulary();
     let replies = [
         "then the other in the  let  re = fn the\n\nthe",
@@ -71,7 +71,7 @@ fn committed_text_has_its_canonical_tokens_whatever_was_drafted() {
 }
 
 #[test]
-fn draft_that_is_committed_in_canonical_tokens_stays_with_what_comes_behind_it() {
+fn draft_committed_in_canonical_tokens_stays_with_the_tokens_after_it() {
     let vocabulary = vocabulary();
     let mut context = context(&vocabulary, "fn x");
     context.follow(b"let");
@@ -134,7 +134,7 @@ fn proposal_ends_on_a_whole_code_point_and_within_its_bounds() {
 }
 
 #[test]
-fn block_behind_half_a_code_point_begins_with_the_bytes_that_finish_it() {
+fn block_after_half_a_code_point_begins_with_the_bytes_that_finish_it() {
     let vocabulary = vocabulary();
     let mut context = context(&vocabulary, "fn x");
     let committed = &"x😀".as_bytes()[..3];

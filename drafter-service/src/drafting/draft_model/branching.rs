@@ -1,4 +1,4 @@
-//! Drafting for verdicts that refuse something: what goes on if the second best stands.
+//! Drafting for verdicts that reject a token: continuations after second-best tokens.
 
 use std::sync::Arc;
 
@@ -14,24 +14,25 @@ use crate::{
     error::DraftError,
 };
 
-/// Branches that the sessions of a model may have together: each is a row more of a pass.
+/// Most branches of all sessions of a model together: each is one more row of a pass.
 const MAX_BRANCHES: usize = 6;
-/// Tokens drafted behind a branch at most: most are not taken, and a model at work takes memory's time from others on its machine.
+/// Most tokens drafted after the beginning of a branch: few branches are taken, and a pass uses memory bandwidth that others on the
+/// machine need.
 const DEEPEST: usize = 4;
-/// Tokens that may wait for verdicts where there are branches: a pass knows the path to each of them, which is their square.
+/// Most tokens that wait for verdicts where there are branches: a pass lists the path to each of them, which is quadratic.
 const LONGEST_CHAIN: usize = 64;
 
 impl ModelProposer {
-    /// Branches that this session may have now. They are for a model that would have nothing else to do.
+    /// Number of branches that this session may have now. They are for a model that would be idle.
     pub(super) fn most_branches(&self) -> usize {
         if self.draws_whole {
-            // What is drawn must not depend on what was judged.
+            // A draw must not depend on verdicts.
             return 0;
         }
         MAX_BRANCHES / self.positions.sessions().max(1)
     }
 
-    /// Whether there are branches, and the next pass has room for them.
+    /// True if there are branches and the next pass has room for them.
     pub(super) fn branches_fit(&self) -> bool {
         let Some(branches) = &self.branches else {
             return false;
@@ -40,10 +41,10 @@ impl ModelProposer {
         tips <= self.most_branches() && tips < self.positions.room()
     }
 
-    /// Begins a branch wherever what is drafted and not committed may well be refused, unless there are some.
+    /// Begins branches where the draft is likely to be rejected, unless there are some.
     pub(super) fn branch_off(&mut self) {
         let (first, most) = (
-            self.context.first_behind(self.committed),
+            self.context.first_after(self.committed),
             self.most_branches(),
         );
         let reply = self.context.reply().len();
@@ -54,34 +55,34 @@ impl ModelProposer {
         }
         let root = self.context.prompt_len() + first;
         let mut branches = Branches::new(root, self.context.from(first));
-        let rivals = self.likeliest_alternatives(first..reply, LEAST_CHANCE);
-        for (place, id) in rivals.into_iter().take(most) {
+        let second_bests = self.likeliest_alternatives(first..reply, LEAST_CHANCE);
+        for (place, id) in second_bests.into_iter().take(most) {
             let end = self.context.end_instead(place, id);
             branches.begin(place - first, id, end);
         }
         self.branches = Some(branches);
     }
 
-    /// Whether less is drafted behind what is judged next than a block may want.
+    /// True if fewer tokens are drafted after the block judged next than the next block may want.
     fn chain_is_short(&self) -> bool {
-        let ahead = self.context.reply().len() - self.context.first_behind(self.judged);
-        let is_doubtful = self.doubtful(self.judged, self.least_chance).is_some();
-        ahead < self.aim && !is_doubtful && self.ending.is_none()
+        let drafted = self.context.reply().len() - self.context.first_after(self.judged);
+        let is_cut = self.first_below(self.judged, self.least_chance).is_some();
+        drafted < self.aim && !is_cut && self.ending.is_none()
     }
 
-    /// Tokens to draft behind a branch.
+    /// Tokens to draft on a branch.
     fn depth(&self) -> usize {
         self.aim.min(DEEPEST)
     }
 
-    /// Whether a verdict can be prepared for by another pass.
+    /// True if another pass can prepare for a verdict.
     pub(super) fn may_grow(&self) -> bool {
         let branches = self.branches.as_ref();
         let is_short = |branches: &Branches| branches.short(self.depth()).next().is_some();
         self.branches_fit() && (self.chain_is_short() || branches.is_some_and(is_short))
     }
 
-    /// One pass for a token more of whatever is short.
+    /// One pass for one more token of the chain and of each branch that is short.
     pub(super) async fn prepare_more(
         &mut self,
         timings: &mut DraftTimings,
@@ -90,7 +91,7 @@ impl ModelProposer {
         self.grow(self.chain_is_short(), timings, stream).await
     }
 
-    /// One pass for a token more of each branch, and of the chain if it is to go on too.
+    /// One pass for one more token of each branch, and of the chain if `chain`.
     pub(super) async fn grow(
         &mut self,
         chain: bool,
@@ -100,9 +101,9 @@ impl ModelProposer {
         let Some(branches) = &self.branches else {
             return Ok(());
         };
-        let ahead = branches.chain().filter(|_| chain);
-        let chained = usize::from(ahead.is_some());
-        let tips: Vec<Tip> = ahead
+        let tip = branches.chain().filter(|_| chain);
+        let chained = usize::from(tip.is_some());
+        let tips: Vec<Tip> = tip
             .into_iter()
             .chain(branches.short(self.depth()))
             .collect();
@@ -112,14 +113,14 @@ impl ModelProposer {
         let chooser = Arc::clone(&self.chooser);
         let choose = move |logits: inference::engine::Logits<'_>| {
             let mut chooser = lock(&chooser);
-            chooser.want_rivals(true);
+            chooser.want_second_best(true);
             let mut chosen = Vec::with_capacity(tips.len());
             for (row, tip) in tips.iter().enumerate() {
                 let (logits, offset) = (logits.row(row), tip.end as u64);
                 chosen.push(if row < chained {
                     chooser.choose(logits, offset)?
                 } else {
-                    chooser.choose_beside(logits, offset, (kept, &tip.path))?
+                    chooser.choose_on_branch(logits, offset, (kept, &tip.path))?
                 });
             }
             Ok((tips, chosen))
@@ -141,12 +142,20 @@ impl ModelProposer {
         {
             branches.extend_chain(*id, self.context.text().len());
         }
-        for (tip, Chosen { choice, rival, .. }) in tips[chained..].iter().zip(chosen) {
+        for (
+            tip,
+            Chosen {
+                choice,
+                second_best,
+                ..
+            },
+        ) in tips[chained..].iter().zip(chosen)
+        {
             match choice {
                 Choice::Token(id) => {
                     self.metrics.branch_tokens.inc();
                     let end = tip.end + self.context.token_len(id);
-                    branches.extend(tip, id, end, rival);
+                    branches.extend(tip, id, end, second_best);
                 }
                 Choice::End(role) => branches.finish(tip, role),
             }
@@ -154,8 +163,8 @@ impl ModelProposer {
         Ok(())
     }
 
-    /// Goes on with the branch that the context's text takes, of which the model knew the first `unchanged` tokens of the reply before
-    /// the verdict.
+    /// Continues from the branch that the context's text takes. The first `unchanged` tokens of the reply are as they were before the
+    /// verdict.
     pub(super) fn follow_branch(&mut self, unchanged: usize) {
         let unchanged = self.context.prompt_len() + unchanged;
         let Some(branches) = self.branches.take() else {
@@ -166,30 +175,31 @@ impl ModelProposer {
         }
         let way = self.keep_way(&branches);
         self.metrics.branched_verdicts.inc();
-        if way.behind.is_empty() {
+        if way.next.is_empty() {
             return;
         }
         self.metrics.branch_hits.inc();
-        let drafted = way.behind.len() as u64;
+        let drafted = way.next.len() as u64;
         self.metrics.draft_tokens.inc_by(drafted);
         let held = self.context.reply().len();
-        for (id, rival) in way.behind {
+        for (id, second_best) in way.next {
             let place = self.context.reply().len();
-            self.rivals.extend(rival.map(|rival| (place, rival)));
+            self.second_bests
+                .extend(second_best.map(|second_best| (place, second_best)));
             self.context.push(id);
         }
         self.ending = way.ending;
         lock(&self.chooser).follow(self.context.reply(), held);
     }
 
-    /// Gives the branches up.
+    /// Drops the branches.
     pub(super) fn settle(&mut self) {
         if let Some(branches) = self.branches.take() {
             self.keep_way(&branches);
         }
     }
 
-    /// Has the positions be those of the context again, as far as it goes through the tree, and gives its way.
+    /// Makes the positions those of the context again, as far as it follows the tree, and returns its path.
     fn keep_way(&mut self, branches: &Branches) -> Way {
         let root = branches.root();
         let text = self.context.ids().get(root..).unwrap_or_default();

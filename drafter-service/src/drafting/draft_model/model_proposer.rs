@@ -1,4 +1,4 @@
-//! A model as a proposer: drafts token by token and never shows the model twice what it has seen.
+//! A model as a proposer: drafts token by token and never shows the model a position twice.
 
 use std::{
     collections::BTreeMap,
@@ -17,18 +17,18 @@ use crate::{
         branches::Branches,
         chooser::{Choice, Chooser, Chosen},
         context::Context,
-        proposer::{Ask, Behind, Bounds, Offer, Proposer, agreement},
+        proposer::{Ask, Bounds, DraftState, Offer, Proposer, agreement},
         stream::VerifierStream,
     },
     error::DraftError,
     metrics::Metrics,
 };
 
-/// Tokens that may wait to be shown to the model while nothing is drafted.
+/// Most tokens that wait to be shown to the model while nothing is drafted.
 const LAG: usize = 16;
-/// How probable it must look at least that an alternative is needed. A row of the verifier's pass is hardly ever worth less.
+/// Least probability of a second-best token from which a branch begins.
 pub(super) const LEAST_CHANCE: f64 = 0.05;
-/// Tokens that the model is shown at once while it catches up and a message may come.
+/// Most tokens that the model is shown at once while it catches up and a message may come.
 const CATCH_UP: usize = 64;
 
 /// Drafts with a model.
@@ -36,35 +36,35 @@ pub(in crate::drafting) struct ModelProposer {
     /// The positions in the model's cache; all of them are right, but there may be fewer than tokens in the context. While there
     /// are branches, they are a tree from its root on.
     pub(super) positions: engine::Session,
-    /// What is drafted beside what is proposed.
+    /// Branches off the draft.
     pub(super) branches: Option<Branches>,
     pub(super) context: Context,
     /// Used on the model's thread while a pass is read, here in between.
     pub(super) chooser: Arc<Mutex<Chooser>>,
-    /// How drafted tokens were drawn, by their place in the reply; empty where the method need not know.
+    /// Draws of draft tokens, by their position in the reply; empty where the method needs none.
     pub(super) draws: BTreeMap<usize, Draw>,
-    /// What drafted tokens might have been instead, by their place in the reply, where that was wanted.
-    pub(super) rivals: BTreeMap<usize, SecondBest>,
-    /// How tokens are drawn is told, so that only whole code points are.
+    /// Second-best tokens, by their position in the reply, where they were wanted.
+    pub(super) second_bests: BTreeMap<usize, SecondBest>,
+    /// True if draws are sent, so that only whole code points are drawn.
     pub(super) draws_whole: bool,
-    /// The model would end the reply behind what is drafted.
+    /// Role of the token by which the model would end the reply after the draft.
     pub(super) ending: Option<EndRole>,
-    /// Tokens behind the committed text that others have proposed.
+    /// Number of tokens after the committed text that others have proposed.
     pub(super) given: usize,
-    /// Bytes of the reply that are committed.
+    /// Number of bytes of the reply that are committed.
     pub(super) committed: usize,
-    /// Draft tokens that the last block aimed at, and how probable they had to look.
+    /// Draft tokens wanted in the last block, and their threshold.
     pub(super) aim: usize,
     pub(super) least_chance: f64,
-    /// Bytes of the reply that are committed or proposed.
+    /// Number of bytes of the reply that are committed or proposed.
     pub(super) proposed: usize,
-    /// The same without what is proposed ahead of the next verdict.
+    /// The same without blocks after the one judged next.
     pub(super) judged: usize,
     pub(super) metrics: Metrics,
 }
 
 impl ModelProposer {
-    /// For a reply of which nothing is committed.
+    /// Proposer for a reply of which nothing is committed.
     pub(in crate::drafting) fn new(
         positions: engine::Session,
         (context, chooser): (Context, Chooser),
@@ -77,7 +77,7 @@ impl ModelProposer {
             context,
             chooser: Arc::new(Mutex::new(chooser)),
             draws: BTreeMap::new(),
-            rivals: BTreeMap::new(),
+            second_bests: BTreeMap::new(),
             draws_whole,
             ending: None,
             given: 0,
@@ -90,7 +90,7 @@ impl ModelProposer {
         }
     }
 
-    /// Has the context spell `reply`, whoever proposed the end of it. What is drafted behind it stays.
+    /// Makes the context spell `reply`, the end of which another may have proposed. The draft after it stays.
     fn presume(&mut self, reply: &[u8]) {
         let agreed = agreement(self.context.text(), reply);
         if agreed == reply.len() {
@@ -98,9 +98,9 @@ impl ModelProposer {
         }
         self.settle();
         if agreed < self.context.text().len() {
-            self.context.forget_behind(agreed);
+            self.context.forget_after(agreed);
             self.forget_drafts();
-            lock(&self.chooser).forget_behind(self.context.text().len());
+            lock(&self.chooser).forget_after(self.context.text().len());
         }
         let held = self.context.reply().len();
         let added = self.context.presume(&reply[self.context.text().len()..]);
@@ -109,7 +109,7 @@ impl ModelProposer {
         lock(&self.chooser).follow(self.context.reply(), held);
     }
 
-    /// Brings everything in stream with a context that has become shorter.
+    /// Shortens all that depends on the context to its length.
     fn forget_drafts(&mut self) {
         let left = self.context.reply().len();
         self.ending = None;
@@ -118,17 +118,17 @@ impl ModelProposer {
         self.positions.truncate(self.context.prompt_len() + left);
     }
 
-    /// Forgets how the tokens from this place of the reply on were chosen.
+    /// Forgets the choices of the tokens from this position of the reply on.
     fn forget_choices(&mut self, from: usize) {
         self.draws.retain(|at, _| *at < from);
-        self.rivals.retain(|at, _| *at < from);
+        self.second_bests.retain(|at, _| *at < from);
     }
 
-    /// Whether there is a proposal behind the first `base` bytes that is as good as it will get.
+    /// True if more tokens would not improve the proposal after the first `base` bytes.
     fn has_enough(&self, base: usize, ask: &Ask<'_>) -> bool {
         let aim = ask.aim.min(ask.bounds.tokens);
         self.ending.is_some()
-            || self.doubtful(base, ask.least_chance).is_some()
+            || self.first_below(base, ask.least_chance).is_some()
             || self.context.is_enough(base, aim, ask.bounds)
     }
 
@@ -159,11 +159,11 @@ impl ModelProposer {
         let unseen = self.context.ids()[self.positions.len()..].to_vec();
         let offset = self.context.text().len() as u64;
         let chooser = Arc::clone(&self.chooser);
-        let wants_rivals =
+        let wants_second_best =
             ask.alternatives > 0 || ask.least_chance > 0.0 || self.most_branches() > 0;
         let choose = move |logits: engine::Logits<'_>| {
             let mut chooser = lock(&chooser);
-            chooser.want_rivals(wants_rivals);
+            chooser.want_second_best(wants_second_best);
             chooser.choose(logits.row(0), offset)
         };
         let pass = self.positions.forward(unseen, 1, choose);
@@ -173,7 +173,7 @@ impl ModelProposer {
         Ok(())
     }
 
-    /// Adds what a pass took, and gives what came of it.
+    /// Adds the time of a pass, and returns its value.
     pub(super) fn account<R>(
         &self,
         passed: Passed<Result<R, DistributionError>>,
@@ -186,12 +186,12 @@ impl ModelProposer {
         Ok(passed.value?)
     }
 
-    /// Goes on with what was chosen behind the context.
+    /// Appends a choice to the context.
     pub(super) fn take(&mut self, chosen: Chosen) {
         let Chosen {
             choice,
             draw,
-            rival,
+            second_best,
             ..
         } = chosen;
         match choice {
@@ -199,28 +199,29 @@ impl ModelProposer {
                 self.metrics.draft_tokens.inc();
                 let place = self.context.reply().len();
                 self.draws.extend(draw.map(|draw| (place, draw)));
-                self.rivals.extend(rival.map(|rival| (place, rival)));
+                self.second_bests
+                    .extend(second_best.map(|second_best| (place, second_best)));
                 self.context.push(id);
             }
             Choice::End(role) => self.ending = Some(role),
         }
     }
 
-    /// What is drafted behind the first `base` bytes.
+    /// Draft after the first `base` bytes.
     fn proposal(&self, base: usize, ask: &Ask<'_>) -> Offer {
-        let doubtful = self.doubtful(base, ask.least_chance);
+        let below = self.first_below(base, ask.least_chance);
         let bounds = Bounds {
-            tokens: ask.bounds.tokens.min(doubtful.unwrap_or(usize::MAX)),
+            tokens: ask.bounds.tokens.min(below.unwrap_or(usize::MAX)),
             ..ask.bounds
         };
         let mut proposal = self.context.proposal(base, bounds).unwrap_or_default();
-        // The end goes with the last of what is drafted.
+        // The end goes with the last draft token.
         let is_all = base + proposal.text.len() == self.context.text().len();
         proposal.ends_with = self.ending.filter(|_| is_all);
         if proposal.text.is_empty() && proposal.ends_with.is_none() {
             return Offer::Nothing;
         }
-        let first = self.context.first_behind(base);
+        let first = self.context.first_after(base);
         let sent = self.draws.range(first..first + proposal.token_ends.len());
         proposal.draws = sent.map(|(_, draw)| draw.clone()).collect();
         if proposal.ends_with.is_none() {
@@ -229,7 +230,7 @@ impl ModelProposer {
         Offer::Proposal(proposal)
     }
 
-    /// Shows the model `most` of the tokens that it has not seen, but never the last, which the first draft token needs anyway.
+    /// Shows the model at most `most` of the tokens that it has not seen, but never the last, which the first draft token needs anyway.
     async fn show(&mut self, most: usize, stream: &mut VerifierStream) -> Result<(), DraftError> {
         self.settle();
         let ids = self.context.ids();
@@ -245,18 +246,18 @@ impl ModelProposer {
 
 #[tonic::async_trait]
 impl Proposer for ModelProposer {
-    fn follow(&mut self, committed: &[u8], behind: Behind) -> bool {
+    fn follow(&mut self, committed: &[u8], draft: DraftState) -> bool {
         let drafted = self.context.text().len();
         let agreed = agreement(self.context.text(), committed);
         lock(&self.chooser).learn(committed, agreed);
         let mut followed = self.context.follow(committed);
-        if behind == Behind::Void {
-            self.context.forget_behind(committed.len());
+        if draft == DraftState::Void {
+            self.context.forget_after(committed.len());
             followed.unchanged = followed.unchanged.min(self.context.reply().len());
         }
         self.committed = committed.len();
-        let stands = self.proposed.min(self.context.text().len());
-        self.proposed = stands.max(committed.len());
+        let still = self.proposed.min(self.context.text().len());
+        self.proposed = still.max(committed.len());
         self.judged = self.proposed;
         let reply = self.context.reply();
         let changed = followed.unchanged < reply.len() || self.context.text().len() < drafted;
@@ -272,9 +273,9 @@ impl Proposer for ModelProposer {
             lock(&self.chooser).follow(reply, followed.unchanged);
             self.forget_choices(followed.unchanged);
         }
-        let first = self.context.first_behind(committed.len());
+        let first = self.context.first_after(committed.len());
         self.draws = self.draws.split_off(&first);
-        self.rivals = self.rivals.split_off(&first);
+        self.second_bests = self.second_bests.split_off(&first);
         self.follow_branch(followed.unchanged);
         !changed
     }
@@ -340,6 +341,6 @@ impl Proposer for ModelProposer {
 }
 
 pub(super) fn lock(chooser: &Mutex<Chooser>) -> MutexGuard<'_, Chooser> {
-    // Whoever panicked has taken the model's thread along.
+    // A panic under this lock has ended the model's thread.
     chooser.lock().unwrap_or_else(PoisonError::into_inner)
 }

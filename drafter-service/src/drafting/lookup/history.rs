@@ -1,22 +1,22 @@
-//! A text that grows and shrinks at its end, and where it has said before what it says now.
+//! A text that grows and shrinks at its end, with the earlier occurrences of its suffix.
 //!
 //! For each place the text keeps the place before it at which the same [`KEY`] bytes ended, so that the places that may be
 //! meant form a list, latest first. Appending and forgetting a byte cost one look into a table; finding costs at most
 //! [`CANDIDATES`] comparisons of at most [`LONGEST`] bytes, however long or uniform the text is. A suffix automaton finds
-//! matches of any length, but takes some twenty times the memory, and cannot forget what it was told too early.
+//! matches of any length, but takes some twenty times the memory, and cannot remove bytes from its end.
 //!
-//! Ours because match finders come inside compressors, and those want what is behind a place, not ahead of it.
+//! Ours because match finders come inside compressors, and those match what follows a place, not what precedes it.
 
 use std::collections::HashMap;
 
-/// Bytes by which places are found: the shortest match.
+/// Number of bytes by which places are found: the shortest match.
 pub(super) const KEY: usize = 4;
-/// Places that are looked at, latest first.
+/// Most places that are compared, latest first.
 const CANDIDATES: usize = 128;
 /// Matches longer than this are equally good.
 pub(super) const LONGEST: usize = 64;
 
-/// Stands for no place: matches end behind `KEY` bytes at least.
+/// Mark of no place: matches end after `KEY` bytes at least.
 const NONE: u32 = 0;
 
 /// The text.
@@ -25,16 +25,16 @@ pub(super) struct History {
     bytes: Vec<u8>,
     /// The last place at which a key ends.
     last: HashMap<[u8; KEY], u32>,
-    /// For each place, behind a byte, the one before it with the same key.
+    /// For each place, after a byte, the one before it with the same key.
     before: Vec<u32>,
 }
 
-/// What the text has said before.
+/// An earlier occurrence of the text's suffix.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Match {
-    /// Where it ended; what came behind it then may come now.
+    /// Offset of its end; what followed then may follow now.
     pub(super) end: usize,
-    /// Bytes that agree, counted no further than a bound.
+    /// Number of matching bytes, counted up to a bound.
     pub(super) length: usize,
 }
 
@@ -69,8 +69,8 @@ impl History {
         }
     }
 
-    /// The longest end of the text that it has said before, and of those the latest; at least `shortest` bytes, which is no
-    /// less than [`KEY`].
+    /// The longest suffix of the text that occurred before, and of those the latest; at least `shortest` bytes, and at least
+    /// [`KEY`].
     pub(super) fn find(&self, shortest: usize) -> Option<Match> {
         let mut best = None;
         let mut place = *self.before.last()?;
@@ -89,9 +89,9 @@ impl History {
         best
     }
 
-    /// `count` bytes that came behind `end`. Where that is so late that they reach the end of the text, they go on with
-    /// themselves: what has been said twice in a row is said again and again.
-    pub(super) fn behind(&self, end: usize, count: usize) -> Vec<u8> {
+    /// `count` bytes that followed `end`. Where they reach the end of the text, they repeat: what occurred twice in a row may go on
+    /// so.
+    pub(super) fn after(&self, end: usize, count: usize) -> Vec<u8> {
         let period = self.bytes.len() - end;
         let source = self.bytes[end..].iter();
         if period == 0 {
@@ -105,7 +105,7 @@ impl History {
         self.bytes.last_chunk().copied()
     }
 
-    /// How many bytes ahead of `end` agree with the last ones of the text.
+    /// Number of bytes before `end` that match the last ones of the text.
     fn agreement(&self, end: usize) -> usize {
         let then = self.bytes[..end].iter().rev();
         let now = self.bytes.iter().rev();
@@ -184,11 +184,11 @@ mod tests {
         history.extend(&vec![b'a'; 1 << 16]);
         let found = history.find(KEY).unwrap();
         assert_eq!((found.end, found.length), ((1 << 16) - 1, LONGEST));
-        assert_eq!(history.behind(found.end, 5), b"aaaaa");
+        assert_eq!(history.after(found.end, 5), b"aaaaa");
         history.truncate(0);
         history.extend(b"red green red green ");
         let found = history.find(KEY).unwrap();
-        assert_eq!(history.behind(found.end, 25), b"red green red green red g");
-        assert_eq!(history.behind(history.bytes().len(), 3), b"");
+        assert_eq!(history.after(found.end, 25), b"red green red green red g");
+        assert_eq!(history.after(history.bytes().len(), 3), b"");
     }
 }

@@ -1,6 +1,6 @@
-//! Text cut into words and signs: what counts as a draft token where there is no vocabulary.
+//! Text cut into words and signs, which count as draft tokens where there is no vocabulary.
 
-/// Bytes of a piece at most; vocabularies have few tokens that are longer.
+/// Most bytes of a piece; vocabularies have few tokens that are longer.
 pub(super) const LONGEST: usize = 12;
 
 #[derive(Clone, Copy, Eq, PartialEq)]
@@ -11,7 +11,7 @@ enum Kind {
     Sign,
 }
 
-/// Where each piece of `text` ends. A piece is a run of letters, digits, signs or white space, with the blank ahead of it, and
+/// Byte end in `text` of each piece. A piece is a run of letters, digits, signs or white space, with the blank before it, and
 /// is cut where it gets long.
 pub(super) fn ends(text: &[u8]) -> Vec<u32> {
     let mut ends = Vec::new();
@@ -23,7 +23,7 @@ pub(super) fn ends(text: &[u8]) -> Vec<u32> {
     ends
 }
 
-/// The length of the first piece.
+/// Length of the first piece.
 fn first(text: &[u8]) -> usize {
     let next = text.get(1).map(|next| kind(*next));
     let leads = match text[0] {
