@@ -185,7 +185,6 @@ fn deadline(least: Duration, most: Duration) -> Result<DeadlineOptions, OutOfRan
         floor: least,
         cap: most,
         initial: FIRST_WAIT.min(most),
-        ..DeadlineOptions::default()
     })
 }
 

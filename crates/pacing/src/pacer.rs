@@ -207,14 +207,13 @@ impl Pacer {
                 if let Some(candidates) = candidates_per_token {
                     self.candidates.observe(candidates, GAIN);
                 }
-                match (mode, latency) {
-                    (Mode::Probe(_), Some(latency)) => {
-                        known.cost.renew(drafted, compute, latency);
-                    }
-                    _ => {
-                        known.cost.observe(drafted, compute, latency);
-                        latency.into_iter().for_each(|it| known.latency.observe(it));
-                    }
+                if let (Mode::Probe(_), Some(latency)) = (mode, latency) {
+                    known.cost.renew(drafted, compute, latency);
+                    return;
+                }
+                known.cost.observe(drafted, compute, latency);
+                if let Some(latency) = latency {
+                    known.latency.observe(latency);
                 }
             }
         }

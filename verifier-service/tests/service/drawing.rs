@@ -40,7 +40,7 @@ async fn check(method: &str, distribution: Distribution) -> (Whole, Option<Strin
             seen.faults,
             Vec::<String>::new(),
             "{method} {distribution:?}"
-        )
+        );
     });
     let described = process
         .client

@@ -72,7 +72,6 @@ pub(crate) fn serving(drafters: &[&str]) -> Serving {
             floor: Duration::from_millis(100),
             initial: Duration::from_millis(200),
             cap: Duration::from_millis(200),
-            ..DeadlineOptions::default()
         },
         ..Serving::new("tiny")
     }

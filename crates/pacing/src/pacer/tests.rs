@@ -79,20 +79,20 @@ fn reply<F: Fn(usize) -> usize>(
         let scene = passes.scene(0, 1);
         let wish = pacer.wish(known, &scene);
         lengths.push(wish.tokens());
-        let drafted = wish.tokens();
-        let compute = drafter.token * drafted as u32;
+        let asked = wish.tokens();
+        let compute = drafter.token * asked as u32;
         let latency = compute + drafter.trip;
-        let accepted = (drafter.accepts)(index).min(drafted);
+        let accepted = (drafter.accepts)(index).min(asked);
         let (committed, rows, waited, block) = match wish {
             Wish::Plain => (1, 1, Duration::ZERO, BlockFate::None),
             Wish::Probe { .. } => {
-                let fate = judged(drafted, accepted, compute, latency);
+                let fate = judged(asked, accepted, compute, latency);
                 (1, 1, Duration::ZERO, fate)
             }
             Wish::Draft { wait, .. } if latency > wait => (1, 1, wait, BlockFate::Late { latency }),
             Wish::Draft { .. } => {
-                let fate = judged(drafted, accepted, compute, latency);
-                (1 + accepted, 1 + drafted, latency, fate)
+                let fate = judged(asked, accepted, compute, latency);
+                (1 + accepted, 1 + asked, latency, fate)
             }
         };
         let pass = cost().predict(rows as f64);
@@ -103,7 +103,7 @@ fn reply<F: Fn(usize) -> usize>(
             waited,
             pass: Duration::from_secs_f64(pass),
             committed,
-            asked: drafted > 0,
+            asked: asked > 0,
             block,
         };
         passes.observe(&round, rows, 1);
@@ -116,8 +116,8 @@ fn reply<F: Fn(usize) -> usize>(
     }
 }
 
-fn fresh<F: Fn(usize) -> usize>(mut known: Experience, rounds: usize, drafter: Drafter<F>) -> Run {
-    reply((&mut Passes::new(cost()), &mut known), rounds, &drafter)
+fn fresh<F: Fn(usize) -> usize>(mut known: Experience, rounds: usize, drafter: &Drafter<F>) -> Run {
+    reply((&mut Passes::new(cost()), &mut known), rounds, drafter)
 }
 
 fn near<F>(accepts: F) -> Drafter<F> {
@@ -130,7 +130,7 @@ fn near<F>(accepts: F) -> Drafter<F> {
 
 #[test]
 fn drafter_that_is_always_right_gets_the_longest_blocks() {
-    let run = fresh(unknown(), 200, near(|_| 99));
+    let run = fresh(unknown(), 200, &near(|_| 99));
     assert_eq!(run.lengths.last(), Some(&16));
     assert!(run.speed > 2.5, "{}", run.speed);
 }
@@ -143,7 +143,7 @@ fn drafter_that_is_never_right_costs_next_to_nothing() {
             token: 7 * MILLISECOND,
             trip: trip * MILLISECOND,
         };
-        let run = fresh(unknown(), 600, drafter);
+        let run = fresh(unknown(), 600, &drafter);
         assert!(run.speed > 0.999, "{trip} ms: {}", run.speed);
         let probes = run.lengths[100..].iter().filter(|length| **length > 0);
         assert!((1..30).contains(&probes.count()), "{:?}", run.lengths);
@@ -153,7 +153,7 @@ fn drafter_that_is_never_right_costs_next_to_nothing() {
 #[test]
 fn drafter_that_is_right_half_the_time_gets_short_blocks() {
     let half = |round: usize| [0, 3, 0, 1, 0, 6, 1, 0][round % 8];
-    let run = fresh(unknown(), 400, near(half));
+    let run = fresh(unknown(), 400, &near(half));
     assert!(run.lengths[100..].iter().all(|length| *length <= 6));
     assert!(run.speed > 1.0, "{} {:?}", run.speed, run.lengths);
 }
@@ -161,7 +161,7 @@ fn drafter_that_is_right_half_the_time_gets_short_blocks() {
 #[test]
 fn drafting_begins_again_when_the_drafter_is_of_use_again() {
     let turns = |round: usize| if round < 60 { 0 } else { 99 };
-    let run = fresh(unknown(), 500, near(turns));
+    let run = fresh(unknown(), 500, &near(turns));
     assert!(run.lengths[40..60].contains(&0));
     assert!(run.lengths[400..].iter().all(|length| *length > 4));
 }
@@ -175,7 +175,7 @@ fn far_drafter_is_asked_for_more_at_a_time() {
             token: MILLISECOND,
             trip: trip * MILLISECOND,
         };
-        fresh(unknown(), 200, drafter).lengths[199]
+        fresh(unknown(), 200, &drafter).lengths[199]
     };
     assert!(last(100) >= last(1) && last(100) > 4);
 }
