@@ -18,6 +18,9 @@ fn spans_of_client_verifier_and_drafter_are_one_trace() {
         "20",
         "--seed",
         "1",
+        // Blocks of a fixed length are asked for whatever drafting is worth next to the other tests.
+        "--block-length",
+        "4",
         prompts::REPETITION,
     ];
     let client = collector::wait("nothing", |_| true);
