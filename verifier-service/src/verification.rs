@@ -208,7 +208,7 @@ impl Verifier {
         let encoding = move || {
             target
                 .engine()
-                .encode_prompt(&request_plan::prompt(&request.prompt))
+                .encode_prompt(&serving::request::prompt(request.prompt))
         };
         let encoded = self.shared.lifecycle.tasks().spawn_blocking(encoding).await;
         let prompt = match encoded {

@@ -6,16 +6,13 @@ use std::{
 };
 
 use alignment::acceptance::Method;
-use inference::{
-    engine::{Engine, EngineError},
-    sampling::Sampling,
-};
+use inference::engine::{Engine, EngineError};
 use proto::{
     CommittedText,
     drafter::{FromDrafter, Open, Opened},
     model,
 };
-use tokenizer::{prompt::Prompt, template};
+use serving::request;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{
@@ -172,7 +169,7 @@ impl Drafter {
                 format!("at most {most} bytes"),
             ));
         }
-        let sampling = sampling(&open.sampling);
+        let sampling = request::sampling(open.sampling, Vec::new());
         let model = self.source.model();
         let ids = model.map_or(usize::MAX, |model| model.vocabulary.size());
         sampling.validate(ids).map_err(DraftError::sampling)?;
@@ -207,7 +204,7 @@ impl Drafter {
         let (encoded, wait) = oneshot::channel();
         self.tasks().spawn_blocking(move || {
             // The session may have ended.
-            drop(encoded.send(engine.encode_prompt(&native(prompt))));
+            drop(encoded.send(engine.encode_prompt(&request::prompt(prompt))));
         });
         let ids = wait.await.map_err(|_| DraftError::Encoding)?;
         let ids = ids.map_err(DraftError::Template)?;
@@ -230,36 +227,4 @@ fn check_room(field: &str, needed: usize, limit: usize) -> Result<(), DraftError
     let found = format!("so long that {needed} positions or more are needed");
     let expected = format!("within the draft model's context of {limit}");
     Err(DraftError::field(field, found, expected))
-}
-
-fn native(prompt: model::Prompt) -> Prompt {
-    let role = |role| match role {
-        model::Role::System => template::Role::System,
-        model::Role::User => template::Role::User,
-        model::Role::Assistant => template::Role::Assistant,
-        model::Role::Tool => template::Role::Tool,
-    };
-    let message = |message: model::Message| template::Message {
-        role: role(message.role),
-        content: message.content,
-    };
-    match prompt {
-        model::Prompt::Text(text) => Prompt::Text(text),
-        model::Prompt::Conversation(messages) => {
-            Prompt::Messages(messages.into_iter().map(message).collect())
-        }
-    }
-}
-
-fn sampling(sampling: &model::Sampling) -> Sampling {
-    Sampling {
-        temperature: sampling.temperature,
-        top_k: sampling.top_k,
-        top_p: sampling.top_p,
-        min_p: sampling.min_p,
-        repetition_penalty: sampling.repetition_penalty,
-        frequency_penalty: sampling.frequency_penalty,
-        presence_penalty: sampling.presence_penalty,
-        logit_bias: Vec::new(),
-    }
 }

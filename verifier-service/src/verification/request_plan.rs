@@ -8,12 +8,7 @@ use inference::sampling::{Sampling, SamplingError};
 use proto::{
     drafter::Open,
     limits::MAX_BLOCK_BYTES,
-    model,
     verifier::{Generate, Speculation},
-};
-use tokenizer::{
-    prompt::Prompt,
-    template::{Message, Role},
 };
 
 use crate::{config::Serving, error::GenerateError};
@@ -67,7 +62,7 @@ impl RequestPlan {
         serving: &Serving,
         vocab_size: usize,
     ) -> Result<Self, GenerateError> {
-        let sampling = sampling(request);
+        let sampling = serving::request::sampling(request.sampling, request.logit_bias.clone());
         sampling.validate(vocab_size).map_err(sampling_error)?;
         let limit = serving.max_tokens;
         let max_tokens = request.max_tokens.unwrap_or(limit);
@@ -137,39 +132,6 @@ fn telling(request: &Generate) -> Telling {
         (_, true) => Telling::Details,
         (true, false) => Telling::Rounds,
         (false, false) => Telling::Nothing,
-    }
-}
-
-/// A request's prompt for the target's template.
-pub(crate) fn prompt(prompt: &model::Prompt) -> Prompt {
-    match prompt {
-        model::Prompt::Text(text) => Prompt::Text(text.clone()),
-        model::Prompt::Conversation(messages) => {
-            let message = |message: &model::Message| Message {
-                role: match message.role {
-                    model::Role::System => Role::System,
-                    model::Role::User => Role::User,
-                    model::Role::Assistant => Role::Assistant,
-                    model::Role::Tool => Role::Tool,
-                },
-                content: message.content.clone(),
-            };
-            Prompt::Messages(messages.iter().map(message).collect())
-        }
-    }
-}
-
-fn sampling(request: &Generate) -> Sampling {
-    let sampling = request.sampling;
-    Sampling {
-        temperature: sampling.temperature,
-        top_k: sampling.top_k,
-        top_p: sampling.top_p,
-        min_p: sampling.min_p,
-        repetition_penalty: sampling.repetition_penalty,
-        frequency_penalty: sampling.frequency_penalty,
-        presence_penalty: sampling.presence_penalty,
-        logit_bias: request.logit_bias.clone(),
     }
 }
 
@@ -294,6 +256,8 @@ pub(crate) fn fresh_id() -> String {
 
 #[cfg(test)]
 mod tests {
+    use proto::model;
+
     use super::*;
 
     fn plan(change: impl FnOnce(&mut Generate)) -> Result<RequestPlan, String> {

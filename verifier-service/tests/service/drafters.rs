@@ -53,6 +53,14 @@ pub(crate) enum Kind {
     NeverAnswers,
     /// Sends each block only when the verifier has gone on without it.
     Late,
+    /// The answer, a token a block, each block 150 ms late.
+    Drips,
+    /// The answer, every other block 400 ms late.
+    Alternates,
+    /// The answer, with delays of 0 to 255 ms; one block in sixteen breaks the stream.
+    Chaos,
+    /// Fails with a status after one block of the answer.
+    Aborts,
     /// Ends the stream after two blocks.
     Closes,
     /// Fails with a status after two blocks.

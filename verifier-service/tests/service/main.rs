@@ -16,4 +16,5 @@ mod rounds;
 mod traces;
 mod trees;
 mod trials;
+mod waits;
 mod web;

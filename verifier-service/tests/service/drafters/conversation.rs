@@ -1,6 +1,8 @@
 //! One session of a scripted drafter: it keeps to the protocol but for what its kind does wrong, and takes down what the
 //! verifier does wrong.
 
+use std::time::Duration;
+
 use proto::{
     BaseHash, CommittedText,
     drafter::{
@@ -74,8 +76,18 @@ impl Conversation {
                 Kind::NeverAnswers => return self.follow_until_the_end().await,
                 Kind::Late => self.follow().await?,
                 Kind::Closes if self.round == 2 => return Err(Over),
-                Kind::Breaks if self.round == 2 => {
-                    return self.send(Err(Status::internal("broken"))).await;
+                Kind::Breaks if self.round == 2 => return self.break_off().await,
+                Kind::Aborts if self.round == 1 => return self.break_off().await,
+                Kind::Drips => tokio::time::sleep(Duration::from_millis(150)).await,
+                Kind::Alternates if self.round % 2 == 1 => {
+                    tokio::time::sleep(Duration::from_millis(400)).await;
+                }
+                Kind::Chaos => {
+                    if self.random().is_multiple_of(16) {
+                        return self.break_off().await;
+                    }
+                    let delay = Duration::from_millis(self.random().into());
+                    tokio::time::sleep(delay).await;
                 }
                 Kind::Fails(code) if self.round == 2 => {
                     let text = "as the test wants".to_owned();
@@ -120,7 +132,10 @@ impl Conversation {
 
     /// Sends a block, as its kind would.
     async fn propose(&mut self, open: &Open) -> Result<(), Over> {
-        let tokens = open.max_block_tokens as usize;
+        let tokens = match self.script.kind {
+            Kind::Drips => 1,
+            _ => open.max_block_tokens as usize,
+        };
         let honest = self.honest(tokens);
         let text = match self.script.kind {
             Kind::RandomBytes => (0..2 * tokens).map(|_| self.random()).collect(),
@@ -230,6 +245,10 @@ impl Conversation {
         self.script
             .note(|seen| seen.most_alternatives = seen.most_alternatives.max(alternatives));
         Ok(())
+    }
+
+    async fn break_off(&mut self) -> Result<(), Over> {
+        self.send(Err(Status::internal("broken"))).await
     }
 
     async fn follow_until_the_end(&mut self) -> Result<(), Over> {
