@@ -167,8 +167,8 @@ impl Drafters {
         })
     }
 
-    /// Address and client of the drafter at `address`; if `None`, of the first ready one or the
-    /// first.
+    /// Address and client of the drafter at `address`; if `None`, of the first ready one, or else
+    /// of the first that is configured.
     pub(crate) fn find(&self, address: Option<&str>) -> Option<(String, Client)> {
         let in_use = |drafter: &&Arc<Drafter>| drafter.status().state == DrafterState::Ready;
         let found = match address {
