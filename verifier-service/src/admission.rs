@@ -1,4 +1,4 @@
-//! Admission: a limit on requests at once, and for those refused an estimate of when to come back. There is no queue.
+//! Admission: a limit on requests at once, without a queue, and a time to retry for those refused.
 
 use std::{
     sync::{
@@ -8,9 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Weight of the latest reply in the mean duration.
+/// Weight of the latest request in the EWMA of durations.
 const GAIN: f64 = 0.2;
-/// Range of the seconds after which a refused client may come back.
+/// Shortest and longest time after which a refused client may retry, in seconds.
 const RETRY: std::ops::RangeInclusive<f64> = 1.0..=60.0;
 
 /// Count of requests in progress. Clones share it.
@@ -23,7 +23,7 @@ pub(crate) struct Admission {
 struct Shared {
     limit: usize,
     admitted: AtomicUsize,
-    /// Smoothed duration of a request, in seconds.
+    /// EWMA of the duration of a request, in seconds.
     mean_seconds: Mutex<f64>,
 }
 
@@ -46,7 +46,7 @@ impl Admission {
         }
     }
 
-    /// A permit for one more request, or the time after which there may be one.
+    /// Permit for one more request, or the time after which there may be one.
     pub(crate) fn admit(&self) -> Result<Permit, Duration> {
         let limit = self.shared.limit;
         let room = |admitted| (admitted < limit).then_some(admitted + 1);
@@ -71,7 +71,7 @@ impl Admission {
         self.shared.admitted.load(Ordering::Acquire)
     }
 
-    /// Estimate of when a place becomes free: the mean duration of a request, divided by the number of places.
+    /// Expected time until a place is free: the mean duration of a request, divided by the places.
     fn retry_after(&self) -> Duration {
         let mean = *self.shared.lock();
         let seconds = mean / self.shared.limit as f64;

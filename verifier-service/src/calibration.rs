@@ -1,19 +1,19 @@
-//! What passes of the target cost by their rows, measured before the first request comes.
+//! Cost of the target's passes by their rows, measured before the first request comes.
 //!
-//! How long blocks should be follows from it. What passes happen to take later cannot tell: one that took long had many rows,
-//! or the machine other work. Here sizes are measured in turn and in a moment.
+//! The best length of blocks follows from it. Later passes alone do not show it: a slow one had
+//! many rows, or the machine had other work. Here sizes are measured in turn, in a short time.
 
 use std::time::Duration;
 
 use inference::engine::{Engine, EngineError};
 use pacing::VerifyCost;
 
-/// Rows of the passes that are measured, as far as a pass may have so many.
+/// Rows of the measured passes, as far as a pass may have so many.
 const ROWS: [usize; 5] = [1, 2, 4, 8, 16];
-/// How often each is measured; the quickest counts.
+/// Measurements of each size; the quickest counts.
 const TURNS: usize = 3;
 
-/// Takes as long as some ninety rows of the model: a second or two for one of 1.5 billion on a core.
+/// Measures the passes, some 90 rows in all: a second or two for 1.5 billion parameters on a core.
 pub(crate) async fn measure(engine: &Engine) -> VerifyCost {
     match passes(engine).await {
         Ok(passes) => {
@@ -33,7 +33,7 @@ pub(crate) async fn measure(engine: &Engine) -> VerifyCost {
 
 async fn passes(engine: &Engine) -> Result<Vec<(usize, Duration)>, EngineError> {
     let mut session = engine.open()?;
-    // What the first pass of a process takes says nothing about others.
+    // The first pass of a process says nothing about others.
     session.forward(vec![0], 1, |_| ()).await?;
     let room = session.room();
     let sizes = ROWS.into_iter().filter(|rows| *rows <= room);
@@ -71,7 +71,7 @@ mod tests {
         std::fs::write(&path, PROFILE).unwrap();
         let engine = Engine::load(&path, EngineOptions::default()).unwrap();
         let cost = measure(&engine).await;
-        // Sleeping takes a little longer, and the same for all of them.
+        // A sleep takes a little longer than asked for, by the same for all of them.
         let row = (cost.predict(17.0) - cost.predict(1.0)) / 16.0;
         assert!((row - 1e-3).abs() < 2e-4, "{row}");
         assert!((5e-3..8e-3).contains(&cost.predict(1.0)));

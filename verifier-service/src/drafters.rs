@@ -1,7 +1,7 @@
-//! The drafters that the configuration names: which one a session gets, and what is known of each.
+//! The configured drafters: the choice of one for a session, and what is known of each.
 //!
-//! A session takes a [`Lease`] and reports on it. Sessions that fail in a row open the drafter's breaker; a probe asks each
-//! drafter for its description from time to time, so that one that is gone is not tried and one that is back is.
+//! A session takes a [`Lease`] and reports on it. Failures in a row open the drafter's breaker. A
+//! health check asks each drafter for its description, so that sessions skip one that is gone.
 
 mod breaker;
 mod probe;
@@ -23,10 +23,10 @@ use tokio::sync::Notify;
 
 use breaker::Breaker;
 
-/// Weight of a new round trip in the mean.
+/// Weight of a new round trip in the EWMA.
 const ROUND_TRIP_GAIN: f64 = 0.2;
-/// Longest wait of a round for a stream to open, or the shortest deadline if that is longer. Kept below a plain round, so that a
-/// drafter which still reads a long prompt delays nothing.
+/// Longest wait of a round for a stream to open, unless the shortest deadline is longer. Kept below
+/// a plain round, so that a drafter that reads a long prompt delays nothing.
 const OPENING: Duration = Duration::from_millis(20);
 
 /// All drafters. Clones share them.
@@ -40,19 +40,19 @@ struct Drafter {
     address: String,
     client: Client,
     known: Mutex<Known>,
-    /// Wakes the probe when a session finds the drafter gone.
+    /// Wakes the health check when a session finds the drafter gone.
     lost: Notify,
-    /// How long a round may wait for a stream to open. Says nothing about how fast blocks come, so it is not measured.
+    /// Longest wait of a round for a stream to open. Not measured: it says nothing about blocks.
     opening: Duration,
 }
 
-/// What is known of a drafter.
+/// Knowledge of a drafter.
 #[derive(Debug)]
 struct Known {
     reach: Reach,
     model: Option<String>,
     fingerprint: Option<Fingerprint>,
-    /// Names of its methods; empty while it was never reached.
+    /// Names of its methods; empty until it has described itself.
     methods: Vec<String>,
     breaker: Breaker,
     experience: Experience,
@@ -61,7 +61,7 @@ struct Known {
     last_error: Option<String>,
 }
 
-/// What the last attempt to reach a drafter came to.
+/// Outcome of the last attempt to reach a drafter.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Reach {
     NotTried,
@@ -70,28 +70,28 @@ enum Reach {
     Incompatible,
 }
 
-/// What a session needs of a drafter.
+/// Requirements of a session on a drafter.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wanted<'a> {
-    /// A method that it knows.
+    /// Method that it must know.
     pub(crate) method: &'a str,
-    /// The vocabulary that it must have; `None`: any.
+    /// Fingerprint of the vocabulary that it must have; `None` for any.
     pub(crate) vocabulary: Option<Fingerprint>,
 }
 
-/// A session's hold on a drafter. Dropping it ends the session's count.
+/// A session's hold on a drafter, which counts the session until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Lease {
     drafter: Arc<Drafter>,
 }
 
-/// A drafter of which a session wants nothing for now.
+/// A drafter that is idle for a session.
 #[derive(Clone, Debug)]
 pub(crate) struct IdleDrafter {
     drafter: Arc<Drafter>,
 }
 
-/// What went wrong, with the field that did.
+/// Text of an error, with the field that broke the protocol.
 pub(crate) fn reason(error: &ClientError) -> String {
     match error {
         ClientError::Protocol(error) => format!("protocol broken: {error}"),
@@ -100,7 +100,7 @@ pub(crate) fn reason(error: &ClientError) -> String {
 }
 
 impl Drafters {
-    /// Connects to nothing yet; to be called on a runtime.
+    /// Drafters at these addresses. Connects to none yet, but needs a runtime.
     pub(crate) fn new(
         addresses: &[String],
         deadline: DeadlineOptions,
@@ -118,7 +118,7 @@ impl Drafters {
         Ok(Self { all: all? })
     }
 
-    /// Asks every drafter what it is, now and from time to time, until the process stops.
+    /// Asks every drafter for its description, at once and regularly, until the process stops.
     pub(crate) fn probe(&self, lifecycle: &Lifecycle) {
         for drafter in self.all.iter() {
             let probing = probe::run(Arc::clone(drafter));
@@ -132,8 +132,8 @@ impl Drafters {
         }
     }
 
-    /// The drafter for a session: of those that can be reached, fit and are not left alone, the one with the fewest failures,
-    /// then with the fewest sessions.
+    /// A drafter for a session. Of those that fit and are admitted by their breakers, the one with
+    /// the fewest failures, then with the fewest sessions.
     pub(crate) fn lease(&self, wanted: Wanted<'_>) -> Result<Lease, FallbackReason> {
         let now = Instant::now();
         let fitting = self.all.iter().filter_map(|drafter| {
@@ -158,7 +158,7 @@ impl Drafters {
         })
     }
 
-    /// Whether a drafter that fits is in use now.
+    /// True if a drafter that fits is reached and its breaker is closed.
     pub(crate) fn is_in_use(&self, wanted: Wanted<'_>) -> bool {
         self.all.iter().any(|drafter| {
             let known = drafter.known();
@@ -167,7 +167,8 @@ impl Drafters {
         })
     }
 
-    /// Address and client of the drafter at `address`; of the first one in use, else of the first, where it is `None`.
+    /// Address and client of the drafter at `address`; if `None`, of the first ready one, or else
+    /// of the first that is configured.
     pub(crate) fn find(&self, address: Option<&str>) -> Option<(String, Client)> {
         let in_use = |drafter: &&Arc<Drafter>| drafter.status().state == DrafterState::Ready;
         let found = match address {
@@ -177,7 +178,7 @@ impl Drafters {
         found.map(|drafter| (drafter.address.clone(), drafter.client.clone()))
     }
 
-    /// What `Describe` and the metrics say of each, in the order of the configuration.
+    /// Status of each drafter, in the order of the configuration.
     pub(crate) fn status(&self) -> Vec<DrafterStatus> {
         self.all.iter().map(|drafter| drafter.status()).collect()
     }
@@ -189,7 +190,7 @@ impl Lease {
         self.drafter.client.clone()
     }
 
-    /// The session is open.
+    /// Notes that a session was opened.
     pub(crate) fn opened(&self, opened: &Opened) {
         let mut known = self.drafter.known();
         known.reach = Reach::Reached;
@@ -197,40 +198,40 @@ impl Lease {
         known.fingerprint = Some(opened.tokenizer_fingerprint);
     }
 
-    /// Its vocabulary has this fingerprint.
+    /// Notes the fingerprint of its vocabulary.
     pub(crate) fn described(&self, vocabulary: Fingerprint) {
         self.drafter.known().fingerprint = Some(vocabulary);
     }
 
-    /// The stream has done what can be asked of one: its drafter is in order.
+    /// Notes a success, which closes the breaker.
     pub(crate) fn succeeded(&self) {
         self.drafter.known().breaker.succeeded();
     }
 
-    /// Duration of a probe's block of this much computing at least. What came meanwhile was verdicts, so that nobody knows how
-    /// long this one took.
+    /// Lower bound of a block's latency: its compute time and a round trip. For blocks of probes,
+    /// whose latency is not measured.
     pub(crate) fn least_latency(&self, compute: Duration) -> Duration {
         compute + self.drafter.known().round_trip.unwrap_or_default()
     }
 
-    /// Reads, or adds to, what sessions have seen of the drafter.
+    /// Reads or updates what sessions have seen of the drafter.
     pub(crate) fn learn<T>(&self, of: impl FnOnce(&mut Experience) -> T) -> T {
         of(&mut self.drafter.known().experience)
     }
 
-    /// The drafter without a hold on it, for a session that wants nothing of it for now.
+    /// The drafter without a hold on it, for an idle session.
     pub(crate) fn idle(&self) -> IdleDrafter {
         IdleDrafter {
             drafter: Arc::clone(&self.drafter),
         }
     }
 
-    /// How long to wait for a stream to open.
+    /// Longest wait of a round for a stream to open.
     pub(crate) fn opening_patience(&self) -> Duration {
         self.drafter.opening
     }
 
-    /// The session ends, and the drafter is why.
+    /// Notes a failure of the drafter, which may open the breaker.
     pub(crate) fn failed(&self, why: &str) {
         let mut known = self.drafter.known();
         known.breaker.failed(Instant::now());
@@ -245,7 +246,7 @@ impl Lease {
         );
     }
 
-    /// The drafter cannot be reached, or is stopping; the probe will tell when it is back.
+    /// Notes that the drafter is gone or stopping. The health check notices when it is back.
     pub(crate) fn lost(&self, why: &str) {
         let mut known = self.drafter.known();
         known.reach = Reach::Lost;
@@ -257,7 +258,7 @@ impl Lease {
 }
 
 impl IdleDrafter {
-    /// Reads, or adds to, what sessions have seen of the drafter.
+    /// Reads or updates what sessions have seen of the drafter.
     pub(crate) fn learn<T>(&self, of: impl FnOnce(&mut Experience) -> T) -> T {
         of(&mut self.drafter.known().experience)
     }
@@ -312,7 +313,7 @@ impl Known {
         }
     }
 
-    /// What is not known yet is worth a try.
+    /// True if the drafter fits, as far as is known: the unknown is worth a try.
     fn can_draft(&self, wanted: Wanted<'_>) -> bool {
         let knows =
             self.methods.is_empty() || self.methods.iter().any(|known| known == wanted.method);

@@ -1,5 +1,5 @@
-//! Lexicons: the ids of a draft model in the target's vocabulary, for methods that judge by the distribution that a token was
-//! drawn from.
+//! Lexicons: ids of a draft model in the target's vocabulary, for methods that need the
+//! distribution that a token was drawn from.
 
 use std::{
     collections::HashMap,
@@ -32,7 +32,7 @@ const FETCHING: Duration = Duration::from_mins(1);
 /// Meaning of the ids of one draft model.
 #[derive(Clone, Debug)]
 pub(crate) enum Lexicon {
-    /// They are the target's.
+    /// They are the target's, or are not read.
     Same,
     /// They map to these target tokens.
     Mapped(Arc<TokenMap>),
@@ -41,7 +41,7 @@ pub(crate) enum Lexicon {
 /// Error for a draft model whose ids have no known meaning.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LexiconError {
-    #[error("the drafter does not tell its vocabulary")]
+    #[error("the drafter does not send its vocabulary")]
     Client(#[from] ClientError),
     #[error("the drafter's vocabulary cannot be mapped: {0}")]
     Map(String),
@@ -65,7 +65,7 @@ pub(crate) struct Lexicons {
 }
 
 impl Lexicon {
-    /// The draft tokens that may be drawn under `method`, as `Open.drawable` has them; empty: all.
+    /// Draft tokens that may be drawn under `method`, as `Open.drawable` has them; empty for all.
     pub(crate) fn drawable(&self, method: Method) -> Vec<u8> {
         let bits = match (self, method) {
             (Self::Mapped(map), Method::Tli) => map.shared(),
@@ -98,8 +98,8 @@ impl Lexicons {
         (method == Method::Standard).then(expected)
     }
 
-    /// Lexicon of a drafter under `method`, and the fingerprint of its vocabulary. The first caller has the vocabulary fetched
-    /// and mapped; this goes on if the caller stops waiting.
+    /// Lexicon of a drafter under `method`, and the fingerprint of its vocabulary. The first call
+    /// fetches and maps the vocabulary, and goes on if its caller stops waiting.
     pub(crate) async fn of(
         &self,
         method: Method,
@@ -155,7 +155,7 @@ async fn fetch(
         let changed = format!("its fingerprint was {expected} and is {found}");
         return Err(LexiconError::Map(changed));
     }
-    // Encodes every token: too long for the runtime's threads.
+    // Mapping encodes every token, which takes too long for the runtime's threads.
     let mapping = tokio::task::spawn_blocking(move || map(&table, &target));
     let mapped = mapping.await;
     let mapped = mapped.map_err(|error| LexiconError::Map(error.to_string()))?;
@@ -163,7 +163,7 @@ async fn fetch(
     Ok(Arc::new(mapped))
 }
 
-/// Ends cross by their role, all other tokens by their bytes.
+/// Map from draft to target tokens: ends by their roles, all others by their bytes.
 fn map(table: &VocabularyTable, target: &Target) -> Result<TokenMap, TokenMapError> {
     let roles = (0..table.size()).filter_map(|id| table.end_role(id).map(|role| (id, role)));
     let ends: Vec<(DraftToken, TargetToken)> = roles

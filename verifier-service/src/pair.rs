@@ -1,7 +1,7 @@
-//! Fit of two tokenizers: overlap by bytes, round trips of hard text, roles, mapping of tokens, and a verdict.
+//! Fit of two tokenizers: overlap by bytes, round trips, roles, mapping of tokens, and a verdict.
 //!
-//! No model runs here. The service checks a drafter by the vocabulary that the drafter sends; the command line has both
-//! tokenizers. Both get the same report.
+//! No model runs here. The service checks a drafter by the vocabulary that the drafter sends; the
+//! command line has both tokenizers. Both get the same report.
 
 mod round_trip;
 mod texts;
@@ -109,7 +109,7 @@ impl Pair<'_> {
     }
 }
 
-/// The same report, with the verdict drawn again from how much the pair accepted when it decoded.
+/// The same report with the acceptance that decoding has measured, and a verdict drawn from it.
 #[must_use]
 pub fn with_acceptance(report: PairReport, acceptance: PairAcceptance) -> PairReport {
     verdict::judged(PairReport {
@@ -136,9 +136,9 @@ pub fn table(tokenizer: &Tokenizer) -> VocabularyTable {
 struct Overlap {
     /// True if both are the same tokenizer.
     same: bool,
-    /// Share of the spellings of draft tokens.
+    /// Share of the spellings of draft tokens, from 0 to 1.
     of_ids: f64,
-    /// Share of the draft tokens of the texts.
+    /// Share of the draft tokens of the texts, from 0 to 1.
     of_text: f64,
 }
 
@@ -212,7 +212,7 @@ fn ids_by_spelling(table: &VocabularyTable) -> HashMap<&[u8], u32> {
     ids
 }
 
-/// Tokens of a text: the longest that matches at each place, from the first byte on. Bytes without a token are left out.
+/// Tokens of a text by longest match, from the first byte on. Bytes without a token are left out.
 fn longest_match(ids: &HashMap<&[u8], u32>, text: &str) -> Vec<u32> {
     let longest = ids.keys().map(|bytes| bytes.len()).max().unwrap_or(0);
     let mut rest = text.as_bytes();

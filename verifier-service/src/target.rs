@@ -25,7 +25,7 @@ impl Target {
         self.engine.tokenizer()
     }
 
-    /// Number of ids that may be emitted: those with a row of logits and a token.
+    /// Number of ids that may be emitted: those with a logit and a token.
     pub(crate) fn vocab_size(&self) -> usize {
         self.tokenizer()
             .vocab_size()

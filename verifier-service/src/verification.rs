@@ -1,4 +1,4 @@
-//! Verification: what happens between a request and its reply.
+//! Verification: admission of requests, and the rounds that make a reply.
 
 mod block;
 mod decider;
@@ -43,16 +43,16 @@ pub(crate) use session::{Parts, Session};
 use shared::Shared;
 use tokenizer::template::TemplateError;
 
-/// The verifier: lets requests in, and says what it is.
+/// The verifier: admits requests and describes itself.
 pub(crate) struct Verifier {
     shared: Arc<Shared>,
     serving: Serving,
     admission: Admission,
-    /// The permit for a check of a pair: one takes a processor for a while.
+    /// Permit for checks of pairs, one at a time: each keeps a core busy for a while.
     checks: Arc<Semaphore>,
 }
 
-/// How busy a verifier is.
+/// Load of a verifier.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Busyness {
     pub(crate) requests: usize,
@@ -60,7 +60,7 @@ pub(crate) struct Busyness {
 }
 
 impl Verifier {
-    /// Over a model whose passes cost so much. To be called on a runtime. Begins to probe the drafters.
+    /// Verifier over a model and the measured cost of its passes. Probes drafters on the runtime.
     pub(crate) fn new(
         (engine, costs): (Engine, VerifyCost),
         serving: Serving,
@@ -87,8 +87,7 @@ impl Verifier {
         })
     }
 
-    /// Lets a request in, or refuses it at once. What does not depend on the prompt's length is checked before anything is
-    /// allocated.
+    /// Admits a request, or refuses it at once: the prompt is encoded after all cheaper checks.
     pub(crate) async fn admit(
         self: &Arc<Self>,
         request: Generate,
@@ -137,7 +136,7 @@ impl Verifier {
             .engine()
             .open()
             .map_err(|error| match error {
-                // Sessions that have just ended are still counted for a moment.
+                // The engine still counts sessions that have just ended.
                 EngineError::Full { .. } => self.busy(std::time::Duration::from_secs(1)),
                 error => error.into(),
             })?;
@@ -151,7 +150,7 @@ impl Verifier {
         Ok(Session::new(Arc::clone(&self.shared), admitted))
     }
 
-    /// What this verifier is.
+    /// Model, methods, limits and drafters, with the requests in progress.
     pub(crate) fn describe(&self) -> Description {
         let method = |method: Method| model::Method {
             name: method.name().to_owned(),
@@ -173,7 +172,7 @@ impl Verifier {
         }
     }
 
-    /// How requests are served.
+    /// Limits and choices for requests.
     pub(crate) fn serving(&self) -> &Serving {
         &self.serving
     }
@@ -201,7 +200,7 @@ impl Verifier {
         }
     }
 
-    /// The prompt's ids, off the runtime's threads: a long one takes a while.
+    /// Target ids of a prompt. A long one takes a while, so the runtime's threads do not encode it.
     async fn encode(&self, request: Generate) -> Result<Vec<u32>, GenerateError> {
         let target = Arc::clone(&self.shared.target);
         let is_text = matches!(request.prompt, model::Prompt::Text(_));

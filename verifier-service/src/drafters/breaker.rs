@@ -1,5 +1,5 @@
-//! When to leave a drafter alone. Ours because it is forty lines with the caller's clock, and because a trial here is a whole
-//! session that may end without telling anything.
+//! Circuit breaker of a drafter. Ours because it is forty lines with the caller's clock, and
+//! because a trial is a whole session, which may end without a result.
 
 use std::time::{Duration, Instant};
 
@@ -7,11 +7,11 @@ use chassis::channel::Backoff;
 
 /// Failures in a row that open the breaker.
 const FAILURES: u32 = 3;
-/// How long a drafter is left alone at first, and at most.
+/// Time that the breaker stays open, at first and at most.
 const FIRST_REST: Duration = Duration::from_millis(500);
 const LONGEST_REST: Duration = Duration::from_secs(30);
 
-/// Closed: every session may try. Open: none. Half open, once the rest is over: one may.
+/// State of a drafter's breaker. Closed: every session may try. Open: none. Half open: one may.
 #[derive(Debug)]
 pub(super) struct Breaker {
     failures: u32,
@@ -39,7 +39,7 @@ impl Breaker {
         self.failures
     }
 
-    /// Whether a session may try now.
+    /// True if a session may try at `now`.
     pub(super) fn admits(&self, now: Instant) -> bool {
         self.open_until
             .is_none_or(|until| now >= until && !self.trying)
@@ -68,7 +68,7 @@ impl Breaker {
         self.trying = false;
     }
 
-    /// A session ended before it could tell either.
+    /// A session ended, perhaps without a result: another one may try.
     pub(super) fn ended(&mut self) {
         self.trying = false;
     }

@@ -1,4 +1,4 @@
-//! Asks a drafter what it is, so that sessions need not find out that it is gone, or back, or of no use.
+//! Health check of a drafter, so that no session has to find out that it is gone or incompatible.
 
 use std::{
     sync::Arc,
@@ -15,15 +15,15 @@ use tonic::Code;
 
 use super::{Drafter, Reach};
 
-/// How long an answer may take.
+/// Longest time for an answer.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How often a drafter that answers is asked.
+/// Time between checks of a drafter that answers.
 const INTERVAL: Duration = Duration::from_secs(10);
-/// How soon one that does not is asked again, at first and at most.
+/// Wait before one that does not answer is asked again, at first and at most.
 const FIRST_RETRY: Duration = Duration::from_millis(200);
 const LAST_RETRY: Duration = Duration::from_secs(5);
 
-/// Probes for ever.
+/// Checks the drafter for ever.
 pub(super) async fn run(drafter: Arc<Drafter>) {
     let mut retry = Backoff::new(FIRST_RETRY, LAST_RETRY);
     loop {

@@ -1,4 +1,4 @@
-//! Which drafter a session gets, and what is said where it gets none.
+//! Choice of a session's drafter, and the reason for having none.
 
 use super::*;
 

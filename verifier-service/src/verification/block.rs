@@ -1,4 +1,4 @@
-//! A round's block: the proposal, the candidates that it becomes, and which of its tokens belong to which of them.
+//! A round's block: the proposal, its candidates, and their alignment with draft tokens.
 
 use std::{
     sync::Arc,
@@ -18,32 +18,32 @@ use super::{
 };
 use crate::target::Target;
 
-/// Candidates of all alternatives together: a draft token is seldom more than two of the target's.
+/// Most candidates of all alternatives together. A draft token is seldom more than two of them.
 const ALTERNATIVE_CANDIDATES: usize = 2 * MAX_ALTERNATIVES as usize;
 
-/// What one round verifies; empty in a plain one.
+/// Proposal of one round and its candidates; empty in a plain round.
 #[derive(Debug)]
 pub(crate) struct Block {
     pub(crate) proposal: Proposal,
     pub(crate) tree: Arc<CandidateTree>,
-    /// What each candidate was drawn from; empty where the method need not know.
+    /// Distribution or probability of each candidate; empty where the method needs none.
     pub(crate) sources: Arc<[CandidateSource]>,
-    /// Why there are no candidates.
+    /// Reason for a round without candidates; `None` if there are some.
     pub(crate) fallback: Option<FallbackReason>,
     /// Time that re-encoding took.
     pub(crate) took: Duration,
 }
 
-/// How many candidates a round may have.
+/// Limits on a round's candidates.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Room {
-    /// On each way.
+    /// Candidates of each path.
     pub(crate) candidates: usize,
-    /// Rows of the pass, the pending token's included.
+    /// Rows of the pass, including the pending token's.
     pub(crate) rows: usize,
 }
 
-/// Draft tokens and candidates of one way.
+/// Draft tokens and candidates of one path.
 #[derive(Debug)]
 pub(crate) struct Taken<'a> {
     pub(crate) text: &'a [u8],
@@ -52,9 +52,9 @@ pub(crate) struct Taken<'a> {
 }
 
 impl Block {
-    /// Makes at most `room` candidates of a proposal: the tokens that were drawn where the method judges by their distribution, else what
-    /// re-encoding makes of the bytes behind the `committed` tokens. The end of a reply crosses by its role. Alternatives have
-    /// ways of the same length. An error says what the drafter did wrong.
+    /// Block with at most `room` candidates: the drawn tokens where the method needs distributions,
+    /// else the bytes re-encoded after the `committed` tokens. A proposed end is mapped by its
+    /// role. An error names the drafter's fault.
     pub(crate) fn new(
         target: &Target,
         committed: &[TargetToken],
@@ -95,7 +95,7 @@ impl Block {
         })
     }
 
-    /// Fate of the block where the target took this path, if any of it was verified.
+    /// Fate of the block if the target took `path`; `None` if no draft token was verified.
     pub(crate) fn fate(&self, path: &[usize]) -> Option<BlockFate> {
         let candidates = self.tree.chain();
         let kept_bytes = self
@@ -108,7 +108,7 @@ impl Block {
                 .partition_point(|end| *end <= bytes)
         };
         let verified = until(candidates.covered_bytes() as u32);
-        // Tokens that the target had said before the block arrived are accepted ones.
+        // Draft tokens committed before the block was used count as accepted.
         let skipped = self.proposal.drafted - self.proposal.token_ends.len();
         (verified > 0).then(|| BlockFate::Judged {
             drafted: skipped + verified,
@@ -119,13 +119,13 @@ impl Block {
         })
     }
 
-    /// How many nodes of a path are on the main way.
+    /// Number of a path's nodes that are on the chain.
     pub(crate) fn on_chain(&self, path: &[usize]) -> usize {
         let main = self.tree.chain().tokens.len();
         path.partition_point(|node| *node < main)
     }
 
-    /// What was drafted on the way that the target took, or on the main one, and its candidates.
+    /// Draft tokens and candidates of the path that the target took, followed to its leaf.
     pub(crate) fn taken(&self, target: &Target, path: &[usize]) -> Taken<'_> {
         let (candidates, _) = self.tree.way(path);
         let tokens = candidates.tokens.iter().filter(|id| !target.is_end(id.0));
@@ -148,7 +148,7 @@ impl Block {
         }
     }
 
-    /// Nothing, for this reason.
+    /// Block without candidates, for this reason.
     pub(crate) fn plain(why: FallbackReason) -> Self {
         Self {
             proposal: Proposal::default(),
@@ -159,8 +159,8 @@ impl Block {
         }
     }
 
-    /// Aligns draft tokens and candidates, by their bytes where both lists end at the same one, else by the likeness of their
-    /// texts. For metrics only: no method of this release decides by it. Done while the pass is under way.
+    /// Aligns draft tokens and candidates: by bytes where both end at the same byte, else by DTW
+    /// over their texts. For metrics only, so it runs while the pass is under way.
     pub(crate) fn align(&self, target: &Target) -> (Option<Alignment>, Duration) {
         let began = Instant::now();
         let candidates = self.tree.chain();

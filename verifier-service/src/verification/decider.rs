@@ -1,5 +1,5 @@
-//! What the target says at each position of a block. Runs on the model's thread, where the logits are, so that no row of the
-//! vocabulary's size is copied.
+//! The target's choice at each position of a block. Runs on the model's thread, so that no row of
+//! logits is copied.
 
 use std::{
     sync::Arc,
@@ -26,7 +26,7 @@ use super::{
 };
 use crate::target::Target;
 
-/// Decides the tokens of one reply, one after another. It holds all that a decision depends on; the drafter takes no part.
+/// Decides the tokens of one reply in order. Holds all state that the choices depend on.
 pub(crate) struct Decider {
     target: Arc<Target>,
     method: Method,
@@ -37,45 +37,45 @@ pub(crate) struct Decider {
     place: Place,
     /// Tokens that may still be emitted.
     left: usize,
-    /// How many of the likeliest tokens to tell at each position; `None`: nothing is told.
+    /// Number of the likeliest tokens to score at each position; `None` if none are asked for.
     top_logprobs: Option<usize>,
     tells_probabilities: bool,
 }
 
-/// What a pass came to.
+/// Outcome of a pass.
 #[derive(Debug)]
 pub(crate) struct Decision {
-    /// How much of the block stands, and what follows.
+    /// Accepted part of the block, and the token after it.
     pub(crate) verdict: Verdict,
-    /// The candidates that stand, each the parent of the next.
+    /// Nodes of the accepted candidates, each the parent of the next.
     pub(crate) path: Vec<usize>,
     /// Every token emitted, in order.
     pub(crate) choices: Vec<Choice>,
-    /// What the model gave each of them, if the request asks for it.
+    /// Log probabilities at each of them; empty unless the request asks for them.
     pub(crate) scores: Vec<Scores>,
-    /// Why the reply ends with the last of them.
+    /// End of the reply, if the last of them ends it.
     pub(crate) end: Option<End>,
-    /// Bytes at the end of the text that may yet become a stop string.
+    /// Length of the text's suffix that may become a stop string, in bytes.
     pub(crate) withheld: usize,
-    /// What the model gives each candidate of the way taken, then the token behind those accepted; empty unless the request wants to know.
+    /// Probability of each candidate on the path taken, then of `appended`; empty unless asked for.
     pub(crate) probabilities: Vec<f32>,
     /// Time that deciding took.
     pub(crate) took: Duration,
 }
 
-/// Why a reply ends.
+/// Reason for the end of a reply.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum End {
-    /// The model ended it.
+    /// The model emitted an end token.
     Token,
-    /// A stop string, by its number, that begins this many bytes into the reply.
+    /// The stop string with this index starts at this byte of the reply.
     Stop { stop: usize, start: usize },
     /// No further token may be emitted.
     Limit,
 }
 
 impl Decision {
-    /// Rows of the pass that the reply goes on from: the pending token's, then those of the candidates that stand.
+    /// Rows of the pass to keep: the pending token's, then those of the accepted candidates.
     pub(crate) fn rows(&self) -> Vec<usize> {
         let stand = self.path.iter().map(|candidate| candidate + 1);
         std::iter::once(0).chain(stand).collect()
@@ -83,7 +83,7 @@ impl Decision {
 }
 
 impl Decider {
-    /// For a reply to the prompt with these ids; `left` is at least 1.
+    /// Decider of a reply to `prompt` with at most `left` tokens; `left` is at least 1.
     pub(crate) fn new(
         target: &Arc<Target>,
         plan: &RequestPlan,
@@ -104,13 +104,13 @@ impl Decider {
         }
     }
 
-    /// How many candidates a round can use: one token is always the target's own.
+    /// Most candidates of a round: its last token is always the target's own.
     pub(crate) fn room(&self) -> usize {
         self.left.saturating_sub(1)
     }
 
-    /// Decides position by position until the block is contradicted, used up, or the reply is over. A distribution is evaluated only
-    /// where it is needed, with the penalties of what has been emitted before it.
+    /// Decides position by position until a candidate is rejected, none is left, or the reply ends.
+    /// Only positions reached are evaluated, with penalties for all tokens before them.
     pub(crate) fn decide(
         &mut self,
         logits: &Logits<'_>,
@@ -175,7 +175,7 @@ impl Decider {
             .choose_against(&distribution, proposal, &noise, key))
     }
 
-    /// Counts an emitted token and says whether the reply is over with it.
+    /// Counts an emitted token. Returns the end of the reply if the token ends it.
     fn take_in(&mut self, emitted: TargetToken) -> Option<End> {
         self.history.push(emitted.0);
         if self.target.is_end(emitted.0) {

@@ -1,4 +1,4 @@
-//! A round token by token, for a request that asks to see it. Nothing here runs for one that does not.
+//! Details of a round, token by token, only for requests that ask for them.
 
 use std::time::Instant;
 
@@ -12,7 +12,7 @@ use super::{
     session::Session,
 };
 
-/// When the parts of a round happened.
+/// Moments at which parts of a round began or ended.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Moments {
     began: Instant,
@@ -32,7 +32,7 @@ impl Moments {
 }
 
 impl Session {
-    /// What there is to see of a round that has just been committed.
+    /// Details of a round that has just been committed.
     pub(super) fn detail(
         &mut self,
         block: &Block,
@@ -99,7 +99,7 @@ fn draft_tokens(taken: &Taken<'_>) -> Vec<Vec<u8>> {
     starts.zip(ends).map(bytes).collect()
 }
 
-/// Draft tokens and candidates by the bytes that they share. A draft token that the candidates cover in part belongs to the last.
+/// Groups of draft tokens and candidates by shared bytes. A token covered in part is in the last.
 fn groups(taken: &Taken<'_>) -> Vec<AlignedGroup> {
     let covered = taken.candidates.covered_bytes() as u32;
     let ends = taken.token_ends;

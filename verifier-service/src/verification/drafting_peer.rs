@@ -1,9 +1,9 @@
-//! Transport of one session to its drafter: opens a stream, takes in blocks while other work goes on, gives out the one that
-//! continues the committed text, sends verdicts, and joins again when a stream is lost.
+//! Transport of one session to its drafter: opens a stream, receives blocks while other work goes
+//! on, finds the one that continues the committed text, sends verdicts, and rejoins after a loss.
 //!
-//! It decides nothing about how much is drafted: rounds say what is wanted (see [`pacing`]). Everything here has a bound. A round
-//! waits for its block once, as long as the wish allows; a drafter that missed that is not waited for again before it has
-//! delivered. Whatever a drafter does, the worst that comes of it is a round without a proposal.
+//! [`pacing`] decides how much is drafted. A round waits for its block once, as long as the wish
+//! allows; a drafter that missed a deadline is waited for again only after it has delivered.
+//! Whatever a drafter does, the worst outcome is a round without a proposal.
 
 mod dropped_blocks;
 mod opening;
@@ -59,21 +59,21 @@ pub(crate) struct DraftingPeer {
     committed: CommittedText,
     state: State,
     rejoin: Backoff,
-    /// Something usable came since the last loss.
+    /// True if a usable block came since the last loss.
     is_worth_rejoining: bool,
     dropped: DroppedBlocks,
     /// Fate of this round's block, where it was not verified.
     fate: BlockFate,
-    /// Bytes of streams that are gone.
+    /// Bytes of messages on former streams.
     traffic: Traffic,
 }
 
 enum State {
-    /// The request turned speculation off.
+    /// The request turned speculation off, or the reply has ended.
     Off,
-    /// There is no stream, for this reason; the next attempt is due at this moment. `None`: there will be none.
+    /// There is no stream, for this reason. The next attempt is at this moment, or never if `None`.
     Absent(FallbackReason, Option<Instant>),
-    /// Nothing is wanted of the drafter for now, so it need not read the prompt.
+    /// The drafter is idle and has no stream, so it need not read the prompt.
     Idle(IdleDrafter),
     /// A stream is being opened.
     Opening(Box<Opening>),
@@ -82,7 +82,7 @@ enum State {
 }
 
 impl DraftingPeer {
-    /// For one reply. Begins to open a stream, if the request wants one; that goes on in [`DraftingPeer::during`].
+    /// Peer of one reply. A stream that the request wants is opened in [`DraftingPeer::during`].
     pub(crate) fn new(shared: Arc<Shared>, plan: &RequestPlan, pacing: &Pacing) -> Self {
         let soon = State::Absent(FallbackReason::NoDrafter, Some(Instant::now()));
         let mut peer = Self {
@@ -103,7 +103,7 @@ impl DraftingPeer {
         peer
     }
 
-    /// Does `work` and meanwhile takes in what the drafter sends.
+    /// Runs `work` and meanwhile receives from the drafter.
     pub(crate) async fn during<T>(&mut self, work: impl Future<Output = T>) -> T {
         tokio::pin!(work);
         loop {
@@ -115,8 +115,8 @@ impl DraftingPeer {
         }
     }
 
-    /// The block that continues the committed text, or why there is none. Waits as long as the wish allows, and not at all for a
-    /// drafter that is overdue.
+    /// The block that continues the committed text, or the reason for having none. Waits as long as
+    /// the wish allows, and not at all for a drafter that is overdue.
     pub(crate) async fn propose(&mut self, pacing: &Pacing) -> Result<Proposal, FallbackReason> {
         self.fate = BlockFate::None;
         self.join_when_due(pacing);
@@ -176,7 +176,7 @@ impl DraftingPeer {
         self.fate
     }
 
-    /// Takes in a round that the reply goes on after, whose pass had `rows` of all sessions, and settles the next wish.
+    /// Takes in a round, whose pass had `rows` of all sessions, and settles the next wish.
     pub(crate) fn observe(&mut self, round: &Round, rows: usize, pacing: &mut Pacing) {
         let scene = pacing.passed(round, rows);
         let wish = match &self.state {
@@ -199,7 +199,7 @@ impl DraftingPeer {
         self.sent_wish = pacing.on_the_wire(wish);
     }
 
-    /// Sends how the reply goes on: the first `kept` bytes of the last proposal, then `appended`.
+    /// Commits `kept` bytes of the last proposal, then `appended`. Sends a verdict when due.
     pub(crate) fn commit(&mut self, kept: &[u8], appended: &[u8]) {
         if matches!(self.state, State::Off) {
             return;
@@ -213,7 +213,7 @@ impl DraftingPeer {
                 stream.want(self.sent_wish);
                 stream.send_when_due(&self.committed, kept.len() as u32, appended)
             }
-            // A reply longer than any drafter may be sent goes on without one.
+            // A reply longer than the protocol allows goes on without a drafter.
             (_, Err(_)) => Err(StreamError::for_good("the reply is too long to be drafted")),
             (_, Ok(())) => Ok(()),
         };
@@ -227,7 +227,7 @@ impl DraftingPeer {
         self.dropped.stale_blocks()
     }
 
-    /// Blocks dropped since the last call, where the request wants to know.
+    /// Blocks dropped since the last call, where the request asks for them.
     pub(crate) fn take_dropped(&mut self) -> Vec<Dropped> {
         self.dropped.take()
     }
@@ -244,7 +244,7 @@ impl DraftingPeer {
         }
     }
 
-    /// Ends the session in good order.
+    /// Ends the session with its reply.
     pub(crate) fn finish(&mut self) {
         self.traffic = self.traffic();
         if let State::Open(stream) = std::mem::replace(&mut self.state, State::Off) {
@@ -252,13 +252,13 @@ impl DraftingPeer {
         }
     }
 
-    /// The drafter has sent what breaks the protocol, in a way that showed late. Goes on without the stream.
+    /// Gives up the stream for a fault that showed only when its block was used.
     pub(crate) fn accuse(&mut self, text: String) {
         self.lose(&StreamError::fault(FallbackReason::Protocol, text));
     }
 
-    /// Goes one step on: a stream opened, a block taken in, or a loss noticed. Never returns where nothing can happen. Nothing
-    /// is lost when the future is dropped.
+    /// Goes one step: opens a stream, receives a block, or notices a loss. Never returns where
+    /// nothing can happen. Cancel-safe.
     async fn advance(&mut self) {
         match &mut self.state {
             State::Off | State::Absent(..) | State::Idle(_) => std::future::pending().await,
@@ -300,7 +300,7 @@ impl DraftingPeer {
         }
     }
 
-    /// Opens a stream if there is none, one is wanted, and the time for it has come.
+    /// Opens a stream if there is none, one is wanted, and it is due.
     fn join_when_due(&mut self, pacing: &Pacing) {
         let is_due = match self.state {
             State::Absent(_, Some(due)) => Instant::now() >= due,
@@ -339,7 +339,7 @@ impl DraftingPeer {
         Opening::new(lease, open, self.method, self.shared.lexicons().clone())
     }
 
-    /// Goes on without the stream. Gives the reason for this round's fallback.
+    /// Gives up the stream. Returns the reason for this round's fallback.
     fn lose(&mut self, error: &StreamError) -> FallbackReason {
         self.traffic = self.traffic();
         let again = error.may_rejoin.then(|| self.next_attempt());
@@ -352,7 +352,7 @@ impl DraftingPeer {
         error.why
     }
 
-    /// Moment of the next attempt: at once after a drafter that was of use, else after a while.
+    /// Moment of the next attempt: at once after a useful drafter, else after a backoff.
     fn next_attempt(&mut self) -> Instant {
         if std::mem::take(&mut self.is_worth_rejoining) {
             return Instant::now();

@@ -1,4 +1,4 @@
-//! What a round's candidates were drawn from, for methods that judge by it.
+//! Distributions that a round's candidates were drawn from, for methods that need them.
 
 use alignment::{
     TargetToken,
@@ -13,19 +13,19 @@ use proto::drafter::{Draw, SparseDistribution};
 use super::proposal::Proposal;
 use crate::{lexicon::Lexicon, target::Target};
 
-/// What one candidate was drawn from.
+/// Distribution or probability that one candidate was drawn with.
 #[derive(Debug)]
 pub(crate) enum CandidateSource {
-    /// A distribution over the target's tokens, computed from the draft's.
+    /// A distribution over target tokens, computed from the draft distribution.
     Computed(PathDistribution),
-    /// The draft's distribution, whose vocabulary is the target's.
+    /// The draft distribution itself, which is over the target's own vocabulary.
     Sent(SparseDistribution),
-    /// The probability carried over to it.
+    /// A probability carried over from draft tokens by alignment.
     Scalar(f64),
 }
 
 impl CandidateSource {
-    /// As acceptance takes it. `vocabulary` is the number of target tokens.
+    /// Origin of the candidate for acceptance. `vocabulary` is the number of target tokens.
     pub(crate) fn drawn(&self, vocabulary: usize) -> Drawn<'_> {
         match self {
             Self::Computed(distribution) => distribution
@@ -44,8 +44,8 @@ impl CandidateSource {
     }
 }
 
-/// The candidates that the drawn tokens stand for, at most `room`, and the distribution of each. An error is the drafter's fault and says
-/// which.
+/// Candidates that spell the drawn tokens, at most `room`, and the source of each. An error names
+/// the drafter's fault.
 pub(crate) fn drawn_candidates(
     target: &Target,
     proposal: &Proposal,
@@ -67,7 +67,7 @@ pub(crate) fn drawn_candidates(
     }
 }
 
-/// Tokens of another vocabulary.
+/// Candidates for draws from another vocabulary.
 fn mapped(
     target: &Target,
     proposal: &Proposal,
@@ -94,7 +94,7 @@ fn mapped(
     Ok((block.candidates, sources))
 }
 
-/// Tokens of the target's own vocabulary.
+/// Candidates for draws from the target's own vocabulary.
 fn same(
     target: &Target,
     proposal: &Proposal,
@@ -136,7 +136,7 @@ fn distributions(
     distributions.collect()
 }
 
-/// The distribution of a draw, which must have mass for what was drawn.
+/// The distribution of a draw. It must give the drawn token some probability.
 fn distribution(
     draw: &Draw,
     vocabulary: usize,
@@ -151,7 +151,7 @@ fn distribution(
     drawn.ok_or_else(|| format!("has no mass for token {}, which was drawn", draw.id))
 }
 
-/// Tokens must spell what the drafter says they spell: it is told what became of its bytes.
+/// Checks that the tokens spell `text`, since verdicts count its bytes.
 fn check_spelling<'a>(
     target: &Target,
     ids: impl IntoIterator<Item = &'a u32>,
@@ -166,7 +166,7 @@ fn check_spelling<'a>(
     Err("block.draws: the tokens do not spell block.text".to_owned())
 }
 
-/// The scalar of each candidate under `token_timing`: the drafter's probabilities, carried over by the warping.
+/// Scalar of each candidate under `token_timing`: draft probabilities carried over by DTW.
 pub(crate) fn transferred(
     target: &Target,
     proposal: &Proposal,
@@ -174,7 +174,7 @@ pub(crate) fn transferred(
 ) -> Result<Vec<CandidateSource>, String> {
     let covered = candidates.covered_bytes() as u32;
     let within = proposal.token_ends.partition_point(|end| *end <= covered);
-    // A token that is covered in part belongs to the last candidate.
+    // A draft token that is covered in part belongs to the last candidate.
     let is_partial = within == 0 || proposal.token_ends[within - 1] < covered;
     let count = (within + usize::from(is_partial)).min(proposal.token_ends.len());
     let mut start = 0;

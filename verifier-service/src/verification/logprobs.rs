@@ -1,4 +1,4 @@
-//! Tokens of a reply with their log probabilities, for a request that asks for them. Nothing here runs for one that does not.
+//! Tokens of a reply with their log probabilities, only for requests that ask for them.
 
 use std::collections::VecDeque;
 
@@ -11,7 +11,7 @@ use crate::target::Target;
 /// Tokens on their way to the client: each waits until the text that it completes is sent.
 #[derive(Debug, Default)]
 pub(super) struct ReplyTokens {
-    /// Where in the reply each begins and ends.
+    /// Start and end of each token, in bytes of the reply.
     waiting: VecDeque<(usize, usize, TokenLogprob)>,
     /// Bytes of the reply so far.
     length: usize,
@@ -24,12 +24,12 @@ impl ReplyTokens {
         self.waiting.push_back((start, self.length, token));
     }
 
-    /// Those whose text has been sent, of a reply of which so many bytes have.
+    /// Tokens whose text is within the first `sent` bytes of the reply.
     fn release(&mut self, sent: usize) -> Vec<TokenLogprob> {
         self.take_while(|_, end| end <= sent)
     }
 
-    /// The last ones of a reply that is cut off here: those that begin before.
+    /// Last tokens of a reply that is cut off at `length` bytes: those that begin before.
     fn finish(&mut self, length: usize) -> Vec<TokenLogprob> {
         self.take_while(|start, _| start < length)
     }
@@ -46,7 +46,7 @@ impl ReplyTokens {
 }
 
 impl ReplyTokens {
-    /// Tokens that go with the text of a round that has just been committed, of a reply of which `released` bytes are sent.
+    /// Tokens to send after a committed round, with `released` bytes of the reply sent so far.
     pub(super) fn committed(
         &mut self,
         target: &Target,

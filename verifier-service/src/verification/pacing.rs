@@ -1,4 +1,4 @@
-//! Pacing of one session: its pacer, over what the whole process knows of the target's passes.
+//! Pacing of one session: its pacer, and the target's passes that all sessions share.
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
@@ -11,9 +11,9 @@ use proto::{drafter, limits::MAX_ALTERNATIVES};
 
 use super::request_plan::RequestPlan;
 
-/// Alternatives of a block at most, where the request names no number.
+/// Most alternatives of a block, where the request names no number.
 const ALTERNATIVES: u32 = 4;
-/// Steps in percent of the least probability that a drafter is sent, so that small changes cost no message.
+/// Step of the least probability that is sent, in percent. Smaller changes cost no message.
 const PERCENT_STEP: u32 = 5;
 
 /// The target's passes, as all sessions have measured them. Clones share them.
@@ -28,9 +28,9 @@ pub(crate) struct SharedPasses {
 pub(super) struct Pacing {
     pacer: Pacer,
     shared: SharedPasses,
-    /// Number of the session.
+    /// Number of the session, by which the pacing's switch samples sessions.
     number: u64,
-    /// Alternatives of each block at most.
+    /// Most alternatives of a block.
     alternatives: u32,
 }
 
@@ -47,7 +47,7 @@ impl SharedPasses {
         self.passes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sessions of the model now, at least one.
+    /// Number of the model's sessions, at least 1.
     fn sessions(&self) -> usize {
         self.engine.load_now().sessions.max(1)
     }
@@ -75,18 +75,18 @@ impl Pacing {
         }
     }
 
-    /// View of the session where no round has given one.
+    /// The session's view of the target's passes before a stream opens.
     pub(super) fn scene(&self) -> Scene {
         let sessions = self.shared.sessions();
         self.shared.lock().scene(self.number, sessions)
     }
 
-    /// Block wanted of a drafter that is known so well.
+    /// Block wanted of a drafter with this experience.
     pub(super) fn wish(&self, known: &Experience, scene: &Scene) -> Wish {
         self.pacer.wish(known, scene)
     }
 
-    /// Takes in the pass of a round, which had `rows` of all sessions. Gives the view for the next round.
+    /// Takes in the pass of a round, with `rows` of all sessions. Returns the next view.
     pub(super) fn passed(&self, round: &Round, rows: usize) -> Scene {
         let sessions = self.shared.sessions();
         let mut passes = self.shared.lock();
@@ -94,13 +94,13 @@ impl Pacing {
         passes.scene(self.number, sessions)
     }
 
-    /// Takes in what a round came to with a drafter. Gives the next wish.
+    /// Takes in a round with a drafter. Returns the next wish.
     pub(super) fn observe(&mut self, round: &Round, known: &mut Experience, scene: &Scene) -> Wish {
         self.pacer.observe(round, known, scene);
         self.pacer.wish(known, scene)
     }
 
-    /// The wish as a drafter is sent it.
+    /// The wish as it is sent to a drafter.
     pub(super) fn on_the_wire(&self, wish: Wish) -> drafter::Wish {
         match wish {
             Wish::Plain => drafter::Wish::default(),

@@ -1,4 +1,4 @@
-//! The check of a drafter's tokenizer against the target's, from what the drafter says over the wire.
+//! Check of a drafter's tokenizer against the target's, by the vocabulary that the drafter sends.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -16,7 +16,7 @@ use crate::{
     pair::{Drafter, Pair},
 };
 
-/// How long a drafter may take for its description, or for its whole vocabulary.
+/// Longest time for a drafter's description, and for its whole vocabulary.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Verifier {
@@ -41,7 +41,7 @@ impl Verifier {
             self.serving.model_name.clone(),
         );
         let compare = move || {
-            // Held until the work is done, even where nobody waits for it any longer.
+            // The permit lasts as long as the work, even if the caller has left.
             let _permit = permit;
             let drafter = Drafter::Vocabulary(&table, &described.model.tokenizer_family);
             Pair {

@@ -1,10 +1,10 @@
-//! Probabilities of the tokens of a round, for a request that asks to see them. Runs on the model's thread.
+//! Probabilities of a round's tokens, for requests that ask. Runs on the model's thread.
 
 use alignment::{TargetToken, candidate_tree::CandidateTree};
 use inference::engine::Logits;
 
-/// What the model gives each candidate of the way that begins with `path` behind those before it, then the token `appended` to the
-/// path, if there is one. A row of the pass for each candidate, and one more: O(rows x vocabulary).
+/// Probability of each candidate on the path that continues `path` to a leaf, each given those
+/// before it, then of the token `appended` after `path`. O(rows · vocabulary).
 pub(super) fn probabilities(
     logits: &Logits<'_>,
     tree: &CandidateTree,
@@ -20,7 +20,7 @@ pub(super) fn probabilities(
         .collect()
 }
 
-/// The softmax of a row at one of its tokens; 0 where the row has no such token.
+/// Softmax of a row at `token`; 0 if the row has no such token.
 fn probability(row: &[f32], token: TargetToken) -> f32 {
     let Some(logit) = row.get(token.0 as usize) else {
         return 0.0;
@@ -31,7 +31,7 @@ fn probability(row: &[f32], token: TargetToken) -> f32 {
         .map(|other| f64::from((other - most).exp()))
         .sum();
     let probability = f64::from((logit - most).exp()) / sum;
-    // Logits that are no numbers end the reply elsewhere.
+    // Logits that are not numbers end the reply with an error elsewhere.
     if probability.is_nan() {
         0.0
     } else {

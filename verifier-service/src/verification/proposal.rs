@@ -10,9 +10,9 @@ use crate::lexicon::Lexicon;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Proposal {
     pub(crate) text: Vec<u8>,
-    /// End of each draft token in `text`.
+    /// End of each draft token, in bytes of `text`.
     pub(crate) token_ends: Vec<u32>,
-    /// Other ways to go on, the likeliest first.
+    /// Paths besides the chain, the likeliest first.
     pub(crate) alternatives: Vec<Way>,
     /// Role of the end that the drafter proposes after the text.
     pub(crate) ends_with: Option<EndRole>,
@@ -21,12 +21,12 @@ pub(crate) struct Proposal {
     pub(crate) draws: Vec<Draw>,
     /// Meaning of the ids in `draws`.
     pub(crate) lexicon: Option<Lexicon>,
-    /// Moment at which the block arrived. `None`: there is none.
+    /// Moment at which the block arrived; `None` without a block.
     pub(crate) arrived: Option<Instant>,
-    /// Bytes at the beginning of the block that were committed before it arrived.
+    /// Length of the block's prefix that was committed before this round, in bytes.
     pub(crate) skipped_bytes: u32,
-    /// Time from asking for the block to its arrival; `None` for the first of a stream, for which the drafter read the prompt.
+    /// Time from the request for the block to its arrival; `None` if the drafter read the prompt.
     pub(crate) latency: Option<Duration>,
-    /// Draft tokens of the whole block, including those that were committed before it arrived.
+    /// Draft tokens of the block's chain, including those committed before this round.
     pub(crate) drafted: usize,
 }

@@ -1,5 +1,5 @@
-//! The text of a reply on its way to the client: whole code points, each with its origin, nothing that may yet turn out to be
-//! a stop string.
+//! Text of a reply on its way to the client: whole code points, each with its origin, and nothing
+//! that may become a stop string.
 
 use proto::verifier::{Origin, Piece};
 
@@ -7,14 +7,14 @@ use proto::verifier::{Origin, Piece};
 #[derive(Debug, Default)]
 pub(crate) struct ReplyText {
     waiting: Vec<u8>,
-    /// Where in `waiting` the bytes of each origin end.
+    /// End of each origin's bytes in `waiting`.
     origins: Vec<(usize, Origin)>,
     /// Bytes of the reply before `waiting`.
     released: usize,
 }
 
 impl ReplyText {
-    /// Takes bytes in.
+    /// Appends bytes of one origin.
     pub(crate) fn push(&mut self, bytes: &[u8], origin: Origin) {
         if !bytes.is_empty() {
             self.waiting.extend_from_slice(bytes);
@@ -22,7 +22,7 @@ impl ReplyText {
         }
     }
 
-    /// Gives out what can be sent while the last `withheld` bytes and an unfinished code point wait.
+    /// Text that can be sent: all but the last `withheld` bytes and an unfinished code point.
     pub(crate) fn release(&mut self, withheld: usize) -> Vec<Piece> {
         let end = self.waiting.len().saturating_sub(withheld);
         let rest = self.waiting[..end].utf8_chunks().last();
@@ -33,20 +33,20 @@ impl ReplyText {
         self.give(end - unfinished)
     }
 
-    /// Gives out all that is left of a reply of `length` bytes and forgets what lies behind. A code point that the model
-    /// never finished becomes U+FFFD.
+    /// Rest of a reply that ends after `length` bytes. A code point that the model never finished
+    /// becomes U+FFFD.
     pub(crate) fn finish(&mut self, length: usize) -> Vec<Piece> {
         let end = length.saturating_sub(self.released);
         self.give(end.min(self.waiting.len()))
     }
 
-    /// Bytes of the reply that have been given out.
+    /// Number of the reply's bytes given out so far.
     pub(crate) fn released(&self) -> usize {
         self.released
     }
 
-    /// The first `end` bytes as pieces. Bytes that are no UTF-8 become U+FFFD, one for each sequence that could not go on: where
-    /// the text is cut into parts makes no difference.
+    /// The first `end` bytes as pieces. Each maximal invalid sequence becomes one U+FFFD, so the
+    /// cut into parts makes no difference.
     fn give(&mut self, end: usize) -> Vec<Piece> {
         let mut pieces: Vec<Piece> = Vec::new();
         let mut origins = self.origins.iter().copied().peekable();

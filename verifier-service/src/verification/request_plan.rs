@@ -1,4 +1,4 @@
-//! What a request comes to: every choice that it leaves open made, every value checked against this verifier's limits.
+//! Plan of a request: open choices are made, values are checked against this verifier's limits.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
@@ -13,13 +13,13 @@ use proto::{
 
 use crate::{config::Serving, error::GenerateError};
 
-/// Sharpness of the draft under `coupled`. It changes how often both sides agree, never the text; 2 was best or close to it
-/// on chat and on code.
+/// Sharpness of drafting under `coupled`, a factor of log probabilities. It changes how often both
+/// sides agree, never the text; 2 is best or close to it on chat and on code.
 const SHARPNESS: f32 = 2.0;
-/// Bytes of a block for each of its tokens. Few vocabularies have longer tokens than this, and those are rare.
+/// Bytes of a block for each of its tokens. Few vocabularies have longer tokens, all of them rare.
 const BYTES_PER_TOKEN: u32 = 64;
 
-/// What a request comes to.
+/// Plan of a request.
 #[derive(Clone, Debug)]
 pub(crate) struct RequestPlan {
     pub(crate) request_id: String,
@@ -28,35 +28,35 @@ pub(crate) struct RequestPlan {
     pub(crate) seed: u64,
     pub(crate) sampling: Sampling,
     pub(crate) stops: Vec<String>,
-    /// Completion tokens at most.
+    /// Most completion tokens.
     pub(crate) max_tokens: usize,
-    /// Whether drafters are wanted, and what to ask them for.
+    /// True if drafters are wanted; `open` is the message to them.
     pub(crate) speculates: bool,
     pub(crate) open: Open,
-    /// Candidates of a round at most.
+    /// Most draft tokens of a block, and candidates of a round.
     pub(crate) block_length: usize,
-    /// Whether blocks are as long as pays, rather than always as long as they may be.
+    /// True if blocks are as long as pays; false if all have `block_length` draft tokens.
     pub(crate) adapts_length: bool,
-    /// Draft tokens of every block beside its chain; `None`: as many as pay.
+    /// Alternatives of every block; `None` for as many as pay.
     pub(crate) alternatives: Option<usize>,
-    /// How many of the likeliest tokens to tell with each token; `None`: tokens are not told.
+    /// Number of the likeliest tokens to send with each token; `None` if no tokens are sent.
     pub(crate) top_logprobs: Option<usize>,
     pub(crate) telling: Telling,
-    /// Waiting for drafts that a reply may cost in any case: the shortest deadline.
+    /// Total wait for drafts that a reply may have in any case: the shortest deadline.
     pub(crate) least_wait: Duration,
 }
 
-/// How much chunks tell of their rounds.
+/// Detail in which chunks report their rounds.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Telling {
     Nothing,
     Rounds,
-    /// Token by token.
+    /// Rounds, token by token.
     Details,
 }
 
 impl RequestPlan {
-    /// Makes the choices for `request` on a model with a vocabulary of this size.
+    /// Plan of `request` for a model with `vocab_size` ids.
     pub(crate) fn new(
         request: &Generate,
         serving: &Serving,
@@ -95,13 +95,13 @@ impl RequestPlan {
                 sampling: request.sampling,
                 sharpness: SHARPNESS,
                 max_block_tokens: block_length,
-                // Where distributions are told, no token may be cut off for its length.
+                // Where distributions are sent, no token may be cut off for its length.
                 max_block_bytes: if method.needs_distributions() {
                     MAX_BLOCK_BYTES
                 } else {
                     (block_length * BYTES_PER_TOKEN).min(MAX_BLOCK_BYTES)
                 },
-                // The block that is being verified, and those ahead of its verdict.
+                // The block that is being verified, and those sent before its verdict.
                 credit: 1 + serving.draft_ahead,
                 expected_fingerprint: None,
                 accepts_trees: has_trees(method),
@@ -143,7 +143,7 @@ fn sampling_error(error: SamplingError) -> GenerateError {
     GenerateError::field(&field, error.value, error.range)
 }
 
-/// Draft tokens of a block, and candidates of a round at most.
+/// Most draft tokens of a block, and candidates of a round.
 fn block_length(request: &Generate, limit: u32) -> Result<u32, GenerateError> {
     match request.speculation {
         Speculation::Auto {
@@ -162,13 +162,13 @@ fn block_length(request: &Generate, limit: u32) -> Result<u32, GenerateError> {
     }
 }
 
-/// Methods by which the target chooses at each place whatever is proposed there, so that several tokens may be.
+/// True if the target's choice ignores proposals, so that several tokens may be proposed at once.
 fn has_trees(method: Method) -> bool {
     matches!(method, Method::Greedy | Method::Coupled)
 }
 
-/// Draft tokens beside the chain of every block; `None`: as many as pay. A request that names how long blocks are has them as they
-/// are, so that it can be repeated.
+/// Alternatives of every block; `None` for as many as pay. A request that fixes the block length
+/// has none unless it names a number, so that it can be repeated.
 fn alternatives(request: &Generate, method: Method) -> Result<Option<usize>, GenerateError> {
     let Speculation::Auto {
         block_tokens,
@@ -190,7 +190,7 @@ fn alternatives(request: &Generate, method: Method) -> Result<Option<usize>, Gen
     }
 }
 
-/// The method to decode by, and why. Without speculation it is the one whose text speculation reproduces.
+/// Acceptance method, and the reason for it. Without speculation it is one that keeps the text.
 fn method(request: &Generate, default: Option<Method>) -> Result<(Method, String), GenerateError> {
     let temperature = request.sampling.temperature;
     let lossless = if temperature == 0.0 {
@@ -245,7 +245,7 @@ fn method(request: &Generate, default: Option<Method>) -> Result<(Method, String
     }
 }
 
-/// A number that nobody has chosen: seeds and ids need no more than to differ.
+/// A random number. Seeds and ids only have to differ.
 fn random() -> u64 {
     RandomState::new().hash_one(())
 }

@@ -18,18 +18,18 @@ use super::{
 };
 use crate::error::GenerateError;
 
-/// A block that has gone through the target.
+/// A block after the target's pass.
 struct Verified {
     passed: Passed<Decision>,
     alignment: Option<Alignment>,
     /// Time that aligning took.
     align: Duration,
-    /// When the pass was handed in.
+    /// Moment at which the pass was submitted.
     submitted: Instant,
 }
 
 impl Session {
-    /// One round. Gives the text that it lets go, and why the reply ends with it, if it does.
+    /// Runs one round. Returns the text that can be sent, and the end of the reply if it comes.
     pub(super) async fn round(&mut self) -> Result<(Chunk, Option<End>), GenerateError> {
         let began = Instant::now();
         let room = self.lock_decider().room().min(self.plan.block_length);
@@ -101,7 +101,7 @@ impl Session {
         Ok((chunk, decision.end))
     }
 
-    /// Lets the pacing learn from a round that the reply goes on after.
+    /// Reports a round to the pacing. The last round of a reply is not reported.
     fn observe(&mut self, block: &Block, passed: &Passed<Decision>, waited: Duration) {
         let now = Instant::now();
         let decision = &passed.value;
@@ -117,7 +117,7 @@ impl Session {
             .observe(&round, passed.batch_rows, &mut self.pacing);
     }
 
-    /// What a round verifies: ways of at most `room` candidates.
+    /// Block of a round, with paths of at most `room` candidates. A faulty proposal makes it plain.
     fn block(&mut self, proposal: Result<Proposal, FallbackReason>, room: usize) -> Block {
         let limits = Room {
             candidates: room,
@@ -131,7 +131,7 @@ impl Session {
         })
     }
 
-    /// What the request wants to know of a round that has just been committed.
+    /// Report on a committed round, as detailed as the request asks; `None` if it asks for none.
     fn tell(
         &mut self,
         mut info: RoundInfo,
@@ -146,8 +146,8 @@ impl Session {
         (self.plan.telling != Telling::Nothing).then_some(info)
     }
 
-    /// One pass over the pending token and the candidates, decided on the model's thread. What does not need its result is done
-    /// meanwhile: aligning, and taking in what the drafter sends.
+    /// One pass over the pending token and the candidates, decided on the model's thread. Meanwhile
+    /// aligns tokens and receives from the drafter, since neither needs the result.
     async fn verify(&mut self, block: &Block) -> Result<Verified, GenerateError> {
         let candidates = block.tree.tokens().map(|token| token.0);
         let tokens: Vec<u32> = std::iter::once(self.pending).chain(candidates).collect();
@@ -180,7 +180,7 @@ impl Session {
         })
     }
 
-    /// Makes the decision the reply's: text and drafter go on from it, as the cache does. Gives the text that can be sent.
+    /// Commits a decision to text and drafter. Returns the text that can be sent.
     fn commit(&mut self, block: &Block, decision: &Decision) -> Vec<Piece> {
         let verdict = decision.verdict;
         let mut said = Vec::new();
@@ -193,7 +193,7 @@ impl Session {
         }
         match decision.end {
             None => {
-                // The drafter goes on from its chain, whatever way was taken.
+                // A verdict keeps only bytes of the chain, whatever path was accepted.
                 let accepted = said[..verdict.kept_bytes as usize].iter();
                 let alike = accepted.zip(&block.proposal.text);
                 let kept = alike.take_while(|(said, drafted)| said == drafted).count();
@@ -220,7 +220,7 @@ fn origin(choice: Choice, block: &Block) -> Origin {
     }
 }
 
-/// What each row of the pass follows; empty where it is the row before.
+/// Parent of each row of the pass, counted from 1; 0 is the cached text. Empty for a chain.
 fn parents(block: &Block) -> Vec<u32> {
     if block.tree.alternatives() == 0 {
         return Vec::new();
@@ -243,7 +243,7 @@ fn round_info(round: u64, block: &Block, decision: &Decision) -> RoundInfo {
     }
 }
 
-/// What the round came to, on its span.
+/// Records the outcome of a round on its span.
 fn record(info: &RoundInfo) {
     let span = Span::current();
     span.record("proposed", info.proposed_tokens);

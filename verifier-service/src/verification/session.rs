@@ -1,4 +1,4 @@
-//! One reply, from its prompt to its end. Dropping it frees the target's session and cancels the drafter's.
+//! One reply, from prompt to end. Dropping it frees the target's session and cancels the drafter's.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -23,14 +23,14 @@ use super::{
 };
 use crate::{admission::Permit, error::GenerateError, target::Target};
 
-/// How long a client may leave a full connection unread.
+/// Longest time that a client may leave a full connection unread.
 const UNREAD: Duration = Duration::from_mins(1);
-/// Parts of a reply that may wait to be sent.
+/// Most parts of a reply that wait to be sent.
 const OUTBOX: usize = 16;
 
-/// Where the parts of a reply go.
+/// Sending end of a reply's parts.
 type Outbox = mpsc::Sender<Result<Part, GenerateError>>;
-/// Where they come out.
+/// Receiving end of a reply's parts.
 pub(crate) type Parts = mpsc::Receiver<Result<Part, GenerateError>>;
 
 /// One reply.
@@ -48,21 +48,21 @@ pub(crate) struct Session {
     pub(super) tokens: ReplyTokens,
     /// The last tokens of the prompt and all of the reply.
     pub(super) committed: Vec<TargetToken>,
-    /// The last token, which has not gone through the model yet.
+    /// The last committed token, which the next pass takes in.
     pub(super) pending: u32,
     pub(super) usage: UsageAccount,
-    /// The prompt without its last token, until it has gone through the model.
+    /// The prompt without its last token, until prefill takes it in.
     prompt: Vec<u32>,
-    /// Positions, not `max_tokens`, limit the reply.
+    /// True if the context, not `max_tokens`, limits the reply.
     is_limited_by_context: bool,
     shared: Arc<Shared>,
     _permit: Permit,
 }
 
-/// What a session is made of.
+/// An admitted request.
 pub(crate) struct Admitted {
     pub(crate) plan: RequestPlan,
-    /// At least one token, at most as many as a session may hold.
+    /// Target ids: at least one, at most as many as the context holds.
     pub(crate) prompt: Vec<u32>,
     pub(crate) model: engine::Session,
     pub(crate) permit: Permit,
@@ -112,7 +112,7 @@ impl Session {
         }
     }
 
-    /// Begins the reply, on a task that the process's end waits for. To cancel it, drop the receiver.
+    /// Starts the reply on a task that shutdown waits for. To cancel it, drop the receiver.
     pub(crate) fn start(self) -> Parts {
         let (outbox, parts) = mpsc::channel(OUTBOX);
         let tasks = self.shared.lifecycle().tasks().clone();
@@ -122,8 +122,8 @@ impl Session {
         parts
     }
 
-    /// Writes the reply into `outbox`. Ends early where nobody reads it. The place is free before the last part is sent, so
-    /// that a client that has read it can ask again.
+    /// Writes the reply into `outbox`. Ends early if nobody reads it. Frees its place before it
+    /// sends the last part, so that a client that has read it can ask again.
     async fn run(mut self, outbox: Outbox) {
         let cut_off = self.shared.lifecycle().cut_off().clone();
         let ended = tokio::select! {
@@ -142,7 +142,7 @@ impl Session {
         }
     }
 
-    /// The last part of a reply with this end, or of one that was cut off.
+    /// Last part of a reply with this end; `None` for a reply that was cut off.
     fn conclude(&mut self, end: Option<End>) -> Part {
         let (reason, stop) = match end {
             Some(End::Token) => (FinishReason::Stop, None),
@@ -169,7 +169,7 @@ impl Session {
         }))
     }
 
-    /// One line in the log and one count in the metrics.
+    /// Writes one line of the log and one count of the metrics.
     fn report(&mut self, last: Option<&Result<Part, GenerateError>>) {
         let outcome = match last {
             None => "abandoned",
@@ -225,8 +225,8 @@ impl Session {
         }
     }
 
-    /// Takes the prompt into the cache, all but its last token: that goes with the first round, which can thus verify a block
-    /// already. Meanwhile the drafter's stream is opened. Returns how many tokens were not computed, being in the prefix cache.
+    /// Prefills all but the prompt's last token: that goes with the first round, which can thus
+    /// verify a block. Meanwhile opens the drafter's stream. Returns the number of cached tokens.
     async fn prefill(&mut self) -> Result<usize, GenerateError> {
         let prompt = std::mem::take(&mut self.prompt);
         if prompt.is_empty() {
@@ -236,7 +236,7 @@ impl Session {
         Ok(self.peer.during(pass).await?.reused)
     }
 
-    /// Brings the drafter's side of the account up to date.
+    /// Updates the drafter's side of the account.
     fn account(&mut self) {
         self.usage
             .drafted(self.peer.traffic(), self.peer.stale_blocks());
@@ -249,7 +249,7 @@ impl Session {
 
 async fn send(outbox: &Outbox, part: Part) -> Result<(), GenerateError> {
     let sent = timeout(UNREAD, outbox.send(Ok(part))).await;
-    // Where the client is gone, `run` has noticed.
+    // `run` notices a client that has left.
     sent.map_or(Err(GenerateError::Unread(UNREAD)), |_| Ok(()))
 }
 

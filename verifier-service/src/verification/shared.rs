@@ -1,4 +1,4 @@
-//! Things that all sessions of a verifier use.
+//! State that all sessions of a verifier share.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::{
     target::Target,
 };
 
-/// Things that all sessions of a verifier use.
+/// State that all sessions of a verifier share.
 pub(crate) struct Shared {
     pub(super) target: Arc<Target>,
     pub(super) drafters: Drafters,

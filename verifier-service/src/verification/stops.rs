@@ -1,6 +1,6 @@
-//! Stop strings, looked for byte by byte, so that neither tokens nor rounds nor blocks change where a reply ends.
+//! Search for stop strings, byte by byte, so that no cut of the text changes where a reply ends.
 
-/// Looks for stop strings in a text that arrives in parts.
+/// Search for stop strings in a text that arrives in parts.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct StopScanner {
     stops: Vec<Vec<u8>>,
@@ -14,14 +14,14 @@ pub(crate) struct StopScanner {
 /// A stop string in the text.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct StopMatch {
-    /// Which one.
+    /// Index of the stop string.
     pub(crate) stop: usize,
-    /// Where in the text it begins.
+    /// Byte of the text at which it starts.
     pub(crate) start: usize,
 }
 
 impl StopScanner {
-    /// A scanner at the start of a text. No stop string is empty.
+    /// Scanner at the start of a text. No stop string may be empty.
     pub(crate) fn new(stops: &[String]) -> Self {
         let stops: Vec<Vec<u8>> = stops.iter().map(|stop| stop.clone().into_bytes()).collect();
         let longest = stops.iter().map(Vec::len).max().unwrap_or(0);
@@ -32,8 +32,8 @@ impl StopScanner {
         }
     }
 
-    /// Takes the next bytes in, up to the first stop string that ends in them; of several that end at the same byte the one
-    /// that begins first. What follows it is not looked at.
+    /// Takes in the next bytes, up to the first stop string that ends in them. Of several that end
+    /// at one byte, the one that begins first is found.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> Option<StopMatch> {
         if self.longest == 0 {
             self.length += bytes.len();
@@ -59,7 +59,7 @@ impl StopScanner {
         None
     }
 
-    /// Bytes at the end of the text that may yet become a stop string.
+    /// Length of the text's suffix that may become a stop string, in bytes.
     pub(crate) fn withheld(&self) -> usize {
         let begun = |stop: &Vec<u8>| {
             let lengths = (1..stop.len()).rev();
@@ -79,7 +79,7 @@ mod tests {
         StopScanner::new(&stops)
     }
 
-    /// Where the text ends, pushed in parts of `size` bytes.
+    /// Stop string found in a text pushed in parts of `size` bytes, and where it starts.
     fn end(stops: &[&str], text: &str, size: usize) -> Option<(usize, usize)> {
         let mut scanner = scanner(stops);
         let mut parts = text.as_bytes().chunks(size);

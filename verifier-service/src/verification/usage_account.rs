@@ -19,22 +19,22 @@ pub(crate) struct UsageAccount {
     prefilled: Option<Instant>,
 }
 
-/// What a round adds to the account.
+/// A round's part of the account.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) info: RoundInfo,
-    /// Tokens of the reply that the round gave, an end token not counted.
+    /// Tokens committed, without an end token.
     pub(crate) tokens: u32,
-    /// Bytes that those spell.
+    /// Bytes of those tokens.
     pub(crate) decided_bytes: u64,
     /// Bytes sent to the client.
     pub(crate) sent_bytes: u64,
     /// Rows and sessions of the pass.
     pub(crate) batch: (usize, usize),
-    /// Candidates that the draft itself goes on with, proposed and accepted; the others are alternatives.
+    /// Candidates of the chain, proposed and accepted. The others are alternatives.
     pub(crate) on_chain: (u32, u32),
     pub(crate) alignment: Option<Alignment>,
-    /// From the beginning of the round to its end.
+    /// Duration of the round.
     pub(crate) took: Duration,
 }
 
@@ -63,7 +63,7 @@ impl UsageAccount {
         moment.saturating_duration_since(self.admitted)
     }
 
-    /// The prompt is in the model's cache; `cached` of its tokens were not computed for that.
+    /// Ends prefill. The prefix cache had `cached` of the prompt's tokens.
     pub(crate) fn prefilled(&mut self, cached: usize) {
         self.usage.cached_prompt_tokens = cached as u32;
         self.metrics.cached_prompt_tokens.inc_by(cached as u64);
@@ -113,7 +113,7 @@ impl UsageAccount {
         self.enter_timings(entry);
     }
 
-    /// Brings the totals of the drafters' side up to date.
+    /// Updates the totals of messages and stale blocks.
     pub(crate) fn drafted(&mut self, traffic: Traffic, stale_blocks: u32) {
         let (usage, metrics) = (&mut self.usage, &self.metrics);
         metrics
@@ -170,7 +170,7 @@ impl UsageAccount {
 }
 
 impl Drop for UsageAccount {
-    /// A reply that was cancelled has taken its time, too.
+    /// A cancelled reply counts its decode time, too.
     fn drop(&mut self) {
         self.close();
     }

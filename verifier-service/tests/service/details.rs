@@ -1,4 +1,4 @@
-//! What rounds tell of themselves token by token: the same with any drafter, and nothing where nobody asked.
+//! Details of rounds, token by token: the same with any drafter, and absent unless asked for.
 
 use proto::verifier::{Generate, RoundDetail, RoundInfo};
 
@@ -7,18 +7,16 @@ use crate::{
     harness::{Process, Whole, request, requests},
 };
 
-/// Every round of a reply.
 fn rounds(reply: &Whole) -> Vec<RoundInfo> {
     let rounds = reply.chunks.iter().filter_map(|chunk| chunk.round.clone());
     rounds.collect()
 }
 
-/// A round's detail.
 fn detail(round: &RoundInfo) -> &RoundDetail {
     round.detail.as_deref().expect("a detail")
 }
 
-/// Id, bytes and probability of each token of a reply.
+/// Id, bytes and bits of the probability of each token of a reply.
 fn emitted(rounds: &[RoundInfo]) -> Vec<(u32, Vec<u8>, u32)> {
     let tokens = rounds.iter().flat_map(|round| {
         let detail = detail(round);

@@ -28,30 +28,30 @@ use crate::{
 };
 pub(crate) use distribution::Distribution;
 
-/// What a drafter does.
+/// Behaviour of a drafter.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Kind {
     /// Proposes the answer, and its end; one block at a time.
     Honest,
-    /// Proposes the answer, the next block ahead of the verdict.
+    /// Proposes the answer, the next block before the verdict.
     Ahead,
-    /// Bytes without sense.
+    /// Proposes random bytes.
     RandomBytes,
-    /// Text that never comes.
+    /// Proposes text that the target never emits.
     Useless,
-    /// Has the answer for every other block, and nothing to propose for the rest.
+    /// Has the answer for every other block, and declines the rest.
     Declines,
-    /// Has nothing to propose once, and never says anything again.
+    /// Declines one block, and never sends anything again.
     DeclinesForGood,
-    /// The answer, said to follow another place.
+    /// Proposes the answer with a wrong base length.
     WrongBase,
-    /// The answer, said to follow another text.
+    /// Proposes the answer with a wrong base hash.
     WrongHash,
-    /// Says nothing at all.
+    /// Sends nothing.
     NeverOpens,
-    /// Opens and says nothing more.
+    /// Opens and sends nothing more.
     NeverAnswers,
-    /// Sends each block only when the verifier has gone on without it.
+    /// Sends each block only after the verifier has gone on without it.
     Late,
     /// The answer, a token a block, each block 150 ms late.
     Drips,
@@ -65,15 +65,15 @@ pub(crate) enum Kind {
     Closes,
     /// Fails with a status after two blocks.
     Breaks,
-    /// Says in order that something went wrong, after two blocks.
+    /// Sends a `Failure` after two blocks.
     Fails(FailureCode),
     /// Has no room for another session.
     Full,
-    /// Cannot draft the reply that it is asked for.
+    /// Refuses to draft the reply.
     RefusesReply,
-    /// Sends blocks without end.
+    /// Sends blocks without regard to its credit.
     Floods,
-    /// Sends a block beyond what it was asked for.
+    /// Sends a block of more bytes than it was asked for.
     Huge,
     /// Sends token ends that do not fit the text.
     InvalidEnds,
@@ -85,18 +85,18 @@ pub(crate) enum Kind {
     Boasts,
     /// Ends the reply in every block.
     AlwaysEnds,
-    /// The answer, then an end that is none.
+    /// Proposes the answer, then an end where there is none.
     EndsAfterText,
-    /// Half of a code point in every block.
+    /// Proposes a part of a code point in every block.
     SplitsCodePoints,
-    /// The answer a byte a token, each said to be drawn from a distribution.
+    /// Proposes the answer, a byte a token, each with a distribution.
     Draws(Distribution),
-    /// The answer as a tree.
+    /// Proposes the answer as a tree.
     Tree(Shape),
 }
 
 impl Kind {
-    /// Every one that is neither honest nor asleep for good.
+    /// All kinds but honest ones and those with tests of their own.
     pub(crate) const HOSTILE: [Self; 22] = [
         Self::RandomBytes,
         Self::Useless,
@@ -122,7 +122,7 @@ impl Kind {
         Self::EndsAfterText,
     ];
 
-    /// True if a session of its kind ends, or is given up, before its first block.
+    /// True if a session of this kind ends, or is given up, before its first block.
     pub(crate) fn sends_no_block(self) -> bool {
         matches!(
             self,
@@ -136,28 +136,28 @@ impl Kind {
     }
 }
 
-/// What the service shares with the test.
+/// State that the service shares with the test.
 #[derive(Clone)]
 struct Script {
     kind: Kind,
-    /// The text that the target gives.
+    /// The target's text.
     answer: Shared<Vec<u8>>,
-    /// Every `Open`, and what the verifier did wrong.
+    /// Record of what it received, and of the verifier's faults.
     seen: Shared<Seen>,
     sessions: TaskTracker,
 }
 
-/// What a drafter saw.
+/// Record of a drafter.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     pub(crate) opens: Vec<Open>,
-    /// Number of blocks that it sent, whatever was wrong with them.
+    /// Number of blocks that it sent, right or wrong.
     pub(crate) blocks: u32,
-    /// Sessions that have ended, with the reason if one was given.
+    /// Reason of each session that has ended; `None` if none was given.
     pub(crate) ends: Vec<Option<drafter::CloseReason>>,
     pub(crate) faults: Vec<String>,
     pub(crate) traces: Vec<Option<String>>,
-    /// The most that a verdict has asked for.
+    /// Most alternatives that a wish has asked for.
     pub(crate) most_alternatives: u32,
 }
 
@@ -194,7 +194,7 @@ impl Running {
         }
     }
 
-    /// Gives it the text of the target.
+    /// Sets the target's text.
     pub(crate) fn learn(&self, answer: &str) {
         *self.script.answer.lock().expect("no panic") = answer.as_bytes().to_vec();
     }

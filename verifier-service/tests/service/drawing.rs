@@ -1,4 +1,4 @@
-//! Methods that judge by the distribution that a token was drawn from, and drafters that lie about it.
+//! Methods that need the distribution of each draw, and drafters that lie about it.
 
 use proto::{
     model::Sampling,
@@ -12,8 +12,8 @@ use crate::{
 
 const METHODS: [&str; 2] = ["tli", "path_conditional"];
 
-/// A reply by `method` with a drafter whose tokens have this distribution, which must equal the plain one: only one token is ever left to
-/// choose, so the same distribution is the same text.
+/// Reply by `method` with a drafter that claims this distribution, and the drafter's last error.
+/// The text must equal the plain one: `top_k` is 1, so the same distribution is the same text.
 async fn check(method: &str, distribution: Distribution) -> (Whole, Option<String>) {
     let drafter = Running::start(Kind::Draws(distribution)).await;
     let process = Process::endless(&[&drafter.address]).await;

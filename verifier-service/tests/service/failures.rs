@@ -1,4 +1,4 @@
-//! Whatever a drafter does, or whether there is one, the text is that of plain decoding.
+//! Failures of drafters: whatever one does, the text is that of plain decoding.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::{
     harness::{Process, Whole, endless, eventually, load, read, request, requests, serving},
 };
 
-/// Replies with a drafter of this kind to each request; they equal plain ones.
+/// Replies with a drafter of this kind to `requests()`; they equal plain ones.
 async fn check(kind: Kind) -> Vec<Whole> {
     check_each(kind, requests()).await
 }
@@ -28,7 +28,7 @@ pub(crate) async fn check_each(kind: Kind, requests: Vec<Generate>) -> Vec<Whole
         draft_ahead: u32::from(kind == Kind::Ahead),
         ..serving(&[&drafter.address])
     };
-    // Of its own: sessions of other tests would be others that it shares passes with.
+    // The engine is its own: sessions of other tests would share its passes.
     let process = Process::start(load(&Tiny::default()), serving).await;
     let mut replies = Vec::new();
     for request in requests {
@@ -45,7 +45,7 @@ pub(crate) async fn check_each(kind: Kind, requests: Vec<Generate>) -> Vec<Whole
         replies.push(reply);
     }
     drafter.seen(|seen| assert_eq!(seen.faults, Vec::<String>::new(), "{kind:?}"));
-    // Else nothing was tested.
+    // A drafter that took no part would test nothing.
     let blocks = u32::from(!kind.sends_no_block());
     let took_part =
         || async { drafter.seen(|seen| !seen.opens.is_empty() && seen.blocks >= blocks) };
@@ -115,7 +115,7 @@ async fn having_nothing_to_propose_is_no_failure_and_hardly_waited_for() {
         let request = request(0.0, 0);
         let plain = process.plain(&request).await;
         drafter.learn(&plain.text);
-        // The first may be over before there is a connection.
+        // The first reply may end before there is a connection.
         process.generate(&request).await;
         let reply = process.generate(&request).await;
         assert_eq!(reply.text, plain.text);
@@ -143,7 +143,7 @@ async fn having_nothing_to_propose_is_no_failure_and_hardly_waited_for() {
     }
 }
 
-/// True if the rounds cannot have waited for blocks: that takes the shortest deadline at least, in each of them.
+/// True if the rounds cannot have waited for blocks, each at least for the shortest deadline.
 fn is_no_wait(usage: &Usage) -> bool {
     usage.draft_wait < serving(&[]).deadline.floor * usage.rounds / 10
 }
@@ -207,7 +207,7 @@ async fn session_joins_another_drafter_from_the_committed_text() {
 fn drafter_killed_in_mid_answer_changes_nothing() {
     let runtime = Runtime::new().expect("a runtime");
     for temperature in [0.0, 0.8] {
-        // On a runtime of its own, so that its connections die with it.
+        // The drafter has a runtime of its own, so that its connections die with it.
         let doomed = Runtime::new().expect("a runtime");
         let drafter = doomed.block_on(Running::start(Kind::Honest));
         runtime.block_on(async {
@@ -262,10 +262,10 @@ async fn drafter_that_fails_again_and_again_is_left_alone() {
     );
 }
 
-/// How often a drafter of this kind is asked to open a session for some long replies, and how it is seen afterwards.
+/// Number of sessions that a drafter of this kind is asked for by long replies, and its status.
 async fn opens(kind: Kind, replies: usize) -> (usize, DrafterStatus) {
     let drafter = Running::start(kind).await;
-    // An engine of its own, which the replies share: each takes several times as long as a session waits to join again.
+    // The replies share an engine, so each takes several times as long as the wait to join again.
     let process = Process::start(load(&Tiny::default()), serving(&[&drafter.address])).await;
     let request = Generate {
         max_tokens: Some(400),
@@ -290,7 +290,7 @@ async fn drafter_that_refuses_a_reply_is_not_asked_again_for_it_and_stays_in_use
     let (asked, known) = opens(Kind::RefusesReply, 8).await;
     assert_eq!(asked, 8);
     assert_eq!((known.state, known.last_error), (DrafterState::Ready, None));
-    // One that is full may have room later.
+    // A full drafter may have room later.
     let (asked, known) = opens(Kind::Full, 8).await;
     assert!(asked > 8, "{asked}");
     assert_eq!(known.state, DrafterState::Ready);

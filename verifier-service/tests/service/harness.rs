@@ -29,7 +29,7 @@ pub(crate) const CONTEXT: usize = 512;
 /// A verifier that serves until it is dropped or stopped.
 pub(crate) struct Process {
     pub(crate) client: Client,
-    /// Where it serves HTTP.
+    /// Address of its HTTP port.
     pub(crate) http: String,
     admin: String,
     pub(crate) stop: Option<oneshot::Sender<()>>,
@@ -44,13 +44,13 @@ pub(crate) struct Whole {
     pub(crate) finish: Finish,
 }
 
-/// The model that most tests share: its replies have no end of their own.
+/// The engine that most tests share. Its model never ends a reply.
 pub(crate) fn endless() -> Engine {
     static ENGINE: OnceLock<Engine> = OnceLock::new();
     ENGINE.get_or_init(|| load(&Tiny::default())).clone()
 }
 
-/// A model of its own kind.
+/// An engine of a test's own.
 pub(crate) fn load(tiny: &Tiny) -> Engine {
     let folder = tempfile::tempdir().expect("a folder");
     let path = tiny.write_into(folder.path()).expect("a file");
@@ -62,13 +62,13 @@ pub(crate) fn load(tiny: &Tiny) -> Engine {
     Engine::load(&path, options).expect("a model")
 }
 
-/// Serving with one drafter at this address, if any, and short waits.
+/// Serving with these drafters and short waits.
 pub(crate) fn serving(drafters: &[&str]) -> Serving {
     Serving {
         drafters: drafters.iter().map(ToString::to_string).collect(),
         max_tokens: 1000,
         deadline: DeadlineOptions {
-            // A busy machine is no late drafter.
+            // A busy machine must not make a drafter late.
             floor: Duration::from_millis(100),
             initial: Duration::from_millis(200),
             cap: Duration::from_millis(200),
@@ -77,7 +77,7 @@ pub(crate) fn serving(drafters: &[&str]) -> Serving {
     }
 }
 
-/// Waits for blocks much longer than any test takes: with a drafter that never answers, requests stay in progress.
+/// Serving with long waits: with a drafter that never answers, requests stay in progress.
 pub(crate) fn patient(drafter: &str) -> Serving {
     let mut serving = serving(&[drafter]);
     serving.deadline.floor = Duration::from_mins(1);
@@ -109,7 +109,7 @@ impl Process {
         }
     }
 
-    /// With the model that most tests share.
+    /// Process with the engine that most tests share.
     pub(crate) async fn endless(drafters: &[&str]) -> Self {
         Self::start(endless(), serving(drafters)).await
     }
@@ -204,7 +204,7 @@ pub(crate) async fn read(mut reply: Reply) -> Whole {
 }
 
 impl Whole {
-    /// What must hold of every reply.
+    /// Checks properties of every reply.
     fn check(&self) {
         let usage = &self.finish.usage;
         assert_eq!(usage.committed_bytes, self.text.len() as u64);
@@ -222,10 +222,10 @@ impl Whole {
     }
 }
 
-/// A request for ASCII: the ids of the tiny model begin with the 256 bytes, and those after ASCII are ruled out, so that a
-/// drafter of a test knows the reply's bytes from its text.
+/// A request for ASCII: the tiny model's first 256 ids are the bytes, and those above ASCII are
+/// ruled out, so that a drafter of a test knows the reply's bytes from its text.
 ///
-/// A pass of the tiny model costs less than any drafter's block, so the length is not left to what pays.
+/// The block length is fixed, since drafting for the tiny model does not pay.
 pub(crate) fn request(temperature: f32, seed: u64) -> Generate {
     Generate {
         logit_bias: (128..256).map(|id| (id, -100.0)).collect(),
@@ -259,7 +259,7 @@ pub(crate) async fn listen() -> (TcpListener, String) {
     (listener, address)
 }
 
-/// Longest wait for what must come to hold, on a machine that may be busy.
+/// Longest wait for a condition, on a machine that may be busy.
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Lets other tasks run until `holds`.

@@ -1,4 +1,4 @@
-//! Hostile clients of the HTTP port, and clients that leave: errors come at once and name what is wrong, and no session is left.
+//! Hostile clients of the HTTP port, and clients that leave: errors name the fault, sessions end.
 
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ async fn assert_unharmed(process: &Process) {
     assert_eq!(process.sessions().await, 0);
 }
 
-/// Parameter that the error must name, and parameters of the chat.
+/// Bad chats: the parameter that the error must name, and the parameters sent.
 const NO_CHATS: &str = r#"
 temperature {"temperature": "hot"}
 temperature {"temperature": 2.5}
@@ -296,7 +296,7 @@ async fn bytes_that_are_not_http_do_no_harm() {
 #[tokio::test]
 async fn client_that_leaves_frees_its_sessions_streamed_or_not() {
     let drafter = Running::start(Kind::NeverAnswers).await;
-    // An engine of its own, so that no other test has sessions in it.
+    // The engine is its own, so that no other test has sessions in it.
     let process = Process::start(load(&Tiny::default()), patient(&drafter.address)).await;
     for stream in [false, true] {
         let body = chat(&json!({"stream": stream, "n": 3, "speculation": {"block_length": 4}}));
@@ -361,7 +361,7 @@ async fn answer_that_is_cut_off_is_an_error_and_never_looks_complete() {
     }
 }
 
-/// A hash that stands in for chance.
+/// A hash in place of a random number.
 fn chance(number: u64) -> u64 {
     let mixed = (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 33
@@ -375,7 +375,7 @@ enum Seen {
     Left,
 }
 
-/// A client that leaves after some bytes, by its number. If refused, it asks again until it is answered.
+/// A client. With an even number it leaves after some bytes, with an odd one it reads the answer.
 async fn client(process: &Process, number: u64) -> Seen {
     let stream = chance(number).is_multiple_of(2);
     let body = completion(&json!({
@@ -445,6 +445,6 @@ async fn two_hundred_clients_of_which_half_leave_get_right_answers_and_leave_no_
     eventually(|| async { process.sessions().await == 0 }).await;
     eventually(|| async { process.metric("engine_sessions").await == 0 }).await;
     let process = std::sync::Arc::into_inner(process).expect("no client is left");
-    // The end has no task to wait for.
+    // No task is left to wait for.
     assert_eq!(process.end().await, Drained::Finished);
 }

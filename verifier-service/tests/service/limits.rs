@@ -1,4 +1,4 @@
-//! Who is let in, who is let go, and how it ends.
+//! Admission, cancellation, and the end of the process.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::{
     harness::{Process, endless, eventually, load, read, request, serving},
 };
 
-/// Waits for blocks much longer than any test takes: with a drafter that never answers, requests stay in progress.
+/// Serving with long waits: with a drafter that never answers, requests stay in progress.
 fn patient(drafter: &Running) -> Serving {
     let mut serving = serving(&[&drafter.address]);
     serving.deadline.initial = Duration::from_mins(1);
@@ -24,7 +24,7 @@ fn patient(drafter: &Running) -> Serving {
     serving
 }
 
-/// A reply in progress that makes no progress.
+/// A reply in progress that waits for its drafter.
 async fn stuck(process: &Process, drafter: &Running) -> Reply {
     let before = drafter.seen(|seen| seen.opens.len());
     let reply = process.open(&request(0.0, 0)).await.expect("a reply");
@@ -67,7 +67,7 @@ async fn request_over_the_limit_is_refused_at_once_with_the_state_of_things() {
 #[tokio::test]
 async fn client_that_leaves_frees_both_sides() {
     let drafter = Running::start(Kind::NeverAnswers).await;
-    // An engine of its own, so that no other test has sessions in it.
+    // The engine is its own, so that no other test has sessions in it.
     let process = Process::start(load(&Tiny::default()), patient(&drafter)).await;
     let reply = stuck(&process, &drafter).await;
     assert_eq!(process.sessions().await, 1);
@@ -116,7 +116,7 @@ async fn accepted_request_finishes_while_new_ones_are_refused() {
         assert_eq!(whole.text, expected);
         assert_eq!(whole.finish.reason, FinishReason::Length);
     };
-    // Others are let in a moment before, or lost with the connection that is being closed.
+    // Others are admitted a moment before, or lost with the connection that closes.
     let refused = || async {
         let answer = process.open(&request(0.0, 0)).await;
         answer.is_err_and(|status| status.code() == Code::Unavailable)

@@ -1,5 +1,5 @@
-//! The verifier over a real server, with a tiny model and with drafters of every kind: whatever they do, the text is the one
-//! that plain decoding gives.
+//! The verifier over a real server, with a tiny model and drafters of every kind: the text is
+//! always that of plain decoding.
 
 mod details;
 mod drafters;

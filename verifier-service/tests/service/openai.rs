@@ -225,7 +225,7 @@ async fn several_prompts_are_answered_at_once() {
 
 #[tokio::test]
 async fn prompt_that_was_read_before_is_reported_as_cached() {
-    // An engine of its own has no other test's prompts in its cache.
+    // The engine is its own: no other test's prompts are in its cache.
     let process = Process::start(load(&Tiny::default()), serving(&[])).await;
     let read = "let the fn = ".repeat(20);
     let cached = async |body: &Value| {

@@ -47,7 +47,7 @@ async fn drafter_is_compared_by_the_vocabulary_that_it_sends() {
         // The space has two tokens and counts once.
         assert_eq!(report.shared_spellings, 130);
         assert!(!report.exact_draft_tokens);
-        // It has no token for most of the hard text.
+        // The drafter has no token for most of the hard text.
         assert_eq!(report.fit, PairFit::Unusable, "{}", report.verdict);
         let code = report.round_trips.iter().find(|trip| trip.text == "code");
         let code = code.unwrap();

@@ -1,4 +1,4 @@
-//! The endpoint that tells of rounds as server-sent events: the same reply as over gRPC, and errors that say what would be right.
+//! Rounds as server-sent events: the same reply as over gRPC, and errors that say what is wrong.
 
 use proto::verifier::{Generate, Speculation};
 use serde_json::{Value, json};
@@ -72,7 +72,7 @@ async fn events_put_together_are_the_reply_that_grpc_gives() {
     }
 }
 
-/// What the tokens that a round emitted spell; the text of the tests is ASCII.
+/// Text of the tokens that a round emitted, which is ASCII in these tests.
 fn spells(round: &Value) -> String {
     let detail = &round["detail"];
     let accepted = round["accepted_tokens"].as_u64().expect("a count") as usize;
@@ -81,7 +81,7 @@ fn spells(round: &Value) -> String {
     emitted.filter_map(|token| token["text"].as_str()).collect()
 }
 
-/// Ranges follow each other from 0 and end with the last candidate.
+/// Checks that ranges follow each other from 0 and end with the last candidate.
 fn check_groups(detail: &Value) {
     let candidates = detail["candidates"].as_array().expect("candidates").len();
     let groups = detail["groups"].as_array().expect("groups");
@@ -136,7 +136,7 @@ async fn what_is_wrong_with_a_request_is_said_in_the_shape_of_errors() {
     assert_eq!(process.sessions().await, 0);
 }
 
-/// What a body of this type is answered with.
+/// Answer to a body of this content type.
 async fn posted_of(process: &Process, kind: &str, body: &str) -> Answer {
     let request = posted_as(kind, GENERATE, body.as_bytes());
     process.write(&request).await.expect("an answer")
@@ -145,7 +145,7 @@ async fn posted_of(process: &Process, kind: &str, body: &str) -> Answer {
 #[tokio::test]
 async fn client_that_leaves_frees_its_session() {
     let drafter = Running::start(Kind::NeverAnswers).await;
-    // An engine of its own, so that no other test has sessions in it.
+    // The engine is its own, so that no other test has sessions in it.
     let process = Process::start(load(&Tiny::default()), patient(&drafter.address)).await;
     let mut connection = process.connect().await;
     let request = posted(GENERATE, body(&request(0.8, 1)).to_string().as_bytes());

@@ -14,7 +14,7 @@ const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
 #[tokio::test]
 async fn spans_of_a_round_belong_to_the_trace_of_the_client_and_reach_the_drafter() {
-    // For the whole process, since the model's thread has spans, too; of the other tests' traces none is sampled.
+    // Global, since the model's thread has spans, too. Traces of other tests are not sampled.
     let exporter = InMemorySpanExporter::default();
     let provider = SdkTracerProvider::builder()
         .with_sampler(Sampler::ParentBased(Box::new(Sampler::AlwaysOff)))

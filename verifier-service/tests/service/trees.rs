@@ -1,4 +1,4 @@
-//! Blocks that are trees of candidates: what stands beside the chain makes fewer passes, and nothing in it another text.
+//! Blocks that are trees: alternatives save passes, and no tree changes the text.
 
 use proto::{
     drafter::{Block, EndRole},
@@ -14,31 +14,31 @@ use crate::{
 /// A tree that a drafter sends.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Shape {
-    /// The chain errs in one token, and the right one stands beside it.
+    /// One token of the chain is wrong; the right one is an alternative to it.
     Beside,
-    /// The chain errs at once; the answer is a branch of its own.
+    /// The chain is wrong from the start; the answer is another path.
     Branch,
     /// Eight times the same leaf, which is wrong.
     Twins,
-    /// Leaves that end inside a code point, or are none.
+    /// Leaves that end inside a code point, or are not UTF-8.
     Cut,
     /// Leaves without bytes.
     Empty,
     /// A token that follows a later one.
     Backwards,
-    /// More leaves than there may be.
+    /// More alternatives than allowed.
     TooMany,
-    /// Ten thousand of them.
+    /// Ten thousand alternatives.
     Flood,
-    /// A tree that ends the reply.
+    /// A tree that also proposes an end, which is not allowed.
     Ends,
 }
 
 impl Shape {
-    /// Those that break the protocol.
+    /// Shapes that break the protocol.
     const WRONG: [Self; 4] = [Self::Backwards, Self::TooMany, Self::Flood, Self::Ends];
 
-    /// Makes a tree of a chain with tokens of two bytes that says what the target will; gives the chain that it has.
+    /// Makes a tree of a right chain of two-byte tokens. Returns the bytes of the tree's chain.
     pub(crate) fn grow(self, block: &mut Block) -> Vec<u8> {
         let tokens = block.token_ends.len();
         if tokens == 0 {
@@ -150,7 +150,7 @@ async fn tree_of_any_shape_changes_no_text() {
 #[tokio::test]
 async fn tree_that_is_none_is_a_fault_and_changes_no_text() {
     for shape in Shape::WRONG {
-        // Later ones find the drafter left alone.
+        // Later requests may find the breaker open.
         let replies = check_each(Kind::Tree(shape), asking()).await;
         let fallbacks = &usage(&replies[0]).fallbacks;
         assert!(

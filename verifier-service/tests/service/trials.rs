@@ -1,5 +1,4 @@
-//! Drafters that have to show first what they are worth: nothing of theirs is verified before the target has said what it
-//! begins with.
+//! Probes of drafters: a block is verified only after the target's own text confirms its prefix.
 
 use proto::verifier::{FallbackReason, Generate, Reply, Speculation};
 use tests::tiny::Tiny;
@@ -10,7 +9,7 @@ use crate::{
     harness::{Process, eventually, load, read, requests, serving},
 };
 
-/// Requests that leave the length of blocks to what pays.
+/// Requests that leave the length of blocks to the pacing.
 fn adaptive() -> Vec<Generate> {
     let adapts = |request| Generate {
         speculation: Speculation::auto(),
@@ -24,7 +23,7 @@ fn adaptive() -> Vec<Generate> {
 async fn next_to_nothing_of_a_useless_drafter_is_verified() {
     for reply in check_each(Kind::Useless, adaptive()).await {
         let usage = &reply.finish.usage;
-        // By chance its first byte may be right.
+        // The first byte of a block may be right by chance.
         assert!(usage.proposed_tokens <= 16, "{usage:?}");
         assert_eq!(usage.target_forwards, 200);
         let paused = usage.fallbacks.get(&FallbackReason::Paused).copied();
@@ -48,10 +47,10 @@ async fn drafter_that_is_right_is_verified_once_the_target_has_said_as_much() {
     );
 }
 
-/// A drafter of no use, and a verifier that knows as much.
+/// A useless drafter, and a verifier that has learned so.
 async fn given_up() -> (Running, Process) {
     let drafter = Running::start(Kind::Useless).await;
-    // Its model is its own: sessions of other tests would be others that it shares passes with.
+    // The engine is its own: sessions of other tests would share its passes.
     let engine = load(&Tiny::default());
     let process = Process::start(engine, serving(&[&drafter.address])).await;
     for request in adaptive() {
@@ -61,7 +60,7 @@ async fn given_up() -> (Running, Process) {
     (drafter, process)
 }
 
-/// A plain reply that goes on while others do.
+/// A plain reply in progress, so that sessions share passes.
 async fn another(process: &Process) -> Reply {
     let plain = Generate {
         speculation: Speculation::Off,
@@ -72,7 +71,7 @@ async fn another(process: &Process) -> Reply {
     other
 }
 
-/// A reply of fewer rounds than lie between two trials.
+/// Request for a reply of fewer rounds than lie between two probes.
 fn short() -> Generate {
     Generate {
         max_tokens: Some(12),
@@ -89,7 +88,7 @@ async fn drafter_that_is_of_no_use_need_not_read_prompts_where_others_wait() {
     let short = short();
     let (_, reply) = tokio::join!(read(other), process.generate(&short));
     assert_eq!(opens(), before);
-    // The last token is nobody's.
+    // The last round has no room for a candidate.
     let paused = reply.finish.usage.fallbacks.get(&FallbackReason::Paused);
     assert_eq!(paused, Some(&11));
 }
@@ -101,7 +100,8 @@ async fn drafter_of_no_use_is_tried_again_though_replies_are_short() {
     let before = opens();
     let short = short();
     let mut replies = 0;
-    // None of them has as many rounds as lie between two trials; together they do. A reply may be over before its stream is open.
+    // Only several replies together have as many rounds as lie between two probes. One may end
+    // before its stream is open.
     while opens() == before {
         assert!(replies < 100, "never tried again");
         let other = another(&process).await;

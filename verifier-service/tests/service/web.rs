@@ -1,4 +1,4 @@
-//! A client of the HTTP port that adds nothing to what a test sends: one connection a request, every byte as given.
+//! A client of the HTTP port that sends exactly the bytes of a test, one connection a request.
 
 use serde_json::Value;
 use tokio::{

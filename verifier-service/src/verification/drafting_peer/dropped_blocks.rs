@@ -1,4 +1,4 @@
-//! Blocks that were drafted in vain: always counted, listed for a request that asks.
+//! Dropped blocks: stale ones are counted, all are listed for a request that asks for them.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use proto::{drafter::Block, limits::MAX_DROPPED_BLOCKS, verifier::FallbackReason
 #[derive(Debug)]
 pub(super) struct DroppedBlocks {
     stale_blocks: u32,
-    /// Those since they were last taken; never more than a round may tell of.
+    /// Blocks dropped since the last `take`; no more than a round may list.
     dropped: Vec<Dropped>,
     tells: bool,
 }
@@ -41,7 +41,7 @@ impl DroppedBlocks {
         }
     }
 
-    /// Blocks that continued another text.
+    /// Number of blocks that continued another text.
     pub(super) fn stale_blocks(&self) -> u32 {
         self.stale_blocks
     }

@@ -22,24 +22,24 @@ use crate::{
 /// Longest time that a stream may take to open.
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// A session, and the meaning of the ids that it sends, if it does, with the fingerprint of their vocabulary.
+/// A session, and for methods that send ids their lexicon and its vocabulary's fingerprint.
 pub(super) type OpenSession = (DraftSession, Option<(Lexicon, Fingerprint)>);
 
 /// A stream that is being opened.
 pub(super) struct Opening {
     pub(super) lease: Lease,
-    /// Wish that the drafter begins with.
+    /// Wish for the first block.
     pub(super) first: Wish,
-    /// Bytes of the reply that the drafter will know.
+    /// Number of the reply's bytes that `Open` has.
     pub(super) sent: usize,
     since: Instant,
-    /// A round has waited for it already.
+    /// True if a round has already waited for the stream in vain.
     pub(super) is_late: bool,
     pub(super) session: Pin<Box<dyn Future<Output = Result<OpenSession, LexiconError>> + Send>>,
 }
 
 impl Opening {
-    /// Begins to open a session; nothing happens before `session` is polled.
+    /// Opening of a session. Nothing happens before `session` is polled.
     pub(super) fn new(lease: Lease, open: Open, method: Method, lexicons: Lexicons) -> Self {
         let mut client = lease.client();
         let (first, sent) = (open.first_wish(), open.committed.len());
@@ -64,12 +64,12 @@ impl Opening {
         }
     }
 
-    /// True if the stream should have opened long ago.
+    /// True if opening takes longer than allowed.
     pub(super) fn is_overdue(&self) -> bool {
         self.since.elapsed() > LONGEST
     }
 
-    /// Moment until which a round waits for the stream, at most `wait` in all; `None` if one has waited already.
+    /// Deadline of a round for the stream, at most `wait` after opening began; `None` after a miss.
     pub(super) fn deadline(&self, wait: Duration) -> Option<Instant> {
         let patience = self.lease.opening_patience().min(wait);
         (!self.is_late).then(|| self.since + patience)

@@ -1,4 +1,4 @@
-//! What a block still says when more of the reply is committed than it follows.
+//! Remainder of a block when more of the reply is committed than its base.
 
 use proto::{
     CommittedText,
@@ -6,17 +6,17 @@ use proto::{
     verifier::FallbackReason,
 };
 
-/// A block without its first bytes, which are committed by now.
+/// A block without the prefix that is already committed.
 pub(super) struct Remainder {
     pub(super) skipped_bytes: u32,
     pub(super) text: Vec<u8>,
-    /// Where in `text` each token of the chain ends.
+    /// End of each token of the chain, in bytes of `text`.
     pub(super) token_ends: Vec<u32>,
     pub(super) alternatives: Vec<Way>,
     pub(super) draws: Vec<Draw>,
 }
 
-/// What is left of a block behind the committed text, nothing if it has declined; or why it is of no use.
+/// Rest of a block after the committed text, empty if it declines; or the reason not to use it.
 pub(super) fn remainder(
     block: &Block,
     committed: &CommittedText,
@@ -34,7 +34,7 @@ pub(super) fn remainder(
     let ends = &chain.token_ends;
     let first = ends.partition_point(|end| *end as usize <= skipped);
     let is_torn = first.checked_sub(1).map_or(0, |last| ends[last] as usize) != skipped;
-    // What is left of a token was not drawn from any distribution.
+    // The rest of a token was not drawn from any distribution.
     if is_torn && !block.draws.is_empty() {
         return Err(FallbackReason::NothingUsable);
     }
@@ -48,8 +48,8 @@ pub(super) fn remainder(
     })
 }
 
-/// How many tokens of a block's chain are what was committed behind its base, if that is all or something else follows; `None` for a
-/// block of another text.
+/// Number of the chain's tokens that agree with the text committed after the block's base; `None`
+/// for a block of another text, or without any.
 pub(super) fn accepted(block: &Block, committed: &CommittedText) -> Option<usize> {
     let base = usize::try_from(block.base_length).ok()?;
     let behind = committed.bytes().get(base..)?;
@@ -62,7 +62,7 @@ pub(super) fn accepted(block: &Block, committed: &CommittedText) -> Option<usize
     Some(chain.token_ends.partition_point(|end| *end <= agreed))
 }
 
-/// What a way goes on with behind bytes that are committed; `None` if it says something else, or nothing more.
+/// Rest of a path after `committed` bytes; `None` if it differs from them or has no more.
 fn behind(way: &Way, committed: &[u8]) -> Option<Way> {
     let text = way.text.strip_prefix(committed)?;
     let first = way
@@ -74,7 +74,7 @@ fn behind(way: &Way, committed: &[u8]) -> Option<Way> {
     })
 }
 
-/// The same places in a text that lacks so many bytes at its beginning.
+/// The same ends in a text without its first `skipped` bytes.
 fn ends_behind(ends: &[u32], skipped: usize) -> Vec<u32> {
     ends.iter().map(|end| end - skipped as u32).collect()
 }

@@ -1,4 +1,4 @@
-//! One open stream: blocks that have arrived, when the next is due, and what the drafter has been sent.
+//! One open stream: blocks that have arrived, the block that is due, and the text sent so far.
 
 mod sending;
 
@@ -27,11 +27,11 @@ use super::{
 };
 use crate::{drafters::Lease, lexicon::Lexicon, verification::proposal::Proposal};
 
-/// Blocks of another text that one round looks at before it goes on without.
+/// Unusable blocks that one round looks at before it goes on without a proposal.
 const STALE_A_ROUND: u32 = 3;
-/// Rounds in a row that waited for nothing usable, after which a drafter is dismissed.
+/// Rounds in a row that waited in vain, after which a drafter is dismissed.
 const FRUITLESS_ROUNDS: u32 = 3;
-/// Usable blocks after which a stream counts as a success. One that dies before is a failure, whatever it sent.
+/// Usable blocks after which a stream counts as a success. One that ends before them is a failure.
 const PROVEN_BLOCKS: u32 = 8;
 /// Time after which a drafter that is overdue is dismissed.
 const OVERDUE: Duration = Duration::from_secs(10);
@@ -46,24 +46,24 @@ pub(super) struct Stream {
     verdicts: Verdicts,
     blocks: Blocks,
     credit: u64,
-    /// The block that is asked for.
+    /// Wish that the next verdict sends.
     wish: Wish,
-    /// Never more than twice the credit.
+    /// Messages that no round has looked at; at most twice the credit.
     arrived: VecDeque<Arrival>,
-    /// Last block looked at, and the last that the drafter knows to be answered.
+    /// Numbers of the last block looked at, and of the last one that a verdict answered.
     looked_at: u64,
     answered: u64,
-    /// Bytes of the reply that the drafter has been sent, and the wish that was sent with them.
+    /// Number of the reply's bytes that the drafter was sent, and the wish sent with them.
     sent: usize,
     sent_wish: Wish,
-    /// Since when a block is to be drafted.
+    /// Moment at which the next block was asked for, from which waits and latencies count.
     due_since: Instant,
-    /// A round has waited for it in vain.
+    /// True if a round has waited for it in vain.
     is_overdue: bool,
     fruitless: u32,
-    /// Blocks that could be used.
+    /// Number of usable blocks so far.
     usable: u32,
-    /// The last block was empty: there may be nothing to wait for.
+    /// True if the last block was empty: there may be nothing to wait for.
     has_declined: bool,
 }
 
@@ -72,7 +72,7 @@ enum Use {
     Proposes(Box<Proposal>),
     /// The drafter has nothing to propose.
     Declines,
-    /// None, for this reason; a block that was overdue took this long.
+    /// None, for this reason, and the latency of the block if it was overdue.
     None(FallbackReason, Option<Duration>),
 }
 
@@ -92,8 +92,8 @@ pub(super) enum Next {
 }
 
 impl Stream {
-    /// A session that has just been opened, by asking for `first`. The limits that the drafter names must be within those that
-    /// it was asked for, and its vocabulary must be the one that its ids will be read by.
+    /// Stream of a session that was opened with the wish `first`. The drafter's limits must be
+    /// within those of `open`, and its vocabulary must be that of the lexicon.
     pub(super) fn begin(
         lease: Lease,
         (session, lexicon): OpenSession,
@@ -141,7 +141,7 @@ impl Stream {
         })
     }
 
-    /// Takes in the next message. Cancel-safe.
+    /// Receives the next message. Cancel-safe.
     pub(super) async fn receive(&mut self) -> Result<(), StreamError> {
         let message = self
             .blocks
@@ -167,8 +167,8 @@ impl Stream {
         Ok(())
     }
 
-    /// The block of a probe, once the target has said what it begins with. Waits for nothing, and leaves a block where it is
-    /// of which the target has said nothing.
+    /// The block of a probe, judged by the text committed after its base. Waits for nothing. A
+    /// block without such text stays in the queue.
     pub(super) fn probed(
         &mut self,
         committed: &CommittedText,
@@ -184,7 +184,7 @@ impl Stream {
                 break;
             }
             let compute = block.timings.compute_of(block.chain_tokens());
-            // What came meanwhile was verdicts, so nobody knows how long this block took.
+            // Verdicts sent meanwhile reset the clock, so only a lower bound is known.
             let latency = Some(self.lease.least_latency(compute));
             match self.look_at(&block, at, committed) {
                 Use::Proposes(mut proposal) => {
@@ -208,8 +208,8 @@ impl Stream {
         Next::Nothing(FallbackReason::Paused, BlockFate::None)
     }
 
-    /// The next block that continues `committed`, waited for no longer than `wait` from the moment it was asked for. Blocks that
-    /// do not continue it are dropped.
+    /// The next block that continues `committed`. Waits at most `wait` from the moment it was asked
+    /// for. Blocks that do not continue the text are dropped.
     pub(super) async fn take(
         &mut self,
         committed: &CommittedText,
@@ -248,13 +248,13 @@ impl Stream {
             match timeout_at(deadline.into(), self.receive()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(loss)) => return Next::Lost(loss),
-                // Nothing was promised, so nothing is late.
+                // An empty block promises no other, so none is late.
                 Err(_) if self.has_declined => {
                     return Next::Nothing(FallbackReason::NothingUsable, BlockFate::Declined);
                 }
                 Err(_) => {
                     self.is_overdue = true;
-                    // A shorter wait says nothing: the block may be on time, but not for other sessions or this budget.
+                    // The block is late only if the wait was the drafter's whole deadline.
                     let tokens = self.wish.tokens as usize;
                     let is_full = wait >= self.lease.learn(|known| known.deadline(tokens));
                     self.fruitless += u32::from(is_full);
@@ -266,7 +266,7 @@ impl Stream {
 
     /// Sets the wish that the next verdict sends.
     pub(super) fn want(&mut self, wish: Wish) {
-        // What was not asked for is not overdue.
+        // A block that is not asked for is not overdue.
         self.is_overdue &= wish.tokens > 0 && self.wish.tokens > 0;
         self.wish = wish;
     }
@@ -280,7 +280,7 @@ impl Stream {
         self.verdicts.traffic()
     }
 
-    /// Reports why the stream is given up to where drafters are chosen.
+    /// Reports the reason for giving up the stream to the lease.
     pub(super) fn blame(&self, error: &StreamError) {
         match error.blame {
             Blame::Nobody => {}
@@ -295,7 +295,7 @@ impl Stream {
         }
     }
 
-    /// Ends the session. The drafter gets a moment to end its side, so that it reads why; nobody waits for it here.
+    /// Ends the session. In the background the drafter gets a moment to read why and end its side.
     pub(super) fn close(self, reason: CloseReason, lifecycle: &Lifecycle) {
         let Self {
             lease,
@@ -317,7 +317,7 @@ impl Stream {
         }
     }
 
-    /// Use of a block that arrived at this moment.
+    /// Use of a block that arrived at `at`.
     fn look_at(&mut self, block: &Block, at: Instant, committed: &CommittedText) -> Use {
         self.looked_at = block.round;
         self.has_declined = block.declines();
@@ -350,13 +350,13 @@ impl Stream {
             ends_with: block.ends_with,
             timings: block.timings,
             arrived: Some(at),
-            // The first block waited for the drafter to read the prompt, which no other does.
+            // The first block's latency includes the time to read the prompt.
             latency: (block.round > 1).then_some(latency),
             drafted: block.chain_tokens(),
         }))
     }
 
-    /// A drafter whose blocks were all dropped could not send another one before the next verdict: it gets an empty one.
+    /// Sends an empty verdict if dropped blocks have used up the credit: else no block could come.
     fn give_back_credit(&mut self, committed: &CommittedText) -> Result<(), StreamError> {
         if self.looked_at - self.answered < self.credit {
             return Ok(());
@@ -364,7 +364,7 @@ impl Stream {
         self.send(committed, 0, &[])
     }
 
-    /// A round without a proposal, or the end of a drafter that has given none for too long.
+    /// Round without a proposal, or loss of a drafter that has been of no use for too long.
     fn go_without(&mut self, why: FallbackReason, fate: BlockFate) -> Next {
         if !self.is_overdue {
             self.fruitless += 1;

@@ -17,12 +17,12 @@ use crate::{
 pub(super) struct StreamError {
     pub(super) why: FallbackReason,
     pub(super) text: String,
-    /// Whether this session may open another stream.
+    /// True if this session may open another stream.
     pub(super) may_rejoin: bool,
     pub(super) blame: Blame,
 }
 
-/// Who is to blame.
+/// Party to blame for an error.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Blame {
     /// Nobody.
@@ -46,7 +46,7 @@ impl StreamError {
         }
     }
 
-    /// The reply goes on without drafters.
+    /// An error after which the reply goes on without drafters.
     pub(super) fn for_good(text: impl Into<String>) -> Self {
         Self {
             may_rejoin: false,
@@ -89,7 +89,7 @@ impl StreamError {
         }
     }
 
-    /// What it means that a stream could not be opened, and counts it against the drafter where that is to blame.
+    /// Error of a stream that could not be opened. Counts against a drafter that is to blame.
     pub(super) fn of_opening(lease: &Lease, error: &LexiconError) -> Self {
         let error = match error {
             LexiconError::Client(error) => error,
@@ -98,7 +98,7 @@ impl StreamError {
                 lease.described(*found);
                 return Self::new(FallbackReason::NoDrafter, error.to_string());
             }
-            // Nobody is at fault, and it would be so again.
+            // Nobody is to blame, and another attempt would fail alike.
             LexiconError::Map(_) => return Self::for_good(error.to_string()),
         };
         let text = drafters::reason(error);
@@ -108,9 +108,9 @@ impl StreamError {
                     lease.lost(&text);
                     return Self::new(FallbackReason::NoDrafter, text);
                 }
-                // It cannot draft this reply, which would be refused again; others it can.
+                // The drafter refuses this reply and would again, but it can draft others.
                 Code::InvalidArgument => return Self::for_good(text),
-                // Full, not at fault.
+                // A full drafter is not to blame.
                 Code::ResourceExhausted => return Self::new(FallbackReason::Failed, text),
                 _ => FallbackReason::Failed,
             },

@@ -1,5 +1,5 @@
-//! One session of a scripted drafter: it keeps to the protocol but for what its kind does wrong, and takes down what the
-//! verifier does wrong.
+//! One session of a scripted drafter: it keeps to the protocol except where its kind does not, and
+//! records the verifier's faults.
 
 use std::time::Duration;
 
@@ -22,16 +22,16 @@ pub(super) struct Conversation {
     inbox: Streaming<wire::DraftRequest>,
     outbox: Sender,
     committed: CommittedText,
-    /// Proposed behind the committed text.
+    /// Bytes proposed after the committed text.
     drafted: Vec<u8>,
     round: u64,
     answered: u64,
     noise: u64,
-    /// Wish that holds.
+    /// Wish in force.
     wanted: Wish,
 }
 
-/// The verifier is gone, or there is nothing more to say.
+/// The verifier is gone, or there is nothing more to send.
 pub(super) struct Over;
 
 impl Conversation {
@@ -54,7 +54,7 @@ impl Conversation {
     }
 
     pub(super) async fn run(mut self) {
-        // Ends by an error in any case.
+        // Every conversation ends with an error.
         drop(self.converse().await);
     }
 
@@ -104,7 +104,7 @@ impl Conversation {
         }
     }
 
-    /// What the verifier asks for, which comes first.
+    /// The verifier's first message, which must be `Open`.
     pub(super) async fn take_open(&mut self) -> Result<Open, Over> {
         let open = match self.listen().await? {
             ToDrafter::Open(open) => *open,
@@ -175,7 +175,7 @@ impl Conversation {
         self.send(Ok(message)).await
     }
 
-    /// Text of the target after all that was proposed, or its end.
+    /// The target's next bytes after all that was proposed; empty at its end.
     fn honest(&self, tokens: usize) -> Vec<u8> {
         let answer = self.script.answer.lock().expect("no panic");
         let from = (self.committed.len() + self.drafted.len()).min(answer.len());
@@ -206,7 +206,7 @@ impl Conversation {
         }
     }
 
-    /// Takes a verdict in and checks that it makes sense.
+    /// Takes in a verdict and checks that it is valid.
     async fn follow(&mut self) -> Result<(), Over> {
         match self.listen().await? {
             ToDrafter::Verdict(verdict) => {
@@ -232,7 +232,7 @@ impl Conversation {
         }
     }
 
-    /// What the next block shall be is said where it changes, and in no finer steps than it need be.
+    /// Takes in the next wish. It must be sent only on a change, and in steps of 5 percent.
     fn remember(&mut self, verdict: &Verdict) -> Result<(), Over> {
         if verdict.next == Some(self.wanted) {
             return self.fault(format!("{verdict:?} repeats the wish"));
@@ -257,7 +257,7 @@ impl Conversation {
         }
     }
 
-    /// The next message; its end is noted.
+    /// The next message. The end of the session is recorded.
     async fn listen(&mut self) -> Result<ToDrafter, Over> {
         let Some(Ok(message)) = self.inbox.next().await else {
             self.script.note(|seen| seen.ends.push(None));
@@ -277,7 +277,7 @@ impl Conversation {
         self.outbox.send(message).await.map_err(|_| Over)
     }
 
-    /// The verifier broke the protocol; the test will find it.
+    /// Records a fault of the verifier, which the test finds.
     fn fault<T>(&mut self, text: String) -> Result<T, Over> {
         self.script.note(|seen| seen.faults.push(text));
         Err(Over)

@@ -1,4 +1,4 @@
-//! What a scripted drafter says of its tokens: its vocabulary, and the distributions that it claims to have drawn from.
+//! Vocabulary of a scripted drafter, and the distributions that it claims to have drawn from.
 
 use proto::drafter::{Draw, SparseDistribution};
 
@@ -6,7 +6,7 @@ use proto::drafter::{Draw, SparseDistribution};
 pub(super) const WORDS: [&[u8]; 4] = [b"let", b" the", b" ", b""];
 pub(super) const END_OF_TURN: u32 = 3;
 
-/// What it has single tokens for, behind them.
+/// Bytes that it has single tokens for, after those.
 pub(super) const ASCII: &[u8; 128] = &{
     let mut bytes = [0; 128];
     let mut byte = 0;
@@ -17,7 +17,7 @@ pub(super) const ASCII: &[u8; 128] = &{
     bytes
 };
 
-/// What a drafter says its tokens were drawn from.
+/// Distribution that a drafter claims to have drawn a token from.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Distribution {
     /// One that has nothing but the token.
@@ -28,18 +28,18 @@ pub(crate) enum Distribution {
     WithoutTheToken,
     /// One whose probabilities do not sum to one.
     TooSmall,
-    /// The right one of other tokens than those that the text is made of.
+    /// The right one, of tokens other than those of the text.
     OfOtherTokens,
     /// One over ids that the vocabulary does not have.
     BeyondTheVocabulary,
     /// The right one, but of fewer tokens than the block has.
     OfTooFewTokens,
-    /// The right one of another vocabulary than the one it has told.
+    /// The right one, of a vocabulary other than the one sent.
     OfAnotherVocabulary,
 }
 
 impl Distribution {
-    /// Every one that is not what it says.
+    /// All that are not as claimed.
     pub(crate) const LIES: [Self; 7] = [
         Self::Absent,
         Self::WithoutTheToken,

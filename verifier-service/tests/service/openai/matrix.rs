@@ -1,4 +1,4 @@
-//! Every parameter with and without speculation, whole and streamed, at both endpoints: the answer is the same.
+//! Answers are the same with and without speculation, whole and streamed, under every parameter.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use crate::{
     web::{CHAT, COMPLETIONS},
 };
 
-/// Parameters of the matrix, made with the text that comes without a stop string.
+/// Parameters of the matrix, made from the text that comes without a stop string.
 const CASES: [fn(&str) -> Value; 34] = [
     |_| json!({}),
     |_| json!({"temperature": 0.8}),
@@ -47,13 +47,13 @@ const CASES: [fn(&str) -> Value; 34] = [
     |_| json!({"speculation": {"block_length": 3, "mode": "auto"}, "user": "someone", "n": 1}),
 ];
 
-/// Draft of the answer by a drafter that is wrong now and then.
+/// The answer with every eleventh character wrong, for a drafter to propose.
 fn flawed(text: &str) -> String {
     let flaw = |(at, byte): (usize, char)| if at % 11 == 7 { '#' } else { byte };
     text.chars().enumerate().map(flaw).collect()
 }
 
-/// Every case at one endpoint: whole and streamed, with speculation and without. Returns the tokens accepted and rejected.
+/// Checks every case at one endpoint. Returns the numbers of accepted and rejected tokens.
 async fn matrix(process: &Process, drafter: &Running, path: &str) -> (u64, u64) {
     let mut judged = (0, 0);
     let off = json!({"speculation": {"mode": "off"}});
@@ -88,7 +88,7 @@ async fn matrix(process: &Process, drafter: &Running, path: &str) -> (u64, u64) 
     judged
 }
 
-/// Checks what holds of every answer.
+/// Checks properties of every answer.
 fn check(said: &Said, asked: &Value, case: &str) {
     let most = asked["max_tokens"].as_u64().expect("a limit");
     let choices = asked["n"].as_u64().unwrap_or(1);

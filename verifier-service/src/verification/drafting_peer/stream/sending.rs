@@ -1,4 +1,4 @@
-//! The sending half of a stream: verdicts, each with the next wish where that has changed.
+//! The sending half of a stream: verdicts, each with the next wish if it has changed.
 
 use std::time::Instant;
 
@@ -7,12 +7,12 @@ use proto::{CommittedText, drafter::Verdict, limits::MAX_APPENDED_BYTES};
 use super::Stream;
 use crate::verification::drafting_peer::stream_error::StreamError;
 
-/// Bytes of a reply that an idle drafter need not be sent yet: about as many tokens as it reads at once.
+/// Bytes that may wait for an idle drafter: about as many tokens as it reads in one pass.
 const QUIET_BYTES: usize = 64;
 
 impl Stream {
-    /// Sends a verdict, as [`Self::send`] does; to an idle drafter only now and then. It needs no message for each token, and reads
-    /// what it missed in one.
+    /// Sends a verdict, as [`Self::send`] does, but to an idle drafter only every `QUIET_BYTES`: it
+    /// needs no message for each token, and reads what it missed at once.
     pub(in super::super) fn send_when_due(
         &mut self,
         committed: &CommittedText,
@@ -30,7 +30,7 @@ impl Stream {
         self.send(committed, kept_bytes, appended)
     }
 
-    /// Sends what became of the reply: `kept_bytes` of the last proposal kept, then `appended`.
+    /// Sends a verdict: `kept_bytes` of the last proposal are kept, then `appended` follows.
     pub(in super::super) fn send(
         &mut self,
         committed: &CommittedText,
@@ -55,7 +55,7 @@ impl Stream {
             .map_err(|e| StreamError::of_error(&e))
     }
 
-    /// Sends what was committed after the first `sent` bytes, while the stream was being opened.
+    /// Sends the committed text after its first `sent` bytes, which the drafter has.
     pub(in super::super) fn catch_up(
         &mut self,
         committed: &CommittedText,
