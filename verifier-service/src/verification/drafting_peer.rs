@@ -142,7 +142,7 @@ impl DraftingPeer {
                 Next::Lost(StreamError::new(FallbackReason::Failed, text))
             }
             State::Opening(_) => {
-                self.fate = BlockFate::Declined;
+                self.fate = BlockFate::Opening;
                 return Err(FallbackReason::Opening);
             }
             State::Open(stream) => match self.wish {
