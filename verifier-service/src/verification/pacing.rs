@@ -61,7 +61,9 @@ impl Pacing {
             least_budget: plan.least_wait,
         };
         let fixed = (!plan.adapts_length).then_some(plan.block_length);
-        let alternatives = plan.alternatives.map_or(ALTERNATIVES, |count| count as u32);
+        // Blocks of a fixed length have no threshold, so alternatives only where the request names them.
+        let usual = if plan.adapts_length { ALTERNATIVES } else { 0 };
+        let alternatives = plan.alternatives.map_or(usual, |count| count as u32);
         let has_trees = plan.open.accepts_trees;
         Self {
             pacer: Pacer::new(limits, fixed),
@@ -112,8 +114,15 @@ impl Pacing {
             } => drafter::Wish {
                 tokens: tokens as u32,
                 alternatives: self.alternatives,
-                least_percent: (100.0 * least_chance) as u32 / PERCENT_STEP * PERCENT_STEP,
+                least_percent: least_percent(least_chance),
             },
         }
     }
+}
+
+/// A threshold in percent, rounded to a step. It is 0 only where there is none: an alternative that is next to impossible is worth
+/// no row, however cheap.
+fn least_percent(least_chance: f64) -> u32 {
+    let steps = (100.0 * least_chance / f64::from(PERCENT_STEP)).round() as u32;
+    PERCENT_STEP * steps.max(u32::from(least_chance > 0.0))
 }
