@@ -411,3 +411,30 @@ fn drafting_begins_where_others_leave() {
     pacer.observe(&round, &mut known, &scene(0));
     assert!(pacer.wish(&known, &scene(0)).tokens() > 0);
 }
+
+#[test]
+fn bad_luck_at_the_beginning_does_not_keep_blocks_short() {
+    for seed in 1..=20 {
+        let (mut passes, mut known) = (Passes::new(cost()), unknown());
+        let mut speeds = Vec::new();
+        for text in 0..30 {
+            // Each draft token is accepted with probability 0.9, by a hash of its place.
+            let accepts = move |round: usize| {
+                let place = [seed, text, round as u64].map(|part| part << 8);
+                let is_accepted = |token: &u64| hash(&place, *token) > 0.1;
+                (0..99).take_while(is_accepted).count()
+            };
+            speeds.push(reply((&mut passes, &mut known), 25, &near(accepts)).speed);
+        }
+        let mean = speeds.iter().sum::<f64>() / 30.0;
+        assert!(mean > 1.7, "{seed}: {mean}");
+    }
+}
+
+/// A number from 0 to 1.
+fn hash(place: &[u64; 3], token: u64) -> f64 {
+    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+    let mut hasher = DefaultHasher::new();
+    (place, token).hash(&mut hasher);
+    hasher.finish() as f64 / u64::MAX as f64
+}
