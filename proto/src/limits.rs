@@ -29,7 +29,7 @@ pub const MAX_METHOD_BYTES: usize = 32;
 /// Text of a failure, in bytes.
 pub const MAX_FAILURE_BYTES: usize = 1024;
 /// Stop strings of a request.
-pub const MAX_STOPS: usize = 4;
+pub const MAX_STOPS: usize = 16;
 /// One stop string, in bytes.
 pub const MAX_STOP_BYTES: usize = 256;
 /// Likeliest tokens that a request may ask for at each position.

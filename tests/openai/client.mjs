@@ -79,7 +79,7 @@ test("errors name the parameter", async () => {
   await assert.rejects(refused({ temperature: 3 }), { status: 400, param: "temperature" });
   await assert.rejects(refused({ tools: [{ type: "function", function: { name: "f" } }] }), { param: "tools" });
   await assert.rejects(refused({ response_format: { type: "json_object" } }), { param: "response_format" });
-  await assert.rejects(refused({ colour: "blue" }), { param: "colour", code: "unknown_parameter" });
+  await assert.rejects(refused({ ignore_eos: true }), { param: "ignore_eos", code: "unsupported_parameter" });
   await assert.rejects(refused({ model: "gpt-4o" }), { status: 404, code: "model_not_found" });
 });
 

@@ -19,6 +19,9 @@ CLIENT = openai.OpenAI(base_url=BASE_URL, api_key="none", timeout=300)
 # Nothing is tried again, so that refusals are seen.
 ONCE = CLIENT.with_options(max_retries=0)
 
+# Requests in progress and waiting that the verifier has room for.
+PLACES = 16
+
 ON = {"speculation": {"mode": "required", "block_length": 4}}
 OFF = {"speculation": {"mode": "off"}}
 QUESTION = [{"role": "user", "content": "Count from one to ten in words, separated by commas."}]
@@ -53,7 +56,7 @@ CASES = [
     dict(n=3, temperature=0.9, max_tokens=5, logprobs=1),
     dict(logit_bias={"236764": -100}),
     dict(logit_bias={"236764": 3, "236770": -5}, temperature=0.8),
-    dict(temperature=0.8, seed=-1),
+    dict(temperature=0.8, seed=-2),
     dict(temperature=0.8, seed=2**63 - 1, user="someone"),
     dict(temperature=1.0, seed=9, extra_body={"top_k": 40, "min_p": 0.02}),
     dict(temperature=2.0, top_p=0.3),
@@ -199,17 +202,24 @@ class Api(unittest.TestCase):
         follow_up = [*messages, answer.choices[0].message, {"role": "user", "content": "And snow?"}]
         CLIENT.chat.completions.create(model=MODEL, messages=follow_up, max_completion_tokens=3)
 
+    def test_hints_and_unknown_parameters_pass(self):
+        hints = dict(metadata={"run": "7"}, store=True, service_tier="flex", reasoning_effort="low", parallel_tool_calls=True)
+        raw = CLIENT.chat.completions.with_raw_response.create(
+            model=f"anyone/{MODEL}", messages=QUESTION, max_tokens=4, extra_body={"colour": "blue"}, **hints
+        )
+        self.assertEqual(raw.headers["x-duet-ignored"], "colour")
+        self.assertEqual(raw.parse().usage.completion_tokens, 4)
+
     def test_errors_name_the_parameter(self):
         for param, arguments in {
             "temperature": dict(temperature=3),
             "max_completion_tokens": dict(max_completion_tokens=0),
-            "stop": dict(stop=["a", "b", "c", "d", "e"]),
+            "stop": dict(stop=list("abcdefghijklmnopq")),
             "top_logprobs": dict(logprobs=True, top_logprobs=21),
             "n": dict(n=100),
             "tools": dict(tools=[{"type": "function", "function": {"name": "f", "parameters": {}}}]),
             "response_format": dict(response_format={"type": "json_object"}),
-            "reasoning_effort": dict(reasoning_effort="low"),
-            "colour": dict(extra_body={"colour": "blue"}),
+            "ignore_eos": dict(extra_body={"ignore_eos": True}),
             "speculation.mode": dict(extra_body={"speculation": {"mode": "on"}}),
         }.items():
             with self.subTest(param=param), self.assertRaises(openai.BadRequestError) as raised:
@@ -252,7 +262,7 @@ class Sessions(unittest.TestCase):
     def test_full_server_refuses_and_says_when_to_come_back(self):
         streams = []
         with self.assertRaises(openai.RateLimitError) as raised:
-            for _ in range(9):
+            for _ in range(PLACES + 1):
                 streams.append(ONCE.chat.completions.create(**self.long, stream=True))
         self.assertGreaterEqual(int(raised.exception.response.headers["retry-after"]), 1)
         self.assertEqual(raised.exception.code, "rate_limit_exceeded")
@@ -262,15 +272,15 @@ class Sessions(unittest.TestCase):
 
     def test_clients_at_once_get_what_each_gets_alone(self):
         async def together():
-            client = openai.AsyncOpenAI(base_url=BASE_URL, api_key="none", timeout=300, max_retries=50)
-            calls = (client.completions.create(**arguments(seed)) for seed in range(8))
+            client = openai.AsyncOpenAI(base_url=BASE_URL, api_key="none", timeout=300)
+            calls = (client.completions.create(**arguments(seed)) for seed in range(PLACES))
             return await asyncio.gather(*calls)
 
         def arguments(seed):
             body = {"speculation": {"block_length": 3}}
             return dict(model=MODEL, prompt=BEGINNING, max_tokens=8, temperature=0.8, seed=seed, extra_body=body)
 
-        alone = [CLIENT.completions.create(**arguments(seed)).choices[0].text for seed in range(8)]
+        alone = [CLIENT.completions.create(**arguments(seed)).choices[0].text for seed in range(PLACES)]
         self.assertEqual([answer.choices[0].text for answer in asyncio.run(together())], alone)
         self.free()
 

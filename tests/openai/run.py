@@ -71,7 +71,7 @@ def main():
     drafting = ("--model", DRAFTER, "--threads", "1")
     with service(binaries / "drafter-service", *drafting) as drafter:
         verifying = (
-            *("--model", TARGET, "--threads", "1", "--max-sessions", "4"),
+            *("--model", TARGET, "--threads", "1", "--max-sessions", "4", "--max-waiting", "12", "--max-wait", "20s"),
             *("--drafter", f"http://{drafter['serving']}", "--http", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"),
             *("--draft-deadline-max", "20s", "--draft-deadline-min", "10s"),
         )

@@ -1,11 +1,16 @@
-//! Admission: a limit on requests at once, without a queue, and a time to retry for those refused.
+//! Admission: a limit on requests at once, a bounded queue for those that find no place, and a time to retry for those refused.
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
+};
+
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
 };
 
 /// Weight of the latest request in the EWMA of durations.
@@ -13,7 +18,18 @@ const GAIN: f64 = 0.2;
 /// Shortest and longest time after which a refused client may retry, in seconds.
 const RETRY: std::ops::RangeInclusive<f64> = 1.0..=60.0;
 
-/// Count of requests in progress. Clones share it.
+/// Limits on requests at once.
+#[derive(Clone, Copy, Debug)]
+pub struct AdmissionLimits {
+    /// Requests in progress.
+    pub in_progress: usize,
+    /// Requests that wait for a place; 0: none waits.
+    pub waiting: usize,
+    /// Longest wait for a place.
+    pub patience: Duration,
+}
+
+/// Requests in progress and waiting. Clones share them.
 #[derive(Clone, Debug)]
 pub(crate) struct Admission {
     shared: Arc<Shared>,
@@ -21,24 +37,34 @@ pub(crate) struct Admission {
 
 #[derive(Debug)]
 struct Shared {
-    limit: usize,
-    admitted: AtomicUsize,
+    limits: AdmissionLimits,
+    /// Free places; first come, first served.
+    places: Arc<Semaphore>,
+    waiting: AtomicUsize,
     /// EWMA of the duration of a request, in seconds.
     mean_seconds: Mutex<f64>,
 }
 
-/// Room for one request, until it is dropped.
+/// Place of one request, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Permit {
     shared: Arc<Shared>,
     since: Instant,
+    _place: OwnedSemaphorePermit,
+}
+
+/// Requests in the queue, until it is dropped.
+struct Waiting<'a> {
+    shared: &'a Shared,
+    count: usize,
 }
 
 impl Admission {
-    pub(crate) fn new(limit: usize) -> Self {
+    pub(crate) fn new(limits: AdmissionLimits) -> Self {
         let shared = Shared {
-            limit,
-            admitted: AtomicUsize::new(0),
+            limits,
+            places: Arc::new(Semaphore::new(limits.in_progress)),
+            waiting: AtomicUsize::new(0),
             mean_seconds: Mutex::new(*RETRY.start()),
         };
         Self {
@@ -46,41 +72,77 @@ impl Admission {
         }
     }
 
-    /// Permit for one more request, or the time after which there may be one.
-    pub(crate) fn admit(&self) -> Result<Permit, Duration> {
-        let limit = self.shared.limit;
-        let room = |admitted| (admitted < limit).then_some(admitted + 1);
-        let admitted = self
-            .shared
-            .admitted
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, room);
-        match admitted {
-            Ok(_) => Ok(Permit {
-                shared: Arc::clone(&self.shared),
-                since: Instant::now(),
-            }),
-            Err(_) => Err(self.retry_after()),
+    /// Permits for `count` requests that begin together, or the time after which there may be as many. Waits in the queue if it
+    /// has room. All are given at once: requests that each held some of their places could wait for each other.
+    pub(crate) async fn admit(&self, count: usize) -> Result<Vec<Permit>, Duration> {
+        let shared = &self.shared;
+        let size = u32::try_from(count).map_err(|_| self.retry_after())?;
+        if count > shared.limits.in_progress {
+            return Err(self.retry_after());
         }
+        let places = match Arc::clone(&shared.places).try_acquire_many_owned(size) {
+            Ok(places) => places,
+            Err(_) => {
+                let _waiting = self.wait(count).ok_or_else(|| self.retry_after())?;
+                let places = Arc::clone(&shared.places).acquire_many_owned(size);
+                match timeout(shared.limits.patience, places).await {
+                    Ok(Ok(places)) => places,
+                    // The semaphore is never closed.
+                    Ok(Err(_)) | Err(_) => return Err(self.retry_after()),
+                }
+            }
+        };
+        Ok(self.permits(places, count))
     }
 
+    /// Limit on requests in progress.
     pub(crate) fn limit(&self) -> usize {
-        self.shared.limit
+        self.shared.limits.in_progress
     }
 
     pub(crate) fn in_progress(&self) -> usize {
-        self.shared.admitted.load(Ordering::Acquire)
+        self.limit() - self.shared.places.available_permits()
     }
 
-    /// Expected time until a place is free: the mean duration of a request, divided by the places.
+    /// Requests that wait for a place.
+    pub(crate) fn waiting(&self) -> usize {
+        self.shared.waiting.load(Ordering::Relaxed)
+    }
+
+    fn permits(&self, mut places: OwnedSemaphorePermit, count: usize) -> Vec<Permit> {
+        let since = Instant::now();
+        let mut permits = Vec::with_capacity(count);
+        while let Some(place) = places.split(1) {
+            permits.push(Permit {
+                shared: Arc::clone(&self.shared),
+                since,
+                _place: place,
+            });
+        }
+        permits
+    }
+
+    /// Room in the queue, if there is any.
+    fn wait(&self, count: usize) -> Option<Waiting<'_>> {
+        let shared = &self.shared;
+        let room = |waiting| Some(waiting + count).filter(|sum| *sum <= shared.limits.waiting);
+        let waits = shared
+            .waiting
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, room);
+        waits.ok().map(|_| Waiting { shared, count })
+    }
+
+    /// Expected time until there is room: the mean duration of a request, for those that wait and one more, divided by the places.
     fn retry_after(&self) -> Duration {
         let mean = *self.shared.lock();
-        let seconds = mean / self.shared.limit as f64;
+        let rounds = (1 + self.waiting()) as f64 / self.limit() as f64;
+        let seconds = mean * rounds;
         Duration::from_secs_f64(seconds.clamp(*RETRY.start(), *RETRY.end()).ceil())
     }
 }
 
 impl Shared {
-    fn lock(&self) -> std::sync::MutexGuard<'_, f64> {
+    fn lock(&self) -> MutexGuard<'_, f64> {
         self.mean_seconds
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -92,7 +154,12 @@ impl Drop for Permit {
         let took = self.since.elapsed().as_secs_f64();
         let mut mean = self.shared.lock();
         *mean += GAIN * (took - *mean);
-        self.shared.admitted.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.shared.waiting.fetch_sub(self.count, Ordering::Relaxed);
     }
 }
 
@@ -100,16 +167,62 @@ impl Drop for Permit {
 mod tests {
     use super::*;
 
-    #[test]
-    fn place_is_free_again_when_its_permit_is_dropped() {
-        let admission = Admission::new(2);
-        let first = admission.admit().unwrap();
-        let second = admission.admit().unwrap();
+    fn admission(waiting: usize) -> Admission {
+        Admission::new(AdmissionLimits {
+            in_progress: 2,
+            waiting,
+            patience: Duration::from_secs(10),
+        })
+    }
+
+    #[tokio::test]
+    async fn place_is_free_again_when_its_permit_is_dropped() {
+        let admission = admission(0);
+        let first = admission.admit(1).await.unwrap();
+        let second = admission.admit(1).await.unwrap();
         assert_eq!(admission.in_progress(), 2);
-        assert_eq!(admission.admit().unwrap_err(), Duration::from_secs(1));
+        let retry = admission.admit(1).await.unwrap_err();
+        assert_eq!(retry, Duration::from_secs(1));
         drop(first);
-        assert!(admission.admit().is_ok());
+        assert_eq!(admission.admit(1).await.unwrap().len(), 1);
         drop(second);
         assert_eq!(admission.in_progress(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn queue_is_served_in_order_and_has_a_limit_and_a_deadline() {
+        let admission = admission(2);
+        let held = admission.admit(2).await.unwrap();
+        let waits = |count| {
+            let admission = admission.clone();
+            tokio::spawn(async move { admission.admit(count).await })
+        };
+        let pair = waits(2);
+        tokio::task::yield_now().await;
+        assert_eq!(admission.waiting(), 2);
+        assert!(admission.admit(1).await.is_err(), "the queue is full");
+        drop(held);
+        let pair = pair.await.unwrap().unwrap();
+        assert_eq!((pair.len(), admission.waiting()), (2, 0));
+        let began = tokio::time::Instant::now();
+        assert!(waits(1).await.unwrap().is_err());
+        assert_eq!(began.elapsed(), Duration::from_secs(10));
+        assert_eq!(admission.waiting(), 0);
+    }
+
+    #[tokio::test]
+    async fn request_that_gives_up_leaves_the_queue() {
+        let admission = admission(1);
+        let held = admission.admit(2).await.unwrap();
+        let waiting = tokio::spawn({
+            let admission = admission.clone();
+            async move { admission.admit(1).await }
+        });
+        tokio::task::yield_now().await;
+        waiting.abort();
+        assert!(waiting.await.unwrap_err().is_cancelled());
+        assert_eq!(admission.waiting(), 0);
+        drop(held);
+        assert_eq!(admission.admit(2).await.unwrap().len(), 2);
     }
 }

@@ -113,6 +113,7 @@ fn snapshot(verifier: &Verifier) -> Snapshot {
     let load = verifier.load();
     Snapshot {
         requests: load.requests,
+        waiting: load.waiting,
         engine: load.engine,
         drafters: verifier.drafters(),
     }

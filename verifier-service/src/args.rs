@@ -62,7 +62,7 @@ pub struct Args {
 #[derive(clap::Args, Clone, Debug)]
 #[command(next_help_heading = "Requests")]
 pub struct RequestArgs {
-    /// Requests at once; more are refused
+    /// Requests at once; more wait
     #[arg(
         long,
         env = "DUET_MAX_SESSIONS",
@@ -70,6 +70,14 @@ pub struct RequestArgs {
         default_value_t = 16
     )]
     pub max_sessions: usize,
+
+    /// Requests that wait for a place; more are refused [default: 8 for each place]
+    #[arg(long, env = "DUET_MAX_WAITING", value_name = "COUNT")]
+    pub max_waiting: Option<usize>,
+
+    /// Longest wait for a place, after which a request is refused
+    #[arg(long, env = "DUET_MAX_WAIT", value_name = "DURATION", default_value = "1m", value_parser = humantime::parse_duration)]
+    pub max_wait: Duration,
 
     /// Completion tokens that a request may ask for, and gets if it does not say
     #[arg(
@@ -79,6 +87,19 @@ pub struct RequestArgs {
         default_value_t = 4096
     )]
     pub max_tokens: u32,
+
+    /// Name of the model in requests and answers; may be repeated, or several with commas: answers have the first [default: as given to --model]
+    #[arg(
+        long,
+        env = "DUET_SERVED_MODEL_NAME",
+        value_name = "NAME",
+        value_delimiter = ','
+    )]
+    pub served_model_name: Vec<String>,
+
+    /// Refuse unknown parameters of HTTP requests instead of ignoring them
+    #[arg(long, env = "DUET_STRICT_PARAMETERS")]
+    pub strict_parameters: bool,
 }
 
 /// Use of drafters.

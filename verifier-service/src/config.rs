@@ -11,10 +11,13 @@ use serving::range::{OutOfRange, within};
 use store::{ModelReference, StoreError};
 use tonic::transport::Endpoint;
 
+pub use crate::admission::AdmissionLimits;
 use crate::args::Args;
 
 /// Deadline of a block before any latency is known, unless `--draft-deadline-max` is shorter.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
+/// Requests that may wait by default, for each that may be in progress.
+const WAITING_BY_PLACE: usize = 8;
 /// Rows of a pass that verifies anything: the pending token and a candidate.
 const LEAST_ROWS: usize = 2;
 
@@ -40,12 +43,16 @@ pub struct Config {
 /// Limits and choices for requests to a loaded model.
 #[derive(Clone, Debug)]
 pub struct Serving {
-    /// Name of the model, as it was given.
+    /// Name of the model: the first of its served names, or as it was given.
     pub model_name: String,
+    /// Other names by which requests may call it.
+    pub aliases: Vec<String>,
+    /// True if unknown parameters, and a model with an owner before its name, are refused over HTTP.
+    pub strict_parameters: bool,
     /// Addresses of drafters, in order of preference among equals.
     pub drafters: Vec<String>,
-    /// Most requests at once.
-    pub max_sessions: usize,
+    /// Limits on requests at once.
+    pub admission: AdmissionLimits,
     /// Most completion tokens of a request.
     pub max_tokens: u32,
     /// Method where a request names none; `None`: greedy at temperature 0, coupled above.
@@ -65,8 +72,14 @@ impl Serving {
     pub fn new(model_name: impl Into<String>) -> Self {
         Self {
             model_name: model_name.into(),
+            aliases: Vec::new(),
+            strict_parameters: false,
             drafters: Vec::new(),
-            max_sessions: 16,
+            admission: AdmissionLimits {
+                in_progress: 16,
+                waiting: 16 * WAITING_BY_PLACE,
+                patience: Duration::from_mins(1),
+            },
             max_tokens: 4096,
             method: None,
             block_length: 16,
@@ -77,6 +90,12 @@ impl Serving {
             },
             grace_period: Duration::from_secs(30),
         }
+    }
+
+    /// Names by which requests may call the model.
+    pub(crate) fn served_names(&self) -> impl Iterator<Item = &str> {
+        let aliases = self.aliases.iter().map(String::as_str);
+        std::iter::once(self.model_name.as_str()).chain(aliases)
     }
 }
 
@@ -103,14 +122,32 @@ impl TryFrom<Args> for Config {
         let speculation = &args.speculation;
         within("--block-length", speculation.block_length, 1..=longest)?;
         within("--draft-ahead", speculation.draft_ahead, 0..=MAX_CREDIT - 1)?;
+        if let Some(waiting) = args.request.max_waiting {
+            within("--max-waiting", waiting, 0..=65_536)?;
+        }
         within("--max-tokens", args.request.max_tokens, 1..=1 << 20)?;
         for address in &args.drafter {
             check_address(address)?;
         }
+        let mut names = args.request.served_model_name;
+        let model_name = if names.is_empty() {
+            args.model.clone()
+        } else {
+            names.remove(0)
+        };
         let serving = Serving {
-            model_name: args.model.clone(),
+            model_name,
+            aliases: names,
+            strict_parameters: args.request.strict_parameters,
             drafters: args.drafter,
-            max_sessions: sessions,
+            admission: AdmissionLimits {
+                in_progress: sessions,
+                waiting: args
+                    .request
+                    .max_waiting
+                    .unwrap_or(WAITING_BY_PLACE * sessions),
+                patience: args.request.max_wait,
+            },
             max_tokens: args.request.max_tokens,
             method: method(&speculation.method)?,
             block_length: speculation.block_length,

@@ -16,6 +16,18 @@ pub enum GenerateError {
     /// A field breaks the specification, a limit, or does not fit the model.
     #[error(transparent)]
     Field(#[from] ProtocolError),
+    /// The prompt does not fit the context.
+    #[error(
+        "{field} is {tokens} tokens long: this model's maximum context length is {limit} tokens"
+    )]
+    ContextExceeded {
+        /// Field of the prompt.
+        field: &'static str,
+        /// Tokens of the prompt.
+        tokens: usize,
+        /// Tokens that the context holds.
+        limit: usize,
+    },
     /// This verifier does not have the method.
     #[error("speculation.method is {method}: it must be one of {supported}")]
     Method {
@@ -115,7 +127,9 @@ impl From<GenerateError> for Status {
         let text = error.to_string();
         match error {
             GenerateError::Field(error) => error.into(),
-            GenerateError::Template(_) => Self::invalid_argument(text),
+            GenerateError::ContextExceeded { .. } | GenerateError::Template(_) => {
+                Self::invalid_argument(text)
+            }
             GenerateError::Method { .. } => Self::failed_precondition(text),
             GenerateError::Busy { retry_after, .. } => {
                 let mut status = Self::resource_exhausted(text);

@@ -1,8 +1,8 @@
 //! The API that OpenAI's clients speak, over HTTP. It adds nothing of its own: a request becomes the same
 //! [`proto::verifier::Generate`] that gRPC carries, passes the same validation, and is answered by the same sessions.
 //!
-//! Nothing that a client asks for is ignored silently: a parameter that this API does not know or cannot honour is refused by
-//! its name.
+//! What would change the text is honoured, or refused by its name. What asks for nothing or is only a hint passes. Unknown
+//! parameters are ignored and named in a header of the answer, or refused with `--strict-parameters`.
 
 mod answer;
 mod api;
@@ -13,6 +13,7 @@ mod duet;
 mod endpoint;
 mod error;
 mod events;
+mod health;
 mod logprobs;
 mod messages;
 mod models;
@@ -39,6 +40,7 @@ pub(crate) fn router(verifier: Arc<Verifier>) -> Router {
         .merge(chat::routes())
         .merge(completions::routes())
         .merge(models::routes())
+        .merge(health::routes())
         .merge(duet::routes())
         .merge(page::routes())
         .fallback(unknown_path)

@@ -18,7 +18,10 @@ mod shared;
 mod stops;
 mod usage_account;
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use ::pacing::VerifyCost;
 use alignment::acceptance::Method;
@@ -56,6 +59,7 @@ pub(crate) struct Verifier {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Busyness {
     pub(crate) requests: usize,
+    pub(crate) waiting: usize,
     pub(crate) engine: Load,
 }
 
@@ -81,18 +85,27 @@ impl Verifier {
         };
         Ok(Self {
             shared: Arc::new(shared),
-            admission: Admission::new(serving.max_sessions),
+            admission: Admission::new(serving.admission),
             serving,
             checks: Arc::new(Semaphore::new(1)),
         })
     }
 
-    /// Admits a request, or refuses it at once: the prompt is encoded after all cheaper checks.
+    /// Admits a request, or refuses it: at once if it cannot be served, else after its wait for a place.
     pub(crate) async fn admit(
         self: &Arc<Self>,
         request: Generate,
     ) -> Result<Session, GenerateError> {
-        let admitted = self.try_admit(request).await;
+        let mut admitted = self.admit_all(vec![request]).await?;
+        admitted.pop().ok_or(GenerateError::Stopping)
+    }
+
+    /// The same for requests that begin together: all are admitted, or none.
+    pub(crate) async fn admit_all(
+        self: &Arc<Self>,
+        requests: Vec<Generate>,
+    ) -> Result<Vec<Session>, GenerateError> {
+        let admitted = self.try_admit(requests).await;
         admitted.inspect_err(|error| self.refused(error))
     }
 
@@ -102,9 +115,10 @@ impl Verifier {
             GenerateError::Busy { .. } => "busy",
             GenerateError::Stopping => "stopping",
             GenerateError::NoDrafter { .. } => "no_drafter",
-            GenerateError::Field(_) | GenerateError::Method { .. } | GenerateError::Template(_) => {
-                "invalid"
-            }
+            GenerateError::Field(_)
+            | GenerateError::ContextExceeded { .. }
+            | GenerateError::Method { .. }
+            | GenerateError::Template(_) => "invalid",
             GenerateError::Unread(_)
             | GenerateError::Engine(_)
             | GenerateError::Distribution(_) => "failed",
@@ -112,42 +126,60 @@ impl Verifier {
         tracing::debug!(%error, "request is refused");
     }
 
-    async fn try_admit(self: &Arc<Self>, request: Generate) -> Result<Session, GenerateError> {
+    async fn try_admit(
+        self: &Arc<Self>,
+        requests: Vec<Generate>,
+    ) -> Result<Vec<Session>, GenerateError> {
         let since = Instant::now();
-        if self.shared.lifecycle.stopping().is_cancelled() {
+        if self.is_stopping() {
             return Err(GenerateError::Stopping);
         }
-        let plan = RequestPlan::new(&request, &self.serving, self.shared.target.vocab_size())?;
-        if plan.speculates
-            && request.requires_drafter
-            && !self
-                .shared
-                .drafters
-                .is_in_use(self.shared.lexicons.wanted(plan.method))
+        let plan = |request: &Generate| self.plan(request);
+        let plans: Vec<RequestPlan> = requests.iter().map(plan).collect::<Result<_, _>>()?;
+        let permits = tokio::select! {
+            permits = self.admission.admit(plans.len()) => permits,
+            () = self.shared.lifecycle.stopping().cancelled() => {
+                return Err(GenerateError::Stopping);
+            }
+        };
+        let permits = permits.map_err(|after| self.busy(after))?;
+        let mut sessions = Vec::with_capacity(plans.len());
+        for ((request, plan), permit) in requests.into_iter().zip(plans).zip(permits) {
+            let prompt = self.encode(request).await?;
+            let engine = self.shared.target.engine();
+            let model = engine.open().map_err(|error| match error {
+                // The engine still counts sessions that have just ended.
+                EngineError::Full { .. } => self.busy(Duration::from_secs(1)),
+                error => error.into(),
+            })?;
+            let admitted = Admitted {
+                plan,
+                prompt,
+                model,
+                permit,
+                since,
+            };
+            sessions.push(Session::new(Arc::clone(&self.shared), admitted));
+        }
+        Ok(sessions)
+    }
+
+    /// Plan of a request, after the checks that need neither a place nor the model.
+    fn plan(&self, request: &Generate) -> Result<RequestPlan, GenerateError> {
+        let vocab_size = self.shared.target.vocab_size();
+        let plan = RequestPlan::new(request, &self.serving, vocab_size)?;
+        let wanted = || self.shared.lexicons.wanted(plan.method);
+        if plan.speculates && request.requires_drafter && !self.shared.drafters.is_in_use(wanted())
         {
             let method = plan.method.name();
             return Err(GenerateError::NoDrafter { method });
         }
-        let permit = self.admission.admit().map_err(|after| self.busy(after))?;
-        let prompt = self.encode(request).await?;
-        let model = self
-            .shared
-            .target
-            .engine()
-            .open()
-            .map_err(|error| match error {
-                // The engine still counts sessions that have just ended.
-                EngineError::Full { .. } => self.busy(std::time::Duration::from_secs(1)),
-                error => error.into(),
-            })?;
-        let admitted = Admitted {
-            plan,
-            prompt,
-            model,
-            permit,
-            since,
-        };
-        Ok(Session::new(Arc::clone(&self.shared), admitted))
+        Ok(plan)
+    }
+
+    /// True once the process has been told to stop.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.shared.lifecycle.stopping().is_cancelled()
     }
 
     /// Model, methods, limits and drafters, with the requests in progress.
@@ -180,6 +212,7 @@ impl Verifier {
     pub(crate) fn load(&self) -> Busyness {
         Busyness {
             requests: self.admission.in_progress(),
+            waiting: self.admission.waiting(),
             engine: self.shared.target.engine().load_now(),
         }
     }
@@ -192,7 +225,7 @@ impl Verifier {
         &self.shared.metrics
     }
 
-    fn busy(&self, retry_after: std::time::Duration) -> GenerateError {
+    fn busy(&self, retry_after: Duration) -> GenerateError {
         GenerateError::Busy {
             limit: self.admission.limit(),
             queued: self.load().engine.queued,
@@ -218,15 +251,21 @@ impl Verifier {
             prompt.len(),
             self.shared.target.engine().info().context_length,
         );
-        if tokens == 0 || tokens > limit {
-            let field = if is_text {
-                "prompt.text"
-            } else {
-                "prompt.conversation"
-            };
-            let found = format!("{tokens} tokens long");
-            let expected = format!("1 to {limit} tokens, what the context holds");
-            return Err(GenerateError::field(field, found, expected));
+        let field = if is_text {
+            "prompt.text"
+        } else {
+            "prompt.conversation"
+        };
+        if tokens == 0 {
+            let expected = format!("1 to {limit} tokens long");
+            return Err(GenerateError::field(field, "without tokens", expected));
+        }
+        if tokens > limit {
+            return Err(GenerateError::ContextExceeded {
+                field,
+                tokens,
+                limit,
+            });
         }
         Ok(prompt)
     }

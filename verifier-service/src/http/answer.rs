@@ -14,7 +14,7 @@ use super::{
     endpoint::Endpoint,
     error::ApiError,
     events,
-    params::Params,
+    params::{Ignored, Params, Unknown},
     replies::Replies,
     request::{AnswerOptions, CompletionRequest},
     response::Envelope,
@@ -24,6 +24,8 @@ use crate::{config::Serving, verification};
 
 /// Header with the id of a request: the client's own, or a new one. The answer has it, too.
 const REQUEST_ID: &str = "x-request-id";
+/// Header of an answer with the parameters that were ignored.
+const IGNORED: &str = "x-duet-ignored";
 /// Two names of one parameter.
 const MAX_TOKENS: [&str; 2] = ["max_tokens", "max_completion_tokens"];
 
@@ -39,8 +41,10 @@ pub(super) async fn answer(
 ) -> Response {
     let span = call_span(endpoint.path(), headers);
     let id = request_id(headers);
+    let ignored = Ignored::default();
     let answering = async {
-        let (options, replies) = begin(&api, read, (headers, body), &id).await?;
+        let begun = begin(&api, (read, &ignored), (headers, body), &id).await;
+        let (options, replies) = begun?;
         let envelope = Envelope::new(endpoint, &api, &id, now());
         respond(envelope, options, replies).await
     };
@@ -48,6 +52,15 @@ pub(super) async fn answer(
     let mut response = answered.unwrap_or_else(ApiError::into_response);
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, id);
+    }
+    let ignored = ignored.paths();
+    if !ignored.is_empty() {
+        api.ignored(&ignored);
+        // Names may hold anything, header values may not.
+        let names = ignored.join(", ").escape_default().to_string();
+        if let Ok(names) = HeaderValue::from_str(&names) {
+            response.headers_mut().insert(IGNORED, names);
+        }
     }
     response
 }
@@ -67,7 +80,7 @@ pub(super) fn call_span(path: &'static str, headers: &HeaderMap) -> tracing::Spa
 /// Reads a request and begins its replies.
 async fn begin(
     api: &Api,
-    read: Read,
+    (read, ignored): (Read, &Ignored),
     (headers, body): (&HeaderMap, Body),
     id: &str,
 ) -> Result<(AnswerOptions, Replies), ApiError> {
@@ -75,7 +88,12 @@ async fn begin(
     let fields = api.budget.read(headers, body).await.inspect_err(refused)?;
     let has = |name| fields.get(name).is_some_and(|value| !value.is_null());
     let by_its_new_name = has(MAX_TOKENS[1]) && !has(MAX_TOKENS[0]);
-    let params = Params::new(fields);
+    let unknown = if api.verifier.serving().strict_parameters {
+        Unknown::Refused
+    } else {
+        Unknown::Ignored(ignored.clone())
+    };
+    let params = Params::new(fields, unknown);
     let beginning = async {
         let request = read(params, api.verifier.serving(), id).inspect_err(refused)?;
         let replies = Replies::begin(&api.verifier, request.replies).await?;

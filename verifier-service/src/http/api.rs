@@ -1,7 +1,8 @@
 //! State that all handlers share.
 
 use std::{
-    sync::Arc,
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -10,6 +11,8 @@ use crate::{VERSION, verification::Verifier};
 
 /// Digits of the tokenizer's fingerprint in `system_fingerprint`.
 const SHORT_FINGERPRINT: usize = 12;
+/// Most ignored parameters that are remembered as logged.
+const MAX_LOGGED: usize = 256;
 
 /// The verifier, and what answers say of it.
 pub(super) struct Api {
@@ -19,6 +22,10 @@ pub(super) struct Api {
     pub(super) created: u64,
     /// Everything but the request that decides the text: model, tokenizer and build.
     pub(super) system_fingerprint: String,
+    /// Most tokens of prompt and reply together.
+    pub(super) context_length: u32,
+    /// Ignored parameters that have been logged.
+    logged: Mutex<HashSet<String>>,
 }
 
 impl Api {
@@ -31,6 +38,8 @@ impl Api {
             budget: Budget::default(),
             created: now(),
             system_fingerprint: format!("{}_{tokenizer}_{VERSION}", model.name),
+            context_length: model.context_length,
+            logged: Mutex::default(),
         }
     }
 
@@ -38,6 +47,16 @@ impl Api {
     pub(super) fn refused(&self, error: &ApiError) {
         self.verifier.metrics().request("invalid");
         tracing::debug!(%error, "request is refused");
+    }
+
+    /// Logs parameters that were ignored, each once in the life of the process.
+    pub(super) fn ignored(&self, paths: &[String]) {
+        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        for path in paths {
+            if logged.len() < MAX_LOGGED && logged.insert(path.clone()) {
+                tracing::info!(parameter = %path, "an unknown parameter is ignored");
+            }
+        }
     }
 
     /// Name of the one model that is served.

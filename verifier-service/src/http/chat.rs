@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{
     answer::answer,
     api::Api,
-    endpoint::Endpoint,
+    endpoint::{self, Endpoint},
     error::ApiError,
     messages,
     params::Params,
@@ -20,29 +20,43 @@ use super::{
 use crate::config::Serving;
 
 pub(super) fn routes() -> Router<Arc<Api>> {
-    Router::new().route("/v1/chat/completions", post(complete))
+    endpoint::paths("chat/completions")
+        .into_iter()
+        .fold(Router::new(), |router, path| {
+            router.route(&path, post(complete))
+        })
 }
 
 /// Parameters of this endpoint that this server does not have, each with the values that change nothing.
 fn unsupported() -> [(&'static str, Vec<Value>); 14] {
     [
         ("audio", vec![]),
-        ("function_call", vec![json!("none")]),
-        ("functions", vec![json!([])]),
+        ("function_call", vec![json!("none"), json!("auto")]),
+        ("functions", vec![]),
         ("modalities", vec![json!(["text"])]),
         ("moderation", vec![]),
-        ("parallel_tool_calls", vec![]),
-        ("prediction", vec![]),
-        ("reasoning_effort", vec![]),
-        // A grammar would have to be exact under speculation.
-        ("response_format", vec![json!({"type": "text"})]),
-        ("tool_choice", vec![json!("none")]),
-        ("tools", vec![json!([])]),
-        ("verbosity", vec![]),
+        ("tool_choice", vec![json!("none"), json!("auto")]),
+        ("tools", vec![]),
         ("web_search_options", vec![]),
+        ("add_generation_prompt", vec![json!(true)]),
+        ("chat_template", vec![]),
+        ("chat_template_kwargs", vec![]),
+        ("continue_final_message", vec![]),
+        ("documents", vec![]),
         ("enable_thinking", vec![]),
     ]
 }
+
+/// Hints of this endpoint, which change nothing here: how hard to think and how much to say is up to the model.
+const HINTS: [&str; 7] = [
+    "include_reasoning",
+    "parallel_tool_calls",
+    "prediction",
+    "reasoning_effort",
+    "separate_reasoning",
+    "stream_reasoning",
+    "verbosity",
+];
 
 async fn complete(State(api): State<Arc<Api>>, headers: HeaderMap, body: Body) -> Response {
     answer(api, (Endpoint::Chat, read), &headers, body).await
@@ -51,31 +65,19 @@ async fn complete(State(api): State<Arc<Api>>, headers: HeaderMap, body: Body) -
 /// The request in a body.
 fn read(mut params: Params, serving: &Serving, id: &str) -> Result<CompletionRequest, ApiError> {
     request::model(&mut params, serving)?;
-    let messages = params.list("messages")?;
-    let messages = params.required("messages", messages)?;
-    let prompt = Prompt::Conversation(messages::parse("messages", messages)?);
+    let prompt = Prompt::Conversation(messages::take(&mut params)?);
     let mut request = Generate::new(prompt.clone());
-    request.max_tokens = max_tokens(&mut params)?;
+    request.max_tokens = request::max_completion_tokens(&mut params, serving)?;
     request.top_logprobs = top_logprobs(&mut params)?;
+    if params.is("tool_choice", "none") {
+        // Tools that must not be called ask for nothing.
+        params.skip(&["tools", "tool_choice"]);
+    }
     for (name, neutral) in unsupported() {
         params.refuse(name, &neutral)?;
     }
+    params.skip(&HINTS);
     request::completion(params, &[prompt], request, (serving, id))
-}
-
-/// `max_completion_tokens`, or `max_tokens`, its old name.
-fn max_tokens(params: &mut Params) -> Result<Option<u32>, ApiError> {
-    let old = params.count("max_tokens")?;
-    let new = params.count("max_completion_tokens")?;
-    if let (Some(old), Some(new)) = (old, new)
-        && old != new
-    {
-        let message = format!(
-            "max_tokens is {old} and max_completion_tokens is {new}: they mean the same, so one must be left out"
-        );
-        return Err(ApiError::parameter("max_tokens", message));
-    }
-    Ok(new.or(old))
 }
 
 fn top_logprobs(params: &mut Params) -> Result<Option<u32>, ApiError> {

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use axum::{
     Router, body::Body, extract::State, http::HeaderMap, response::Response, routing::post,
 };
-use proto::{model::Prompt, verifier::Generate};
+use proto::{limits::MAX_TOP_LOGPROBS, model::Prompt, verifier::Generate};
 use serde_json::{Value, json};
 
 use super::{
     answer::answer,
     api::Api,
-    endpoint::Endpoint,
+    endpoint::{self, Endpoint},
     error::ApiError,
     params::{Params, wrong},
     request::{self, CompletionRequest},
@@ -21,20 +21,19 @@ use crate::config::Serving;
 /// Default of `max_tokens`, as OpenAI's clients expect of this endpoint.
 const DEFAULT_MAX_TOKENS: u32 = 16;
 /// Most alternatives of a token on this endpoint.
-const MAX_LOGPROBS: u32 = 5;
+const MAX_LOGPROBS: u32 = MAX_TOP_LOGPROBS;
 
 pub(super) fn routes() -> Router<Arc<Api>> {
-    Router::new().route("/v1/completions", post(complete))
+    endpoint::paths("completions")
+        .into_iter()
+        .fold(Router::new(), |router, path| {
+            router.route(&path, post(complete))
+        })
 }
 
 /// Parameters of this endpoint that this server does not have, each with the values that change nothing.
-fn unsupported() -> [(&'static str, Vec<Value>); 4] {
-    [
-        ("best_of", vec![json!(1)]),
-        ("echo", vec![json!(false)]),
-        ("response_format", vec![json!({"type": "text"})]),
-        ("suffix", vec![json!("")]),
-    ]
+fn unsupported() -> [(&'static str, Vec<Value>); 2] {
+    [("best_of", vec![json!(1)]), ("suffix", vec![])]
 }
 
 async fn complete(State(api): State<Arc<Api>>, headers: HeaderMap, body: Body) -> Response {
@@ -46,10 +45,12 @@ fn read(mut params: Params, serving: &Serving, id: &str) -> Result<CompletionReq
     request::model(&mut params, serving)?;
     let prompt = params.take("prompt");
     let prompt = params.required("prompt", prompt)?;
-    let prompts = prompts(prompt, serving.max_sessions)?;
+    let prompts = prompts(prompt, serving.admission.in_progress)?;
     let mut request = Generate::new(Prompt::Text(String::new()));
-    let default = DEFAULT_MAX_TOKENS.min(serving.max_tokens);
-    request.max_tokens = Some(params.count("max_tokens")?.unwrap_or(default));
+    let is_limited = params.has("max_tokens") || params.has("max_completion_tokens");
+    let asked = request::max_completion_tokens(&mut params, serving)?;
+    let default = Some(DEFAULT_MAX_TOKENS.min(serving.max_tokens));
+    request.max_tokens = if is_limited { asked } else { default };
     request.top_logprobs = params.count("logprobs")?;
     if let Some(count) = request.top_logprobs
         && count > MAX_LOGPROBS

@@ -17,3 +17,13 @@ impl Endpoint {
         }
     }
 }
+
+/// Paths of an endpoint: as OpenAI has it, and as clients write it whose base lacks the version or who end it with a slash.
+pub(super) fn paths(endpoint: &str) -> [String; 4] {
+    [
+        format!("/v1/{endpoint}"),
+        format!("/v1/{endpoint}/"),
+        format!("/{endpoint}"),
+        format!("/{endpoint}/"),
+    ]
+}

@@ -181,6 +181,9 @@ impl From<GenerateError> for ApiError {
         let message = error.to_string();
         match error {
             GenerateError::Field(error) => error.into(),
+            GenerateError::ContextExceeded { field, .. } => {
+                Self::parameter(field, message).coded("context_length_exceeded")
+            }
             GenerateError::Method { .. } => Self::parameter("speculation.method", message),
             GenerateError::Template(_) => Self::parameter("prompt.conversation", message),
             GenerateError::Busy { retry_after, .. } => Self::busy(message, retry_after),

@@ -9,26 +9,33 @@ use super::{
 };
 
 /// Roles as OpenAI names them.
-const ROLES: [(&str, Role); 5] = [
+const ROLES: [(&str, Role); 6] = [
     ("system", Role::System),
     ("developer", Role::System),
     ("user", Role::User),
     ("assistant", Role::Assistant),
     ("tool", Role::Tool),
+    ("function", Role::Tool),
 ];
-/// Fields of a message that the model would have to see, and does not.
-const UNSUPPORTED: [&str; 6] = [
-    "audio",
-    "function_call",
+/// Fields of a message that templates of the models at hand do not show to the model.
+const UNSEEN: [&str; 7] = [
+    "annotations",
+    "id",
     "name",
+    "reasoning",
     "reasoning_content",
     "refusal",
-    "tool_calls",
+    "tool_call_id",
 ];
+/// Fields of a message that the model would have to see, and does not.
+const UNSUPPORTED: [&str; 3] = ["audio", "function_call", "tool_calls"];
 
-/// The messages of the list at `path`, oldest first. Their number and length is checked by the request's validation.
-pub(super) fn parse(path: &str, messages: Vec<Value>) -> Result<Vec<Message>, ApiError> {
-    let message = |(i, value)| message(Params::at(format!("{path}[{i}]"), value)?);
+/// Takes the list `messages`, oldest first. Their number and length is checked by the request's validation.
+pub(super) fn take(params: &mut Params) -> Result<Vec<Message>, ApiError> {
+    let messages = params.list("messages")?;
+    let messages = params.required("messages", messages)?;
+    let path = params.path("messages");
+    let message = |(i, value)| message(params.within(format!("{path}[{i}]"), value)?);
     messages.into_iter().enumerate().map(message).collect()
 }
 
@@ -42,17 +49,11 @@ fn message(mut params: Params) -> Result<Message, ApiError> {
         let message = format!("{path} is {}: it must be one of {names}", shown(&name));
         return Err(ApiError::parameter(path, message));
     };
-    let content = params.take("content");
-    let content = params.required("content", content)?;
-    let content = text(&params.path("content"), content)?;
-    if *role == Role::Tool {
-        // The call that it answers is of no use to a model that sees no tools.
-        params.text("tool_call_id")?;
-    }
+    let content = content(&mut params, *role)?;
     for field in UNSUPPORTED {
         params.refuse(field, &[])?;
     }
-    params.refuse("annotations", &[Value::Array(Vec::new())])?;
+    params.skip(&UNSEEN);
     params.finish()?;
     Ok(Message {
         role: *role,
@@ -60,15 +61,18 @@ fn message(mut params: Params) -> Result<Message, ApiError> {
     })
 }
 
-/// Content of a message: a text, or a list of parts that are texts.
-fn text(path: &str, content: Value) -> Result<String, ApiError> {
-    match content {
-        Value::String(text) => Ok(text),
-        Value::Array(parts) => {
-            let part = |(i, value)| part(Params::at(format!("{path}[{i}]"), value)?);
+/// Content of a message: a text, or a list of parts that are texts. Assistants may have said nothing.
+fn content(params: &mut Params, role: Role) -> Result<String, ApiError> {
+    let path = params.path("content");
+    match params.take("content") {
+        Some(Value::String(text)) => Ok(text),
+        Some(Value::Array(parts)) => {
+            let part = |(i, value)| part(params.within(format!("{path}[{i}]"), value)?);
             parts.into_iter().enumerate().map(part).collect()
         }
-        other => Err(wrong(path, &other, "a string or a list of text parts")),
+        Some(other) => Err(wrong(&path, &other, "a string or a list of text parts")),
+        None if role == Role::Assistant => Ok(String::new()),
+        None => params.required("content", None),
     }
 }
 
@@ -82,6 +86,7 @@ fn part(mut params: Params) -> Result<String, ApiError> {
     }
     let text = params.text("text")?;
     let text = params.required("text", text)?;
+    params.skip(&["cache_control"]);
     params.finish()?;
     Ok(text)
 }

@@ -9,11 +9,12 @@ use axum::{
 };
 use serde::Serialize;
 
-use super::{api::Api, error::ApiError, request};
+use super::{api::Api, endpoint, error::ApiError, request};
 
 pub(super) fn routes() -> Router<Arc<Api>> {
-    Router::new()
-        .route("/v1/models", get(list))
+    endpoint::paths("models")
+        .into_iter()
+        .fold(Router::new(), |router, path| router.route(&path, get(list)))
         // A model's name may be a path.
         .route("/v1/models/{*name}", get(one))
 }
@@ -30,6 +31,8 @@ struct Model {
     object: &'static str,
     created: u64,
     owned_by: &'static str,
+    /// Most tokens of prompt and reply together, by the name that vLLM gives it.
+    max_model_len: u32,
 }
 
 impl Model {
@@ -39,6 +42,7 @@ impl Model {
             object: "model",
             created: api.created,
             owned_by: "duet",
+            max_model_len: api.context_length,
         }
     }
 }

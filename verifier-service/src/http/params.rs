@@ -1,8 +1,16 @@
-//! Parameters of a request, taken out one by one with a check of their type. Those that are left in the end are unknown.
+//! Parameters of a request, taken out one by one with a check of their type. Those that are left in the end are unknown: they
+//! are refused, or ignored and named.
+
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value};
 
 use super::error::{ApiError, shown};
+
+/// Most unknown parameters of a request that are named.
+const MAX_NAMED: usize = 16;
+/// Most bytes of a parameter's path that are repeated.
+const MAX_PATH_BYTES: usize = 200;
 
 /// An object of parameters.
 #[derive(Debug)]
@@ -10,21 +18,57 @@ pub(super) struct Params {
     /// Path of the object, such as `messages[0]`; empty at the top.
     path: String,
     fields: Map<String, Value>,
+    unknown: Unknown,
+}
+
+/// Treatment of unknown parameters in all objects of a request.
+#[derive(Clone, Debug)]
+pub(super) enum Unknown {
+    /// The first one is an error.
+    Refused,
+    /// They are ignored, and their paths are collected.
+    Ignored(Ignored),
+}
+
+/// Paths of ignored parameters, each once. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ignored(Arc<Mutex<Vec<String>>>);
+
+impl Ignored {
+    /// Paths so far, in order.
+    pub(super) fn paths(&self) -> Vec<String> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn add(&self, path: String) {
+        let mut paths = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if paths.len() < MAX_NAMED && !paths.contains(&path) {
+            paths.push(path);
+        }
+    }
 }
 
 impl Params {
     /// The parameters of a body.
-    pub(super) fn new(fields: Map<String, Value>) -> Self {
+    pub(super) fn new(fields: Map<String, Value>, unknown: Unknown) -> Self {
         Self {
             path: String::new(),
             fields,
+            unknown,
         }
     }
 
-    /// The parameters of the object at `path`.
-    pub(super) fn at(path: String, value: Value) -> Result<Self, ApiError> {
+    /// The parameters of an object within this one, at `path` from the top.
+    pub(super) fn within(&self, path: String, value: Value) -> Result<Self, ApiError> {
         match value {
-            Value::Object(fields) => Ok(Self { path, fields }),
+            Value::Object(fields) => Ok(Self {
+                path,
+                fields,
+                unknown: self.unknown.clone(),
+            }),
             other => Err(wrong(&path, &other, "an object")),
         }
     }
@@ -40,6 +84,16 @@ impl Params {
     /// Takes a value of any type. Null means absent.
     pub(super) fn take(&mut self, name: &str) -> Option<Value> {
         self.fields.remove(name).filter(|value| !value.is_null())
+    }
+
+    /// True if the parameter is there and not null.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.fields.get(name).is_some_and(|value| !value.is_null())
+    }
+
+    /// True if the parameter is this text.
+    pub(super) fn is(&self, name: &str, text: &str) -> bool {
+        self.fields.get(name).and_then(Value::as_str) == Some(text)
     }
 
     pub(super) fn text(&mut self, name: &str) -> Result<Option<String>, ApiError> {
@@ -59,20 +113,37 @@ impl Params {
         })
     }
 
+    /// Takes a whole number, which may be written as `8.0` or `8e0`.
     pub(super) fn count(&mut self, name: &str) -> Result<Option<u32>, ApiError> {
         let expected = "a whole number from 0 to 4294967295";
         self.typed(name, expected, |value| {
-            let count = value.as_u64().and_then(|count| u32::try_from(count).ok());
+            let count = whole(&value).and_then(|count| u32::try_from(count).ok());
             count.ok_or(value)
         })
     }
 
-    /// Takes a seed. A negative number is a seed, too.
+    /// Takes a count of which -1 means that there is none, as null does.
+    pub(super) fn limit(&mut self, name: &str) -> Result<Option<u32>, ApiError> {
+        self.drop_minus_one(name);
+        self.count(name)
+    }
+
+    /// Takes a seed. -1 asks for a random one; other negative numbers are seeds.
     pub(super) fn seed(&mut self, name: &str) -> Result<Option<u64>, ApiError> {
+        self.drop_minus_one(name);
         self.typed(name, "a whole number of 64 bits", |value| {
-            let negative = || value.as_i64().map(|seed| seed as u64);
-            value.as_u64().or_else(negative).ok_or(value)
+            let seed = whole(&value).and_then(|seed| {
+                let negative = || i64::try_from(seed).ok().map(|seed| seed as u64);
+                u64::try_from(seed).ok().or_else(negative)
+            });
+            seed.ok_or(value)
         })
+    }
+
+    fn drop_minus_one(&mut self, name: &str) {
+        if self.fields.get(name).and_then(whole) == Some(-1) {
+            self.fields.remove(name);
+        }
     }
 
     pub(super) fn list(&mut self, name: &str) -> Result<Option<Vec<Value>>, ApiError> {
@@ -85,8 +156,16 @@ impl Params {
     pub(super) fn object(&mut self, name: &str) -> Result<Option<Self>, ApiError> {
         let path = self.path(name);
         self.take(name)
-            .map(|value| Self::at(path, value))
+            .map(|value| self.within(path, value))
             .transpose()
+    }
+
+    /// The same object, of which no unknown parameter is ignored.
+    pub(super) fn strictly(self) -> Self {
+        Self {
+            unknown: Unknown::Refused,
+            ..self
+        }
     }
 
     /// `value` of the parameter `name`, which must be there.
@@ -98,10 +177,11 @@ impl Params {
         })
     }
 
-    /// Refuses a parameter that this server does not have, unless its value is one of `neutral`, which change nothing.
+    /// Refuses a parameter that this server does not have, unless its value asks for nothing: it is empty, false, or one of
+    /// `neutral`.
     pub(super) fn refuse(&mut self, name: &str, neutral: &[Value]) -> Result<(), ApiError> {
         match self.take(name) {
-            Some(value) if !neutral.contains(&value) => {
+            Some(value) if !is_empty(&value) && !neutral.iter().any(|n| is_same(n, &value)) => {
                 let path = self.path(name);
                 let allowed: Vec<String> = neutral.iter().map(Value::to_string).collect();
                 let allowed = match allowed.join(" or ") {
@@ -115,17 +195,27 @@ impl Params {
         }
     }
 
-    /// Refuses parameters that are left.
-    pub(super) fn finish(self) -> Result<(), ApiError> {
-        match self.fields.keys().next() {
-            Some(name) => {
-                let mut path = self.path(name);
-                let message = format!("{} is not a parameter of this API", shown(&path));
-                path.truncate(path.floor_char_boundary(200));
-                Err(ApiError::parameter(path, message).coded("unknown_parameter"))
-            }
-            None => Ok(()),
+    /// Takes parameters whose values change nothing that this server does.
+    pub(super) fn skip(&mut self, names: &[&str]) {
+        for name in names {
+            self.fields.remove(*name);
         }
+    }
+
+    /// Refuses or collects parameters that are left.
+    pub(super) fn finish(self) -> Result<(), ApiError> {
+        for name in self.fields.keys() {
+            let mut path = self.path(name);
+            let message = format!("{} is not a parameter of this API", shown(&path));
+            path.truncate(path.floor_char_boundary(MAX_PATH_BYTES));
+            match &self.unknown {
+                Unknown::Refused => {
+                    return Err(ApiError::parameter(path, message).coded("unknown_parameter"));
+                }
+                Unknown::Ignored(ignored) => ignored.add(path),
+            }
+        }
+        Ok(())
     }
 
     fn typed<T>(
@@ -150,4 +240,36 @@ pub(super) fn wrong(path: &str, value: &Value, expected: &str) -> ApiError {
     };
     let message = format!("{path} is {found}: it must be {expected}");
     ApiError::parameter(path, message).coded("invalid_type")
+}
+
+/// The number, if it is whole and fits 64 bits with any sign.
+fn whole(value: &Value) -> Option<i128> {
+    let integer = value.as_i64().map(i128::from);
+    let float = || {
+        let float = value.as_f64().filter(|float| float.fract() == 0.0)?;
+        // Beyond this, floats do not tell neighbouring whole numbers apart.
+        (float.abs() <= (1_u64 << f64::MANTISSA_DIGITS) as f64).then_some(float as i128)
+    };
+    integer
+        .or_else(|| value.as_u64().map(i128::from))
+        .or_else(float)
+}
+
+/// True for values that ask for nothing, whatever the parameter.
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Bool(true) | Value::Number(_) => false,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+    }
+}
+
+/// True if both are the same value; 1 and 1.0 are.
+fn is_same(one: &Value, other: &Value) -> bool {
+    match (one.as_f64(), other.as_f64()) {
+        (Some(one), Some(other)) => one.total_cmp(&other).is_eq(),
+        _ => one == other,
+    }
 }

@@ -26,11 +26,8 @@ impl Replies {
         verifier: &Arc<Verifier>,
         requests: Vec<Generate>,
     ) -> Result<Self, ApiError> {
-        let mut sessions = Vec::with_capacity(requests.len());
-        for request in requests {
-            let admitted = verifier.admit(request).await;
-            sessions.push(admitted.map_err(|error| ApiError::from(error).about_parameter())?);
-        }
+        let admitted = verifier.admit_all(requests).await;
+        let sessions = admitted.map_err(|error| ApiError::from(error).about_parameter())?;
         Ok(Self {
             parts: sessions.into_iter().map(|s| Some(s.start())).collect(),
             turn: 0,

@@ -12,17 +12,63 @@ use super::{
 };
 use crate::config::Serving;
 
-/// OpenAI's parameters of both endpoints that this server does not have, each with the values that change nothing.
-fn unsupported() -> [(&'static str, Vec<Value>); 6] {
+/// Parameters of both endpoints that this server does not have and that would change the text, each with the values that change
+/// nothing. They are OpenAI's, and those that vLLM, llama.cpp and SGLang add.
+fn unsupported() -> [(&'static str, Vec<Value>); 33] {
+    let (one, zero) = (|| vec![json!(1)], || vec![json!(0)]);
     [
-        ("metadata", vec![json!({})]),
-        ("service_tier", vec![json!("auto"), json!("default")]),
-        ("store", vec![json!(false)]),
-        ("prompt_cache_key", vec![]),
-        ("prompt_cache_retention", vec![]),
-        ("safety_identifier", vec![]),
+        ("allowed_token_ids", vec![]),
+        ("bad_words", vec![]),
+        ("dry_multiplier", zero()),
+        ("dynatemp_range", zero()),
+        ("ebnf", vec![]),
+        ("echo", vec![]),
+        ("grammar", vec![]),
+        ("guided_choice", vec![]),
+        ("guided_grammar", vec![]),
+        ("guided_json", vec![]),
+        ("guided_regex", vec![]),
+        ("ignore_eos", vec![]),
+        ("include_stop_str_in_output", vec![]),
+        ("json_schema", vec![]),
+        ("length_penalty", one()),
+        ("logits_processors", vec![]),
+        ("lora_path", vec![]),
+        ("min_tokens", zero()),
+        ("mirostat", zero()),
+        ("no_stop_trim", vec![]),
+        ("prompt_logprobs", vec![]),
+        ("regex", vec![]),
+        ("repeat_penalty", one()),
+        // A grammar would have to be exact under speculation.
+        ("response_format", vec![json!({"type": "text"})]),
+        ("return_hidden_states", vec![]),
+        ("return_token_ids", vec![]),
+        ("skip_special_tokens", vec![json!(true)]),
+        ("stop_token_ids", vec![]),
+        ("structured_outputs", vec![]),
+        ("truncate_prompt_tokens", vec![]),
+        ("typical_p", one()),
+        ("use_beam_search", vec![]),
+        ("xtc_probability", zero()),
     ]
 }
+
+/// Hints to servers of other kinds. Nothing here depends on who asks, or on what for.
+const HINTS: [&str; 12] = [
+    "cache_prompt",
+    "id_slot",
+    "metadata",
+    "priority",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+    "request_id",
+    "safety_identifier",
+    "service_tier",
+    "spaces_between_special_tokens",
+    "store",
+    "user",
+];
 
 /// A request to either endpoint.
 #[derive(Debug)]
@@ -67,13 +113,15 @@ pub(super) fn completion(
     };
     let choices = params.count("n")?.unwrap_or(1) as usize;
     let stream = stream(&mut params)?;
-    // Nothing here depends on who asks.
-    params.text("user")?;
+    params.skip(&HINTS);
     for (name, neutral) in unsupported() {
         params.refuse(name, &neutral)?;
     }
     params.finish()?;
-    let (wanted, limit) = (choices.saturating_mul(prompts.len()), serving.max_sessions);
+    let (wanted, limit) = (
+        choices.saturating_mul(prompts.len()),
+        serving.admission.in_progress,
+    );
     if choices == 0 || wanted > limit {
         let what = if prompts.len() > 1 {
             format!(" for {} prompts", prompts.len())
@@ -111,16 +159,44 @@ pub(super) fn completion(
     })
 }
 
-/// Takes `model`, which must be the one that is served.
-pub(super) fn model(params: &mut Params, serving: &Serving) -> Result<(), ApiError> {
-    let name = params.text("model")?;
-    let name = params.required("model", name)?;
-    check_model(&name, serving)
+/// Takes a limit on completion tokens. One above the server's is the server's: the reply then ends with `length`.
+fn max_tokens(params: &mut Params, name: &str, serving: &Serving) -> Result<Option<u32>, ApiError> {
+    match params.limit(name)? {
+        Some(0) => {
+            let path = params.path(name);
+            let message = format!("{path} is 0: it must be at least 1, or -1 for no limit");
+            Err(ApiError::parameter(path, message))
+        }
+        limit => Ok(limit.map(|tokens| tokens.min(serving.max_tokens))),
+    }
 }
 
-/// Refuses any model but the one that is served.
+/// Takes `max_completion_tokens`, or `max_tokens`, its old name.
+pub(super) fn max_completion_tokens(
+    params: &mut Params,
+    serving: &Serving,
+) -> Result<Option<u32>, ApiError> {
+    let old = max_tokens(params, "max_tokens", serving)?;
+    let new = max_tokens(params, "max_completion_tokens", serving)?;
+    Ok(new.or(old))
+}
+
+/// Takes `model`, which must be one that is served. Without it the answer is the served model's, unless parameters are strict.
+pub(super) fn model(params: &mut Params, serving: &Serving) -> Result<(), ApiError> {
+    match params.text("model")? {
+        Some(name) => check_model(&name, serving),
+        None if serving.strict_parameters => params.required("model", None),
+        None => Ok(()),
+    }
+}
+
+/// Refuses a model that is not served. Unless parameters are strict, an owner before the name is passed over.
 pub(super) fn check_model(name: &str, serving: &Serving) -> Result<(), ApiError> {
-    if name == serving.model_name {
+    let is_served = |name: &str| serving.served_names().any(|served| served == name);
+    let without_owner = name.rsplit_once('/').map(|(_, name)| name);
+    let is_known =
+        is_served(name) || !serving.strict_parameters && without_owner.is_some_and(is_served);
+    if is_known {
         return Ok(());
     }
     Err(ApiError::unknown_model(name, &serving.model_name))
@@ -136,7 +212,7 @@ pub(super) fn sampling(params: &mut Params) -> Result<Sampling, ApiError> {
         repetition_penalty: number("repetition_penalty", default.repetition_penalty)?,
         frequency_penalty: number("frequency_penalty", default.frequency_penalty)?,
         presence_penalty: number("presence_penalty", default.presence_penalty)?,
-        top_k: params.count("top_k")?.unwrap_or(default.top_k),
+        top_k: params.limit("top_k")?.unwrap_or(default.top_k),
     })
 }
 
@@ -161,9 +237,10 @@ pub(super) fn logit_bias(params: &mut Params) -> Result<Vec<(u32, f32)>, ApiErro
     entries.into_iter().map(entry).collect()
 }
 
+/// Takes the stop strings. An empty one asks for nothing.
 pub(super) fn stop(params: &mut Params) -> Result<Vec<String>, ApiError> {
     let path = params.path("stop");
-    match params.take("stop") {
+    let stops = match params.take("stop") {
         None => Ok(Vec::new()),
         Some(Value::String(stop)) => Ok(vec![stop]),
         Some(Value::Array(stops)) => {
@@ -174,7 +251,11 @@ pub(super) fn stop(params: &mut Params) -> Result<Vec<String>, ApiError> {
             stops.into_iter().enumerate().map(stop).collect()
         }
         Some(other) => Err(wrong(&path, &other, "a string or a list of strings")),
-    }
+    };
+    stops.map(|mut stops: Vec<String>| {
+        stops.retain(|stop| !stop.is_empty());
+        stops
+    })
 }
 
 /// Our extension: `{"mode": "off" | "auto" | "required", "method", "allow_lossy", "alternatives"}`, and the block length under
@@ -184,9 +265,10 @@ pub(super) fn speculation(
     length: &str,
     request: Generate,
 ) -> Result<Generate, ApiError> {
-    let Some(mut params) = params.object("speculation")? else {
+    let Some(params) = params.object("speculation")? else {
         return Ok(request);
     };
+    let mut params = params.strictly();
     let mode = params.text("mode")?;
     let speculation = Speculation::Auto {
         method: params.text("method")?,
@@ -215,19 +297,14 @@ pub(super) fn speculation(
 
 fn stream(params: &mut Params) -> Result<Option<Streaming>, ApiError> {
     let is_streamed = params.flag("stream")?.unwrap_or(false);
-    let path = params.path("stream_options");
-    let Some(mut options) = params.object("stream_options")? else {
-        return Ok(is_streamed.then_some(Streaming {
-            include_usage: false,
-        }));
+    let mut streaming = Streaming {
+        include_usage: false,
     };
-    let include_usage = options.flag("include_usage")?.unwrap_or(false);
-    options.refuse("include_obfuscation", &[json!(false)])?;
-    options.finish()?;
-    if !is_streamed {
-        let message =
-            format!("{path} is given without stream: set stream to true, or leave it out");
-        return Err(ApiError::parameter(path, message));
+    if let Some(mut options) = params.object("stream_options")? {
+        streaming.include_usage = options.flag("include_usage")?.unwrap_or(false);
+        options.skip(&["include_obfuscation"]);
+        options.finish()?;
     }
-    Ok(Some(Streaming { include_usage }))
+    // A whole answer reports its usage in any case.
+    Ok(is_streamed.then_some(streaming))
 }

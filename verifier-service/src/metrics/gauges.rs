@@ -16,6 +16,8 @@ use serving::metrics::encode_prefix_cache;
 pub(crate) struct Snapshot {
     /// Requests in progress.
     pub(crate) requests: usize,
+    /// Requests that wait for a place.
+    pub(crate) waiting: usize,
     /// Load of the target model's engine.
     pub(crate) engine: Load,
     /// State of each drafter.
@@ -39,6 +41,7 @@ impl Collector for Gauges {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let Snapshot {
             requests,
+            waiting,
             engine,
             drafters,
         } = (self.read)();
@@ -47,6 +50,11 @@ impl Collector for Gauges {
                 "requests_in_progress",
                 "Requests in progress",
                 requests as u64,
+            ),
+            (
+                "requests_waiting",
+                "Requests that wait for a place",
+                waiting as u64,
             ),
             (
                 "engine_sessions",
@@ -134,6 +142,7 @@ mod tests {
     #[test]
     fn scrape_reads_the_state_of_the_moment() {
         let read = || Snapshot {
+            waiting: 1,
             requests: 1,
             engine: Load {
                 sessions: 2,
@@ -157,6 +166,7 @@ mod tests {
         let samples: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
         let expected = [
             "duet_verifier_requests_in_progress 1",
+            "duet_verifier_requests_waiting 1",
             "duet_verifier_engine_sessions 2",
             "duet_verifier_queued_passes 3",
             "duet_verifier_prefix_cache_bytes 5",

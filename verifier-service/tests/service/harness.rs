@@ -21,7 +21,10 @@ use tokio::{
     task::JoinSet,
 };
 use tonic::{Request, Status};
-use verifier_service::{app::App, config::Serving};
+use verifier_service::{
+    app::App,
+    config::{AdmissionLimits, Serving},
+};
 
 /// Positions of the tiny model.
 pub(crate) const CONTEXT: usize = 512;
@@ -84,6 +87,15 @@ pub(crate) fn patient(drafter: &str) -> Serving {
     serving.deadline.initial = Duration::from_mins(1);
     serving.deadline.cap = Duration::from_mins(1);
     serving
+}
+
+/// So many requests at once, and none that waits.
+pub(crate) fn places(in_progress: usize) -> AdmissionLimits {
+    AdmissionLimits {
+        in_progress,
+        waiting: 0,
+        patience: Duration::ZERO,
+    }
 }
 
 impl Process {

@@ -13,7 +13,7 @@ use verifier_service::{config::Serving, error::RETRY_AFTER};
 
 use crate::{
     drafters::{Kind, Running},
-    harness::{Process, endless, eventually, load, read, request, serving},
+    harness::{Process, endless, eventually, load, places, read, request, serving},
 };
 
 /// Serving with long waits: with a drafter that never answers, requests stay in progress.
@@ -36,7 +36,7 @@ async fn stuck(process: &Process, drafter: &Running) -> Reply {
 async fn request_over_the_limit_is_refused_at_once_with_the_state_of_things() {
     let drafter = Running::start(Kind::NeverAnswers).await;
     let serving = Serving {
-        max_sessions: 2,
+        admission: places(2),
         ..patient(&drafter)
     };
     let process = Process::start(endless(), serving).await;
@@ -148,7 +148,7 @@ async fn request_that_outlives_the_grace_period_ends_as_cancelled() {
 #[tokio::test]
 async fn place_is_free_once_the_last_part_is_read() {
     let serving = Serving {
-        max_sessions: 1,
+        admission: places(1),
         ..serving(&[])
     };
     let process = Process::start(endless(), serving).await;

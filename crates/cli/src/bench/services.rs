@@ -117,7 +117,7 @@ impl LoadedTarget {
         let drafter_address = relay.as_ref().map_or(drafter.address, Relay::address);
         let mut serving = verifier_service::config::Serving::new(&self.name);
         serving.drafters = vec![format!("http://{drafter_address}")];
-        serving.max_sessions = experiment.sessions().max(SESSIONS);
+        serving.admission.in_progress = experiment.sessions().max(SESSIONS);
         serving.block_length = serving.block_length.max(experiment.longest_block());
         if experiment.is_patient {
             pair::wait_for_blocks(&mut serving);

@@ -7,11 +7,16 @@ use proto::{
 };
 use serde_json::{Map, Value};
 
-use super::super::{error::ApiError, messages, params::Params, request};
+use super::super::{
+    error::ApiError,
+    messages,
+    params::{Params, Unknown},
+    request,
+};
 
 /// The request in a body. Chunks always report rounds with all details here.
 pub(super) fn read(fields: Map<String, Value>) -> Result<Generate, ApiError> {
-    let mut params = Params::new(fields);
+    let mut params = Params::new(fields, Unknown::Refused);
     let prompt = params.object("prompt")?;
     let prompt = read_prompt(params.required("prompt", prompt)?)?;
     let request = Generate {
@@ -45,9 +50,7 @@ fn read_prompt(mut params: Params) -> Result<Prompt, ApiError> {
     match (text, conversation) {
         (Some(text), None) => Ok(Prompt::Text(text)),
         (None, Some(mut params)) => {
-            let messages = params.list("messages")?;
-            let messages = params.required("messages", messages)?;
-            let messages = messages::parse(&params.path("messages"), messages)?;
+            let messages = messages::take(&mut params)?;
             params.finish()?;
             Ok(Prompt::Conversation(messages))
         }

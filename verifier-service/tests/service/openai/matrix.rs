@@ -41,7 +41,7 @@ const CASES: [fn(&str) -> Value; 34] = [
     |_| json!({"n": 3, "temperature": 0.8, "seed": 0}),
     |_| json!({"logit_bias": biases(&[(97, 5.0), (65, -100.0)])}),
     |_| json!({"logit_bias": biases(&[(97, 2.5)]), "temperature": 0.8, "logprobs": 1}),
-    |_| json!({"temperature": 0.8, "seed": -1}),
+    |_| json!({"temperature": 0.8, "seed": -2}),
     |_| json!({"temperature": 0.8, "seed": u64::MAX}),
     |_| json!({"temperature": 0.8, "speculation": {"block_length": 1, "method": "coupled"}}),
     |_| json!({"speculation": {"block_length": 3, "mode": "auto"}, "user": "someone", "n": 1}),
