@@ -21,6 +21,8 @@ const PROBE_TOKENS: usize = 3;
 const PROBE_ROUNDS: u32 = 32;
 /// Gain of a round in the averages of a session.
 const GAIN: f64 = 0.125;
+/// Rounds after which an average says something.
+const MEASURED: u32 = 8;
 /// No draft token needs a higher probability than this.
 const SURE: f64 = 0.95;
 
@@ -49,6 +51,8 @@ pub struct Pacer {
     /// Committed tokens a second while drafting.
     tokens: Ewma,
     seconds: Ewma,
+    /// Rounds that these are of.
+    drafted: u32,
     /// Candidates for each draft token.
     candidates: Ewma,
     /// The last block was empty: there may be nothing to wait for.
@@ -80,6 +84,7 @@ impl Pacer {
             tally: Tally::default(),
             tokens: Ewma::default(),
             seconds: Ewma::default(),
+            drafted: 0,
             candidates: Ewma::default(),
             has_declined: false,
             budget: Budget::new(limits.least_budget),
@@ -116,6 +121,7 @@ impl Pacer {
         if mode == Mode::Draft && round.asked {
             self.tokens.observe(round.committed as f64, GAIN);
             self.seconds.observe(round.took.as_secs_f64(), GAIN);
+            self.drafted += 1;
         }
         self.mode = Some(match mode {
             Mode::Draft => self.after_draft(known, scene),
@@ -142,7 +148,9 @@ impl Pacer {
         if !scene.may_draft {
             return Mode::Idle;
         }
-        if self.hoped(known, scene) >= scene.speed() {
+        // The estimates take chances for the same everywhere. A drafter that ends its blocks where it is unsure is better than that.
+        let is_faster = self.drafted >= MEASURED && self.measured() >= RESUME * scene.speed();
+        if is_faster || self.hoped(known, scene) >= scene.speed() {
             return Mode::Draft;
         }
         known.turns.judged(false);
@@ -180,10 +188,17 @@ impl Pacer {
             BlockFate::None | BlockFate::Late { .. } if rounds < PROBE_ROUNDS => {
                 return Mode::Probe(rounds + 1);
             }
-            BlockFate::None | BlockFate::Late { .. } => 0,
+            BlockFate::None | BlockFate::Late { .. } => {
+                known.turns.judged(false);
+                return Mode::Idle;
+            }
         };
         let pays = self.hoped(known, scene) > RESUME * scene.speed();
         let is_worth = accepted > 0 && pays;
+        // One block may have had bad luck. Without other sessions, further ones disturb nobody.
+        if !is_worth && scene.others == 0 && !self.tally.is_known() {
+            return Mode::Probe(0);
+        }
         known.turns.judged(is_worth);
         if is_worth { Mode::Draft } else { Mode::Idle }
     }
@@ -259,8 +274,12 @@ impl Pacer {
         let typical = known.cost.tokens().min(tokens as f64);
         let rows = self.rows(known, scene, typical);
         let row = scene.cost.predict(rows + 1.0) - scene.cost.predict(rows);
-        let measured = self.tokens.or(0.0) / self.seconds.or(1.0).max(f64::MIN_POSITIVE);
-        row * measured.max(scene.speed()) * scene.sessions()
+        row * self.measured().max(scene.speed()) * scene.sessions()
+    }
+
+    /// Tokens a second of recent rounds with drafts; 0 before any.
+    fn measured(&self) -> f64 {
+        self.tokens.or(0.0) / self.seconds.or(1.0).max(f64::MIN_POSITIVE)
     }
 
     /// Highest speed with any block length, if chances are one standard error better than they look.

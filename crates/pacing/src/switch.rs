@@ -127,6 +127,10 @@ impl Switch {
         if self.is_other(sessions) {
             self.load(sessions);
         }
+        // A single session is compared with the model's own passes, so only rounds with drafts tell anything.
+        if self.sessions == 1 && self.phase == Phase::Draft && !round.asked {
+            return;
+        }
         self.rounds += 1;
         let settling = match self.phase {
             Phase::Draft | Phase::Sample => SETTLING,

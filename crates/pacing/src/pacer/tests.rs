@@ -230,13 +230,6 @@ fn waiting_costs_at_most_a_tenth_and_a_tenth_of_a_second_whatever_the_drafter_do
 fn experience_of_others_is_where_a_session_begins() {
     let mut useless = seen(&[(4, 0); 50]);
     let mut pacer = Pacer::new(LIMITS, None);
-    // The first block shows whether it is still so.
-    assert_eq!(
-        pacer.wish(&useless, &scene(0)),
-        Wish::Probe {
-            tokens: PROBE_TOKENS
-        }
-    );
     let round = Round {
         took: 50 * MILLISECOND,
         waited: Duration::ZERO,
@@ -245,7 +238,12 @@ fn experience_of_others_is_where_a_session_begins() {
         asked: true,
         block: judged(3, 0, 21 * MILLISECOND, 21 * MILLISECOND),
     };
-    pacer.observe(&round, &mut useless, &scene(0));
+    // The first blocks show whether it is still so.
+    for _ in 0..4 {
+        let tokens = PROBE_TOKENS;
+        assert_eq!(pacer.wish(&useless, &scene(0)), Wish::Probe { tokens });
+        pacer.observe(&round, &mut useless, &scene(0));
+    }
     assert_eq!(pacer.wish(&useless, &scene(0)), Wish::Plain);
     let good = seen(&[(4, 3), (4, 4), (4, 2), (4, 4), (4, 0)]);
     let wish = Pacer::new(LIMITS, None).wish(&good, &scene(0));
