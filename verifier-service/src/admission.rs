@@ -80,19 +80,16 @@ impl Admission {
         if count > shared.limits.in_progress {
             return Err(self.retry_after());
         }
-        let places = match Arc::clone(&shared.places).try_acquire_many_owned(size) {
-            Ok(places) => places,
-            Err(_) => {
-                let _waiting = self.wait(count).ok_or_else(|| self.retry_after())?;
-                let places = Arc::clone(&shared.places).acquire_many_owned(size);
-                match timeout(shared.limits.patience, places).await {
-                    Ok(Ok(places)) => places,
-                    // The semaphore is never closed.
-                    Ok(Err(_)) | Err(_) => return Err(self.retry_after()),
-                }
-            }
-        };
-        Ok(self.permits(places, count))
+        if let Ok(places) = Arc::clone(&shared.places).try_acquire_many_owned(size) {
+            return Ok(self.permits(places, count));
+        }
+        let _waiting = self.wait(count).ok_or_else(|| self.retry_after())?;
+        let places = Arc::clone(&shared.places).acquire_many_owned(size);
+        match timeout(shared.limits.patience, places).await {
+            Ok(Ok(places)) => Ok(self.permits(places, count)),
+            // The semaphore is never closed.
+            Ok(Err(_)) | Err(_) => Err(self.retry_after()),
+        }
     }
 
     /// Limit on requests in progress.
@@ -165,6 +162,8 @@ impl Drop for Waiting<'_> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::task::JoinSet;
+
     use super::*;
 
     fn admission(waiting: usize) -> Admission {
@@ -193,19 +192,21 @@ mod tests {
     async fn queue_is_served_in_order_and_has_a_limit_and_a_deadline() {
         let admission = admission(2);
         let held = admission.admit(2).await.unwrap();
-        let waits = |count| {
+        let mut tasks = JoinSet::new();
+        let waits = |tasks: &mut JoinSet<_>, count| {
             let admission = admission.clone();
-            tokio::spawn(async move { admission.admit(count).await })
+            tasks.spawn(async move { admission.admit(count).await });
         };
-        let pair = waits(2);
+        waits(&mut tasks, 2);
         tokio::task::yield_now().await;
         assert_eq!(admission.waiting(), 2);
         assert!(admission.admit(1).await.is_err(), "the queue is full");
         drop(held);
-        let pair = pair.await.unwrap().unwrap();
+        let pair = tasks.join_next().await.unwrap().unwrap().unwrap();
         assert_eq!((pair.len(), admission.waiting()), (2, 0));
         let began = tokio::time::Instant::now();
-        assert!(waits(1).await.unwrap().is_err());
+        waits(&mut tasks, 1);
+        assert!(tasks.join_next().await.unwrap().unwrap().is_err());
         assert_eq!(began.elapsed(), Duration::from_secs(10));
         assert_eq!(admission.waiting(), 0);
     }
@@ -214,13 +215,12 @@ mod tests {
     async fn request_that_gives_up_leaves_the_queue() {
         let admission = admission(1);
         let held = admission.admit(2).await.unwrap();
-        let waiting = tokio::spawn({
-            let admission = admission.clone();
-            async move { admission.admit(1).await }
-        });
+        let mut tasks = JoinSet::new();
+        let gives_up = admission.clone();
+        tasks.spawn(async move { gives_up.admit(1).await });
         tokio::task::yield_now().await;
-        waiting.abort();
-        assert!(waiting.await.unwrap_err().is_cancelled());
+        assert_eq!(admission.waiting(), 1);
+        tasks.shutdown().await;
         assert_eq!(admission.waiting(), 0);
         drop(held);
         assert_eq!(admission.admit(2).await.unwrap().len(), 2);

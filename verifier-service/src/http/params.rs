@@ -181,7 +181,7 @@ impl Params {
     /// `neutral`.
     pub(super) fn refuse(&mut self, name: &str, neutral: &[Value]) -> Result<(), ApiError> {
         match self.take(name) {
-            Some(value) if !is_empty(&value) && !neutral.iter().any(|n| is_same(n, &value)) => {
+            Some(value) if !asks_for_nothing(&value, neutral) => {
                 let path = self.path(name);
                 let allowed: Vec<String> = neutral.iter().map(Value::to_string).collect();
                 let allowed = match allowed.join(" or ") {
@@ -255,7 +255,14 @@ fn whole(value: &Value) -> Option<i128> {
         .or_else(float)
 }
 
-/// True for values that ask for nothing, whatever the parameter.
+/// True for an empty value and those that are `neutral`. False is empty unless true is neutral.
+fn asks_for_nothing(value: &Value, neutral: &[Value]) -> bool {
+    let is_neutral = |value: &Value| neutral.iter().any(|neutral| is_same(neutral, value));
+    let turns_off = *value == Value::Bool(false) && is_neutral(&Value::Bool(true));
+    is_neutral(value) || is_empty(value) && !turns_off
+}
+
+/// True for values that ask for nothing of most parameters.
 fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => true,

@@ -13,7 +13,7 @@ use super::{
 use crate::config::Serving;
 
 /// Parameters of both endpoints that this server does not have and that would change the text, each with the values that change
-/// nothing. They are OpenAI's, and those that vLLM, llama.cpp and SGLang add.
+/// nothing. They are OpenAI's, and those that other servers add.
 fn unsupported() -> [(&'static str, Vec<Value>); 33] {
     let (one, zero) = (|| vec![json!(1)], || vec![json!(0)]);
     [

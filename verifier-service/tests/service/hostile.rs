@@ -105,7 +105,7 @@ tools {"tools": [{"type": "function"}]}
 functions {"functions": [{}]}
 response_format {"response_format": {"type": "json_object"}}
 response_format {"response_format": {"type": "json_schema", "json_schema": {}}}
-audio {"audio": {}}
+audio {"audio": {"voice": "a", "format": "mp3"}}
 modalities {"modalities": ["text", "audio"]}
 echo {"echo": true}
 model {"model": 7}
@@ -314,7 +314,7 @@ async fn requests_beyond_the_places_wait_and_all_are_answered() {
     let serving = Serving {
         admission: AdmissionLimits {
             in_progress: 4,
-            waiting: 64,
+            waiting: 100,
             patience: Duration::from_mins(1),
         },
         ..serving(&[])

@@ -41,7 +41,7 @@ const BAD_FIELDS: [(&str, Change); 15] = [
     ("logit_bias", |r| {
         r.logit_bias = (0..1025).map(|id| (id, 0.0)).collect();
     }),
-    ("stop", |r| r.stop = vec!["x".to_owned(); 5]),
+    ("stop", |r| r.stop = vec!["x".to_owned(); 17]),
     ("stop[1]", |r| r.stop = vec!["x".to_owned(), String::new()]),
     ("stop[0]", |r| r.stop = vec!["x".repeat(257)]),
     ("request_id", |r| {
@@ -123,7 +123,9 @@ async fn prompt_over_the_context_is_refused_with_both_numbers() {
         assert_eq!(status.code(), Code::InvalidArgument);
         assert!(status.message().starts_with(field), "{}", status.message());
         assert!(
-            status.message().contains("1 to 512 tokens"),
+            status
+                .message()
+                .contains("maximum context length is 512 tokens"),
             "{}",
             status.message()
         );
