@@ -130,7 +130,6 @@ impl Verifier {
         self: &Arc<Self>,
         requests: Vec<Generate>,
     ) -> Result<Vec<Session>, GenerateError> {
-        let since = Instant::now();
         if self.is_stopping() {
             return Err(GenerateError::Stopping);
         }
@@ -143,6 +142,8 @@ impl Verifier {
             }
         };
         let permits = permits.map_err(|after| self.busy(after))?;
+        // Time in the queue is none of the reply's.
+        let since = Instant::now();
         let mut sessions = Vec::with_capacity(plans.len());
         for ((request, plan), permit) in requests.into_iter().zip(plans).zip(permits) {
             let prompt = self.encode(request).await?;

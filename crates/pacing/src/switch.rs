@@ -316,6 +316,25 @@ mod tests {
     }
 
     #[test]
+    fn plain_rounds_of_a_single_session_say_nothing_against_its_drafts() {
+        let mut switch = Switch::default();
+        for index in 0..2000 {
+            // Rounds take longer than the model's pass, with drafts or without.
+            let asked = index % 10 == 0;
+            let round = Round {
+                took: Duration::from_millis(if asked { 40 } else { 24 }),
+                waited: Duration::ZERO,
+                pass: Duration::from_millis(20),
+                committed: if asked { 3 } else { 1 },
+                asked,
+                block: BlockFate::None,
+            };
+            switch.observe(&round, 1, 0.02);
+            assert!(switch.admits(0, 1), "{index}");
+        }
+    }
+
+    #[test]
     fn drafting_that_paid_is_given_up_after_two_bad_comparisons() {
         let mut switch = Switch::default();
         run(&mut switch, (8, 600), 3, |part| 1.0 + part);

@@ -429,6 +429,27 @@ fn bad_luck_at_the_beginning_does_not_keep_blocks_short() {
     }
 }
 
+#[test]
+fn measured_gain_counts_more_than_what_the_estimates_promise() {
+    // The chain misses every time, and alternatives, which the estimates leave out, are accepted instead.
+    for (committed, drafts) in [(3, true), (1, false)] {
+        let (mut pacer, mut known) = (Pacer::new(LIMITS, None), seen(&[(4, 4); 50]));
+        let round = Round {
+            took: 70 * MILLISECOND,
+            waited: 10 * MILLISECOND,
+            pass: 60 * MILLISECOND,
+            committed,
+            asked: true,
+            block: judged(2, 0, 7 * MILLISECOND, 10 * MILLISECOND),
+        };
+        for _ in 0..40 {
+            pacer.observe(&round, &mut known, &scene(0));
+        }
+        let wish = pacer.wish(&known, &scene(0));
+        assert_eq!(matches!(wish, Wish::Draft { .. }), drafts, "{wish:?}");
+    }
+}
+
 /// A number from 0 to 1.
 fn hash(place: &[u64; 3], token: u64) -> f64 {
     use std::hash::{DefaultHasher, Hash as _, Hasher as _};
