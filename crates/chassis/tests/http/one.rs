@@ -1,52 +1,14 @@
-//! The HTTP port under clients that are slow or exceed a limit.
+//! Clients of HTTP/1.1.
 
-use std::time::Duration;
-
-use axum::{Router, routing::get};
-use chassis::http::{Http, HttpLimits};
+use chassis::http::HttpLimits;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
-    task::JoinSet,
+    net::TcpStream,
 };
-use tokio_util::sync::CancellationToken;
+
+use crate::port::{Port, SHORT};
 
 const ASK: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
-const SHORT: Duration = Duration::from_millis(50);
-
-struct Port {
-    address: String,
-    stop: CancellationToken,
-    serving: JoinSet<()>,
-}
-
-impl Port {
-    async fn start(limits: HttpLimits) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("an address").to_string();
-        let endless = || async { vec![0_u8; 64 << 20] };
-        let router = Router::new()
-            .route("/", get(|| async { "here" }))
-            .route("/endless", get(endless));
-        let stop = CancellationToken::new();
-        let http = Http {
-            listener,
-            router,
-            limits,
-        };
-        let mut serving = JoinSet::new();
-        serving.spawn(http.serve(stop.clone()));
-        Self {
-            address,
-            stop,
-            serving,
-        }
-    }
-
-    async fn connect(&self) -> TcpStream {
-        TcpStream::connect(&self.address).await.expect("the port")
-    }
-}
 
 /// Sends these bytes and reads until the connection is closed.
 async fn say(stream: &mut TcpStream, bytes: &[u8]) -> String {
@@ -101,6 +63,11 @@ async fn headers_that_do_not_come_and_connections_that_idle_are_given_up() {
     let mut idle = port.connect().await;
     ask(&mut idle).await;
     assert_eq!(idle.read(&mut [0; 64]).await.expect("an end"), 0);
+    // Neither has this one said which version it speaks.
+    for begun in [&b""[..], b"PRI * HTTP"] {
+        let silent = say(&mut port.connect().await, begun).await;
+        assert!(silent.is_empty(), "{silent}");
+    }
 }
 
 #[tokio::test]
