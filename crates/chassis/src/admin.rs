@@ -5,7 +5,7 @@ use std::{io, sync::Arc};
 use axum::{
     Router,
     extract::State as Shared,
-    http::{StatusCode, header::CONTENT_TYPE},
+    http::StatusCode,
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -14,8 +14,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    exposition,
     health::{Health, State},
-    metrics,
 };
 
 /// The admin port: its listener and the metrics it serves.
@@ -23,7 +23,7 @@ use crate::{
 pub struct Admin {
     /// Listener of the port.
     pub listener: TcpListener,
-    /// Metrics that `GET /metrics` returns as `OpenMetrics` text.
+    /// Metrics that `GET /metrics` returns.
     pub registry: Arc<Registry>,
 }
 
@@ -31,7 +31,7 @@ impl Admin {
     /// Serves until `stop`. `GET /livez` fails if only a restart can help, `GET /readyz` if the process is not serving.
     pub async fn serve(self, health: Health, stop: CancellationToken) -> io::Result<()> {
         let router = Router::new()
-            .route("/metrics", get(scrape).with_state(self.registry))
+            .merge(exposition::route(self.registry))
             .route("/livez", get(live).with_state(health.clone()))
             .route("/readyz", get(ready).with_state(health));
         if let Ok(address) = self.listener.local_addr() {
@@ -40,13 +40,6 @@ impl Admin {
         axum::serve(self.listener, router)
             .with_graceful_shutdown(stop.cancelled_owned())
             .await
-    }
-}
-
-async fn scrape(Shared(registry): Shared<Arc<Registry>>) -> Response {
-    match metrics::encode(&registry) {
-        Ok(text) => ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
 }
 

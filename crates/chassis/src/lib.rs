@@ -8,6 +8,7 @@ pub mod admin;
 pub mod args;
 pub mod channel;
 pub mod exit;
+pub mod exposition;
 pub mod health;
 pub mod http;
 pub mod lifecycle;
