@@ -1,4 +1,7 @@
-//! Reading of a request's body: JSON in UTF-8, of bounded size, within bounded time, out of a budget that all requests share.
+//! Reading of a request's body: JSON in UTF-8, maybe compressed, of bounded size, within bounded time, out of a budget that all
+//! requests share.
+
+mod arrival;
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,12 +14,10 @@ use axum::{
 };
 use proto::limits::MAX_PROMPT_BYTES;
 use serde_json::{Map, Value};
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
-};
+use tokio::{sync::Semaphore, time::timeout};
 use tokio_stream::StreamExt as _;
 
+use self::arrival::{Arrival, too_large};
 use super::error::{ApiError, shown};
 
 /// Most bytes of a body: a prompt of full length, twice for JSON's escapes.
@@ -45,13 +46,6 @@ impl Default for Budget {
     }
 }
 
-/// The part of a body that has arrived, with its share of the budget.
-#[derive(Default)]
-struct Arrived {
-    bytes: Vec<u8>,
-    permit: Option<OwnedSemaphorePermit>,
-}
-
 impl Budget {
     /// Reads the parameters in a body.
     pub(super) async fn read(
@@ -59,8 +53,8 @@ impl Budget {
         headers: &HeaderMap,
         body: Body,
     ) -> Result<Map<String, Value>, ApiError> {
-        check_headers(headers)?;
-        let mut arrived = Arrived::default();
+        let is_gzip = check_headers(headers)?;
+        let mut arrived = Arrival::new(&self.bytes, is_gzip);
         let mut frames = body.into_data_stream();
         if announced(headers).is_some_and(|bytes| bytes > MAX_BODY_BYTES) {
             // A client that waits for leave to send has sent nothing to discard.
@@ -75,7 +69,7 @@ impl Budget {
                     let message = format!("the body cannot be read: {error}");
                     ApiError::unreadable(StatusCode::BAD_REQUEST, message)
                 })?;
-                self.take(&mut arrived, &frame)?;
+                arrived.take(&frame)?;
             }
             Ok(())
         };
@@ -91,22 +85,7 @@ impl Budget {
             }
             return Err(error);
         }
-        parse(&arrived.bytes)
-    }
-
-    fn take(&self, arrived: &mut Arrived, frame: &[u8]) -> Result<(), ApiError> {
-        if arrived.bytes.len() + frame.len() > MAX_BODY_BYTES {
-            return Err(too_large());
-        }
-        let permit = Arc::clone(&self.bytes).try_acquire_many_owned(frame.len() as u32);
-        let permit =
-            permit.map_err(|_| ApiError::busy("too many large requests are being read", RETRY))?;
-        match &mut arrived.permit {
-            Some(held) => held.merge(permit),
-            none => *none = Some(permit),
-        }
-        arrived.bytes.extend_from_slice(frame);
-        Ok(())
+        parse(&arrived.finish()?.bytes)
     }
 }
 
@@ -123,8 +102,9 @@ async fn discard(frames: &mut BodyDataStream) {
     let _ = timeout(DISCARD_PATIENCE, discarding).await;
 }
 
-/// Refuses anything but uncompressed JSON. Browsers let any page send other types to a server on its reader's machine.
-fn check_headers(headers: &HeaderMap) -> Result<(), ApiError> {
+/// True if the body is compressed. Refuses anything but JSON, plain or in gzip: browsers let any page send other types to a
+/// server on its reader's machine.
+fn check_headers(headers: &HeaderMap) -> Result<bool, ApiError> {
     let named = |name| {
         headers
             .get(name)
@@ -140,25 +120,22 @@ fn check_headers(headers: &HeaderMap) -> Result<(), ApiError> {
         );
         return Err(unsupported(message));
     }
-    match named(CONTENT_ENCODING) {
-        Some(encoding) if !encoding.eq_ignore_ascii_case("identity") => {
+    let encoding = named(CONTENT_ENCODING).unwrap_or("identity".into());
+    match encoding.trim().to_lowercase().as_str() {
+        "identity" => Ok(false),
+        "gzip" | "x-gzip" => Ok(true),
+        _ => {
             let message = format!(
-                "content-encoding is {}: the body must not be compressed",
+                "content-encoding is {}: it must be gzip, or left out",
                 shown(&encoding)
             );
             Err(unsupported(message))
         }
-        _ => Ok(()),
     }
 }
 
 fn announced(headers: &HeaderMap) -> Option<usize> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
-fn too_large() -> ApiError {
-    let message = format!("the body is larger than {MAX_BODY_BYTES} bytes");
-    ApiError::unreadable(StatusCode::PAYLOAD_TOO_LARGE, message)
 }
 
 fn parse(bytes: &[u8]) -> Result<Map<String, Value>, ApiError> {
@@ -175,6 +152,9 @@ fn parse(bytes: &[u8]) -> Result<Map<String, Value>, ApiError> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
+    use flate2::{Compression, write::GzEncoder};
     use tokio::time::Instant;
 
     use super::*;
@@ -182,6 +162,79 @@ mod tests {
     fn json() -> HeaderMap {
         let kind = "application/json; charset=utf-8".parse().unwrap();
         [(CONTENT_TYPE, kind)].into_iter().collect()
+    }
+
+    fn compressed() -> HeaderMap {
+        let mut headers = json();
+        headers.insert(CONTENT_ENCODING, "GZip".parse().unwrap());
+        headers
+    }
+
+    fn gzip(text: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(text).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    async fn status(budget: &Budget, headers: &HeaderMap, body: Vec<u8>) -> String {
+        let error = budget.read(headers, Body::from(body)).await.unwrap_err();
+        assert_eq!(budget.bytes.available_permits(), MAX_BYTES_AT_ONCE);
+        error.to_string()
+    }
+
+    #[tokio::test]
+    async fn compressed_body_is_read_in_one_member_or_several() {
+        let (budget, text) = (Budget::default(), b"{\"a\": [1, 2]}");
+        let (one, two) = text.split_at(4);
+        for body in [gzip(text), [gzip(one), gzip(two)].concat()] {
+            for at_once in [1, 7, body.len()] {
+                let frames: Vec<_> = body.chunks(at_once).map(<[u8]>::to_vec).collect();
+                let frames = tokio_stream::iter(frames).map(Ok::<_, std::io::Error>);
+                let fields = budget.read(&compressed(), Body::from_stream(frames)).await;
+                assert_eq!(fields.unwrap()["a"], serde_json::json!([1, 2]));
+            }
+        }
+        assert_eq!(budget.bytes.available_permits(), MAX_BYTES_AT_ONCE);
+    }
+
+    #[tokio::test]
+    async fn compressed_body_is_held_to_the_limit_of_what_it_becomes() {
+        let (budget, headers) = (Budget::default(), compressed());
+        let bomb = gzip(&vec![b' '; 64 * MAX_BODY_BYTES]);
+        assert!(bomb.len() < MAX_BODY_BYTES / 8);
+        let large = status(&budget, &headers, bomb).await;
+        assert!(large.starts_with("413"), "{large}");
+        // Members without content are bounded by what was sent.
+        let empty = gzip(b"").repeat(MAX_BODY_BYTES / gzip(b"").len() + 1);
+        let large = status(&budget, &headers, empty).await;
+        assert!(large.starts_with("413"), "{large}");
+    }
+
+    #[tokio::test]
+    async fn body_that_is_not_what_its_encoding_says_is_refused() {
+        let (budget, whole) = (Budget::default(), gzip(b"{\"a\": 1}"));
+        let mut wrong = whole.clone();
+        let checksum = wrong.len() - 8;
+        wrong[checksum] ^= 1;
+        for body in [
+            b"{\"a\": 1}".to_vec(),
+            whole[..whole.len() - 1].to_vec(),
+            whole[..5].to_vec(),
+            wrong,
+            [&whole[..], b"{}"].concat(),
+        ] {
+            let error = status(&budget, &compressed(), body).await;
+            assert!(
+                error.starts_with("400: content-encoding is gzip"),
+                "{error}"
+            );
+        }
+        let mut headers = json();
+        for encoding in ["br", "deflate", "gzip, gzip", "zstd"] {
+            headers.insert(CONTENT_ENCODING, encoding.parse().unwrap());
+            let error = status(&budget, &headers, whole.clone()).await;
+            assert!(error.starts_with("415"), "{error}");
+        }
     }
 
     #[tokio::test]
