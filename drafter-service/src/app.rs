@@ -90,7 +90,7 @@ impl App {
     ) -> anyhow::Result<Drained> {
         let service = proto::drafter::server(DrafterService::new(self.drafter));
         let routes = Routes::new(service);
-        self.frame.serve(listener, routes, None, shutdown).await
+        self.frame.serve(listener, routes, |_| None, shutdown).await
     }
 }
 

@@ -149,7 +149,7 @@ async fn ask_http(address: SocketAddr) -> Result<Vec<Instant>, Failure> {
     let mut stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     let head = format!(
-        "POST /v1/completions HTTP/1.1\r\nhost: duet\r\nconnection: close\r\ncontent-type: application/json\r\n\
+        "POST /v1/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\n\
          content-length: {}\r\n\r\n",
         body.len()
     );

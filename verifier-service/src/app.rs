@@ -4,6 +4,7 @@ use std::{future::Future, sync::Arc};
 
 use anyhow::Context as _;
 use chassis::{
+    exposition,
     http::{Http, HttpLimits},
     lifecycle::Drained,
 };
@@ -99,11 +100,16 @@ impl App {
             frame,
             http,
         } = self;
-        let http = http.map(|listener| Http {
-            listener,
-            router: http::router(Arc::clone(&verifier)),
-            limits: HttpLimits::default(),
-        });
+        let served = Arc::clone(&verifier);
+        let http = |registry| {
+            let listener = http?;
+            let address = listener.local_addr().ok().map(|address| address.ip());
+            Some(Http {
+                listener,
+                router: http::router(served, address, exposition::route(registry)),
+                limits: HttpLimits::default(),
+            })
+        };
         let routes = Routes::new(proto::verifier::server(VerifierService::new(verifier)));
         frame.serve(listener, routes, http, shutdown).await
     }

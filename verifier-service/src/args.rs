@@ -1,10 +1,14 @@
 //! Arguments of the process. Each is also an environment variable; nothing else is read from the environment.
 
+mod http;
+
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use chassis::args::{LogArgs, ServerArgs};
 use clap::Parser;
 use serving::args::EngineArgs;
+
+pub use self::http::HttpArgs;
 
 /// Owns every answer: decodes with the target model, verifies what drafters propose, streams the text.
 #[derive(Clone, Debug, Parser)]
@@ -48,6 +52,10 @@ pub struct Args {
     /// Use of drafters.
     #[command(flatten)]
     pub speculation: SpeculationArgs,
+
+    /// The HTTP port.
+    #[command(flatten)]
+    pub http_options: HttpArgs,
 
     /// Ports and the end of the process.
     #[command(flatten)]

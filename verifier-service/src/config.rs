@@ -1,5 +1,7 @@
 //! Configuration of the process: its arguments as final types, checked before anything is bound or loaded.
 
+mod http;
+
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use alignment::acceptance::Method;
@@ -11,6 +13,7 @@ use serving::range::{OutOfRange, within};
 use store::{ModelReference, StoreError};
 use tonic::transport::Endpoint;
 
+pub use self::http::HttpOptions;
 pub use crate::admission::AdmissionLimits;
 use crate::args::Args;
 
@@ -49,6 +52,8 @@ pub struct Serving {
     pub aliases: Vec<String>,
     /// True if unknown parameters, and a model with an owner before its name, are refused over HTTP.
     pub strict_parameters: bool,
+    /// Choices for the HTTP port.
+    pub http: HttpOptions,
     /// Addresses of drafters, in order of preference among equals.
     pub drafters: Vec<String>,
     /// Limits on requests at once.
@@ -74,6 +79,7 @@ impl Serving {
             model_name: model_name.into(),
             aliases: Vec::new(),
             strict_parameters: false,
+            http: HttpOptions::default(),
             drafters: Vec::new(),
             admission: AdmissionLimits {
                 in_progress: 16,
@@ -139,6 +145,7 @@ impl TryFrom<Args> for Config {
             model_name,
             aliases: names,
             strict_parameters: args.request.strict_parameters,
+            http: args.http_options.try_into()?,
             drafters: args.drafter,
             admission: AdmissionLimits {
                 in_progress: sessions,
@@ -276,6 +283,8 @@ mod tests {
             ("--drafter", "127.0.0.1:50051"),
             ("--draft-deadline-max", "2m"),
             ("--draft-deadline-min", "3s"),
+            ("--cors-origin", "example.org"),
+            ("--allowed-host", "duet:80"),
         ] {
             let error = config(&[flag, value]).unwrap_err();
             assert!(error.starts_with(flag), "{flag} {value}: {error}");

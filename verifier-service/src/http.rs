@@ -14,9 +14,11 @@ mod endpoint;
 mod error;
 mod events;
 mod health;
+mod hosts;
 mod logprobs;
 mod messages;
 mod models;
+mod origins;
 mod page;
 mod params;
 mod replies;
@@ -24,18 +26,24 @@ mod request;
 mod response;
 mod whole;
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     Router,
-    http::{Method, Uri},
+    http::{Method, StatusCode, Uri},
+    middleware::from_fn_with_state,
+    response::{IntoResponse as _, Response},
 };
 
-use self::{api::Api, error::ApiError};
+use self::{api::Api, error::ApiError, hosts::Hosts, origins::Origins};
 use crate::verification::Verifier;
 
-/// Everything that the HTTP port serves.
-pub(crate) fn router(verifier: Arc<Verifier>) -> Router {
+/// Everything that the HTTP port at `address` serves, `metrics` included if they are wanted there.
+pub(crate) fn router(verifier: Arc<Verifier>, address: Option<IpAddr>, metrics: Router) -> Router {
+    let options = &verifier.serving().http;
+    let origins = Origins::new(&options.cors_origins);
+    let hosts = Hosts::new(address, &options.allowed_hosts);
+    let metrics = options.serves_metrics.then_some(metrics);
     Router::new()
         .merge(chat::routes())
         .merge(completions::routes())
@@ -43,15 +51,22 @@ pub(crate) fn router(verifier: Arc<Verifier>) -> Router {
         .merge(health::routes())
         .merge(duet::routes())
         .merge(page::routes())
+        .merge(metrics.unwrap_or_default().with_state(()))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .with_state(Arc::new(Api::new(verifier)))
+        .layer(from_fn_with_state(origins, origins::share))
+        .layer(from_fn_with_state(hosts, hosts::check))
 }
 
 async fn unknown_path(uri: Uri) -> ApiError {
     ApiError::unknown_path(uri.path())
 }
 
-async fn wrong_method(method: Method, uri: Uri) -> ApiError {
-    ApiError::wrong_method(&method, uri.path())
+/// The answer where a path is known and the method is not. It has `allow`, which is all that `OPTIONS` asks for.
+async fn wrong_method(method: Method, uri: Uri) -> Response {
+    if method == Method::OPTIONS {
+        return StatusCode::NO_CONTENT.into_response();
+    }
+    ApiError::wrong_method(&method, uri.path()).into_response()
 }

@@ -74,12 +74,13 @@ impl Frame {
         }
     }
 
-    /// Serves `services` on `listener`, and `http` if there is any, until `shutdown`. Sessions then finish within the grace period.
+    /// Serves `services` on `listener`, and what `http` makes if that is anything, until `shutdown`. Sessions then finish within
+    /// the grace period. `http` gets all metrics.
     pub async fn serve(
         self,
         listener: TcpListener,
         services: Routes,
-        http: Option<Http>,
+        http: impl FnOnce(Arc<Registry>) -> Option<Http>,
         shutdown: impl Future<Output = ()>,
     ) -> anyhow::Result<Drained> {
         let Self {
@@ -101,7 +102,7 @@ impl Frame {
         let servers = Servers {
             router,
             listener,
-            http,
+            http: http(Arc::clone(&registry)),
             admin: admin.map(|listener| Admin { listener, registry }),
             health,
         };

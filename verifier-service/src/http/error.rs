@@ -84,6 +84,14 @@ impl ApiError {
         Self::new(StatusCode::NOT_FOUND, INVALID, message).coded("unknown_url")
     }
 
+    pub(super) fn unknown_host(name: &str) -> Self {
+        let message = format!(
+            "the host is {}: it must be localhost, an address, or a name given with --allowed-host",
+            shown(name)
+        );
+        Self::new(StatusCode::FORBIDDEN, INVALID, message).coded("host_not_allowed")
+    }
+
     pub(super) fn wrong_method(method: &Method, path: &str) -> Self {
         let message = format!(
             "{} is not served at {}",

@@ -200,7 +200,7 @@ async fn malformed_bodies_get_an_error_at_once() {
 #[tokio::test]
 async fn body_in_chunks_is_limited_as_it_arrives() {
     let process = Process::endless(&[]).await;
-    let head = "POST /v1/completions HTTP/1.1\r\nhost: duet\r\nconnection: close\r\ncontent-type: application/json\r\n\
+    let head = "POST /v1/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\n\
                 transfer-encoding: chunked\r\n\r\n";
     let chunk = format!("{:x}\r\n{}\r\n", 1 << 16, "x".repeat(1 << 16));
     let request = head.to_owned() + &chunk.repeat(64) + "0\r\n\r\n";
@@ -241,7 +241,8 @@ async fn bytes_that_are_not_http_do_no_harm() {
     let headers = "x: y\r\n".repeat(10_000);
     for bytes in [
         b"\x16\x03\x01\x02\x00\x01\x00".to_vec(),
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
+        b"PRI * HTTP/2.0\r\n\r\nGET".to_vec(),
+        [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &[0xff; 64]].concat(),
         vec![0; 1 << 20],
         format!("GET /v1/models HTTP/1.1\r\n{headers}\r\n").into_bytes(),
         format!("GET /{} HTTP/1.1\r\nhost: x\r\n\r\n", "x".repeat(1 << 20)).into_bytes(),

@@ -339,7 +339,7 @@ async fn answer_has_the_id_of_its_request() {
     let body = body(COMPLETIONS, json!({"max_tokens": 1})).to_string();
     let request = |id: &str| {
         format!(
-            "POST {COMPLETIONS} HTTP/1.1\r\nhost: duet\r\nconnection: close\r\nx-request-id: {id}\r\n\
+            "POST {COMPLETIONS} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nx-request-id: {id}\r\n\
              content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         )

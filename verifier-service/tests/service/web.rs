@@ -134,7 +134,7 @@ pub(crate) fn posted(path: &str, body: &[u8]) -> Vec<u8> {
 /// The same with a body of this type.
 pub(crate) fn posted_as(kind: &str, path: &str, body: &[u8]) -> Vec<u8> {
     let head = format!(
-        "POST {path} HTTP/1.1\r\nhost: duet\r\nconnection: close\r\ncontent-type: {kind}\r\n\
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: {kind}\r\n\
          content-length: {}\r\n\r\n",
         body.len()
     );
@@ -163,7 +163,8 @@ impl Process {
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
-        let request = format!("GET {path} HTTP/1.1\r\nhost: duet\r\nconnection: close\r\n\r\n");
+        let request =
+            format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
         self.write(request.as_bytes()).await.expect("an answer")
     }
 
