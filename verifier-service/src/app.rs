@@ -64,6 +64,12 @@ impl App {
         let verifier = Arc::new(verifier.context("a drafter cannot be used")?);
         let observed = Arc::clone(&verifier);
         Metrics::observe(frame.registry(), move || snapshot(&observed));
+        let serving = verifier.serving();
+        if serving.http.vllm_metrics {
+            let observed = Arc::clone(&verifier);
+            let registry = frame.registry_of_other_names();
+            Metrics::observe_as_vllm(registry, &serving.model_name, move || snapshot(&observed));
+        }
         Ok(Self {
             verifier,
             frame,
@@ -120,6 +126,7 @@ fn snapshot(verifier: &Verifier) -> Snapshot {
     Snapshot {
         requests: load.requests,
         waiting: load.waiting,
+        places: load.places,
         engine: load.engine,
         drafters: verifier.drafters(),
     }

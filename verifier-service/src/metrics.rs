@@ -2,6 +2,7 @@
 //! are part of the interface.
 
 mod gauges;
+mod vllm;
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -15,8 +16,8 @@ use prometheus_client::{
 use proto::verifier::FallbackReason;
 use serving::metrics::{counter, family, histogram, seconds};
 
-use self::gauges::Gauges;
 pub(crate) use self::gauges::Snapshot;
+use self::{gauges::Gauges, vllm::VllmGauges};
 
 /// Prefix of all names, after that of the registry.
 const PREFIX: &str = "verifier";
@@ -56,7 +57,18 @@ pub(crate) struct Metrics {
     pub(crate) accept_seconds: Histogram,
     pub(crate) draft_compute_seconds: Histogram,
     pub(crate) block_tokens: Histogram,
+    pub(crate) latencies: Latencies,
     labelled: Labelled,
+}
+
+/// Latencies as clients see them.
+#[derive(Clone, Debug)]
+pub(crate) struct Latencies {
+    /// Once a request.
+    pub(crate) time_to_first_token: Histogram,
+    pub(crate) request_duration: Histogram,
+    /// Once a token after the first round of its reply.
+    pub(crate) time_between_tokens: Histogram,
 }
 
 /// Counters with labels.
@@ -131,6 +143,7 @@ impl Metrics {
             labelled: Labelled::new(to),
             prefill_seconds: long(to, "prefill", "From admission to the end of the prompt"),
             decode_seconds: long(to, "decode", "From there to the end"),
+            latencies: Latencies::new(to),
             draft_wait_seconds: long(to, "draft_wait", "Waiting for a block"),
             queue_seconds: long(to, "queue", "Waiting for the model's thread"),
             verify_seconds: long(to, "verify", "The forward pass of a round"),
@@ -158,6 +171,15 @@ impl Metrics {
         let gauges = Box::new(Gauges::new(read));
         let registry = registry.sub_registry_with_prefix(PREFIX);
         registry.register_collector(gauges);
+    }
+
+    /// The same for gauges by vLLM's names, of the model that is served by this one.
+    pub(crate) fn observe_as_vllm(
+        registry: &mut Registry,
+        model: &str,
+        read: impl Fn() -> Snapshot + Send + Sync + 'static,
+    ) {
+        registry.register_collector(Box::new(VllmGauges::new(model, read)));
     }
 
     /// Counts a request by how it ended.
@@ -204,6 +226,28 @@ impl Metrics {
     }
 }
 
+impl Latencies {
+    fn new(to: &mut Registry) -> Self {
+        Self {
+            time_to_first_token: whole(
+                to,
+                "time_to_first_token",
+                "From a request's arrival to the first tokens of its reply",
+            ),
+            request_duration: whole(
+                to,
+                "request_duration",
+                "From a request's arrival to the end of its reply",
+            ),
+            time_between_tokens: long(
+                to,
+                "time_between_tokens",
+                "From token to token, an equal part for each token of a round",
+            ),
+        }
+    }
+}
+
 impl Labelled {
     fn new(to: &mut Registry) -> Self {
         Self {
@@ -226,6 +270,11 @@ impl Labelled {
 /// Durations of a millisecond to half a minute.
 fn long(to: &mut Registry, name: &'static str, help: &'static str) -> Histogram {
     seconds(to, name, help, exponential_buckets(0.001, 2.0, 16))
+}
+
+/// Durations of two milliseconds to nine minutes.
+fn whole(to: &mut Registry, name: &'static str, help: &'static str) -> Histogram {
+    seconds(to, name, help, exponential_buckets(0.002, 2.0, 19))
 }
 
 /// Durations of microseconds to a tenth of a second.
@@ -263,6 +312,9 @@ mod tests {
             "duet_verifier_wire_sent_bytes_total 0",
             "duet_verifier_draft_wait_seconds_count 0",
             "duet_verifier_overhead_seconds_count 0",
+            "duet_verifier_time_to_first_token_seconds_count 0",
+            "duet_verifier_time_between_tokens_seconds_count 0",
+            "duet_verifier_request_duration_seconds_count 0",
             "duet_verifier_committed_bytes_per_forward_count 0",
             "duet_verifier_requests_total{outcome=\"stop\"} 1",
             "duet_verifier_fallbacks_total{reason=\"late\"} 1",

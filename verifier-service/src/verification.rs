@@ -5,6 +5,7 @@ mod decider;
 mod detail;
 mod drafting_peer;
 mod drawn_distributions;
+mod latency;
 mod logprobs;
 mod pacing;
 mod pair_check;
@@ -60,6 +61,7 @@ pub(crate) struct Verifier {
 pub(crate) struct Busyness {
     pub(crate) requests: usize,
     pub(crate) waiting: usize,
+    pub(crate) places: usize,
     pub(crate) engine: Load,
 }
 
@@ -133,6 +135,7 @@ impl Verifier {
         if self.is_stopping() {
             return Err(GenerateError::Stopping);
         }
+        let arrived = Instant::now();
         let plan = |request: &Generate| self.plan(request);
         let plans: Vec<RequestPlan> = requests.iter().map(plan).collect::<Result<_, _>>()?;
         let permits = tokio::select! {
@@ -158,6 +161,7 @@ impl Verifier {
                 prompt,
                 model,
                 permit,
+                arrived,
                 since,
             };
             sessions.push(Session::new(Arc::clone(&self.shared), admitted));
@@ -214,6 +218,7 @@ impl Verifier {
         Busyness {
             requests: self.admission.in_progress(),
             waiting: self.admission.waiting(),
+            places: self.admission.limit(),
             engine: self.shared.target.engine().load_now(),
         }
     }

@@ -11,12 +11,17 @@ use prometheus_client::{
 /// Content type of the text from [`encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// A registry with the prefix `duet_` and one metric, `duet_build_info`, which identifies the process.
+/// A registry with one metric, `duet_build_info`, which identifies the process.
 pub fn registry(service: &'static str, version: &'static str) -> Registry {
-    let mut registry = Registry::with_prefix("duet");
+    let mut registry = Registry::default();
     let build = Info::new([("service", service), ("version", version)]);
-    registry.register("build", "The process that is scraped", build);
+    ours(&mut registry).register("build", "The process that is scraped", build);
     registry
+}
+
+/// Part of a registry for our own metrics, whose names begin with `duet_`.
+pub fn ours(registry: &mut Registry) -> &mut Registry {
+    registry.sub_registry_with_prefix("duet")
 }
 
 /// All metrics as `OpenMetrics` text.

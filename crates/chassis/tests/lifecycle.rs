@@ -114,7 +114,7 @@ async fn start(standard: bool, grace: Duration) -> Process {
     let mut registry = metrics::registry("test-service", "0.0.1");
     let counter = Counter::<u64>::default();
     counter.inc_by(3);
-    registry.register("sessions", "Sessions opened", counter);
+    metrics::ours(&mut registry).register("sessions", "Sessions opened", counter);
     let servers = Servers {
         router,
         listener,

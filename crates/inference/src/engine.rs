@@ -104,6 +104,8 @@ impl Engine {
             sessions: self.shared.sessions.load(Ordering::Relaxed),
             queued: commands.max_capacity() - commands.capacity(),
             cache_bytes: counts.cache_bytes.load(Ordering::Relaxed),
+            positions: counts.positions.load(Ordering::Relaxed),
+            max_positions: self.shared.max_sessions * self.info().context_length,
             prefixes: PrefixLoad {
                 bytes: counts.prefix_bytes.load(Ordering::Relaxed),
                 hits: counts.prefix_hits.load(Ordering::Relaxed),

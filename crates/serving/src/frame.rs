@@ -52,8 +52,13 @@ impl Frame {
         &self.lifecycle
     }
 
-    /// Registry of the process's metrics.
+    /// Registry of the process's metrics, whose names begin with `duet_`.
     pub fn registry(&mut self) -> &mut Registry {
+        exposition::ours(&mut self.registry)
+    }
+
+    /// Registry of metrics that other programs have named.
+    pub fn registry_of_other_names(&mut self) -> &mut Registry {
         &mut self.registry
     }
 

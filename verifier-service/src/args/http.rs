@@ -25,4 +25,8 @@ pub struct HttpArgs {
     /// Serve /metrics on the HTTP port, too
     #[arg(long, env = "DUET_HTTP_METRICS")]
     pub http_metrics: bool,
+
+    /// Report the load by vLLM's names, too, for routers that know no others
+    #[arg(long, env = "DUET_VLLM_METRICS")]
+    pub vllm_metrics: bool,
 }

@@ -15,6 +15,8 @@ pub struct HttpOptions {
     pub allowed_hosts: Vec<String>,
     /// True if `/metrics` is served, too.
     pub serves_metrics: bool,
+    /// True if the load is reported by vLLM's names, too.
+    pub vllm_metrics: bool,
 }
 
 impl TryFrom<HttpArgs> for HttpOptions {
@@ -27,6 +29,7 @@ impl TryFrom<HttpArgs> for HttpOptions {
             cors_origins: origins.collect::<Result<_, _>>()?,
             allowed_hosts: hosts.collect::<Result<_, _>>()?,
             serves_metrics: args.http_metrics,
+            vllm_metrics: args.vllm_metrics,
         })
     }
 }

@@ -18,10 +18,20 @@ pub(crate) struct Snapshot {
     pub(crate) requests: usize,
     /// Requests that wait for a place.
     pub(crate) waiting: usize,
+    /// Places: most requests in progress.
+    pub(crate) places: usize,
     /// Load of the target model's engine.
     pub(crate) engine: Load,
     /// State of each drafter.
     pub(crate) drafters: Vec<DrafterStatus>,
+}
+
+impl Snapshot {
+    /// Share of the KV cache's positions that are in use, from 0 to 1.
+    pub(super) fn usage_ratio(&self) -> f64 {
+        let ratio = self.engine.positions as f64 / self.engine.max_positions.max(1) as f64;
+        ratio.min(1.0)
+    }
 }
 
 /// Collector that takes a snapshot for each scrape.
@@ -39,12 +49,15 @@ impl Gauges {
 
 impl Collector for Gauges {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let now = (self.read)();
+        let usage_ratio = now.usage_ratio();
         let Snapshot {
             requests,
             waiting,
+            places,
             engine,
             drafters,
-        } = (self.read)();
+        } = now;
         let gauges = [
             (
                 "requests_in_progress",
@@ -55,6 +68,11 @@ impl Collector for Gauges {
                 "requests_waiting",
                 "Requests that wait for a place",
                 waiting as u64,
+            ),
+            (
+                "request_places",
+                "Most requests in progress at once",
+                places as u64,
             ),
             (
                 "engine_sessions",
@@ -68,6 +86,13 @@ impl Collector for Gauges {
             ),
         ];
         encode_gauges(&mut encoder, &gauges)?;
+        let usage = encoder.encode_descriptor(
+            "kv_cache_usage_ratio",
+            "Positions of the KV cache in use, of those that all places together may hold",
+            None,
+            MetricType::Gauge,
+        )?;
+        ConstGauge::new(usage_ratio).encode(usage)?;
         encode_prefix_cache(&mut encoder, &engine.prefixes)?;
         let mut encode = ForEachDrafter {
             encoder: &mut encoder,
@@ -144,10 +169,13 @@ mod tests {
         let read = || Snapshot {
             waiting: 1,
             requests: 1,
+            places: 16,
             engine: Load {
                 sessions: 2,
                 queued: 3,
                 cache_bytes: 4,
+                positions: 100,
+                max_positions: 400,
                 prefixes: PrefixLoad {
                     bytes: 5,
                     hits: 6,
@@ -162,13 +190,17 @@ mod tests {
         };
         let mut registry = Registry::with_prefix("duet");
         super::super::Metrics::observe(&mut registry, read);
+        let mut others = Registry::default();
+        super::super::Metrics::observe_as_vllm(&mut others, "tiny", read);
         let text = chassis::metrics::encode(&registry).unwrap();
         let samples: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
         let expected = [
             "duet_verifier_requests_in_progress 1",
             "duet_verifier_requests_waiting 1",
+            "duet_verifier_request_places 16",
             "duet_verifier_engine_sessions 2",
             "duet_verifier_queued_passes 3",
+            "duet_verifier_kv_cache_usage_ratio 0.25",
             "duet_verifier_prefix_cache_bytes 5",
             "duet_verifier_prefix_cache_hits_total 6",
             "duet_verifier_prefix_cache_misses_total 7",
@@ -181,5 +213,14 @@ mod tests {
             "duet_verifier_drafter_round_trip_seconds{address=\"http://b:2\"} 0.0",
         ];
         assert_eq!(samples, expected);
+        let text = chassis::metrics::encode(&others).unwrap();
+        for line in [
+            "vllm:num_requests_running{model_name=\"tiny\"} 1.0",
+            "vllm:num_requests_waiting{model_name=\"tiny\"} 1.0",
+            "vllm:kv_cache_usage_perc{model_name=\"tiny\"} 0.25",
+            "vllm:gpu_cache_usage_perc{model_name=\"tiny\"} 0.25",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+        }
     }
 }

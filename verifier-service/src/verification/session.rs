@@ -14,6 +14,7 @@ use tracing::{Instrument as _, field::Empty, info_span};
 use super::{
     decider::{Decider, End},
     drafting_peer::DraftingPeer,
+    latency::Latency,
     logprobs::ReplyTokens,
     pacing::Pacing,
     reply_text::ReplyText,
@@ -66,6 +67,8 @@ pub(crate) struct Admitted {
     pub(crate) prompt: Vec<u32>,
     pub(crate) model: engine::Session,
     pub(crate) permit: Permit,
+    pub(crate) arrived: Instant,
+    /// Moment at which it got its place.
     pub(crate) since: Instant,
 }
 
@@ -80,6 +83,7 @@ impl Session {
             mut prompt,
             model,
             permit,
+            arrived,
             since,
         } = admitted;
         let target = Arc::clone(&shared.target);
@@ -90,7 +94,8 @@ impl Session {
         let tail = &prompt[prompt.len().saturating_sub(TAIL_TOKENS)..];
         let committed = tail.iter().copied().map(TargetToken).collect();
         let decider = Decider::new(&target, &plan, &prompt, left);
-        let usage = UsageAccount::new(shared.metrics.clone(), since, prompt.len());
+        let latency = Latency::new(shared.metrics.latencies.clone(), arrived);
+        let usage = UsageAccount::new(shared.metrics.clone(), since, prompt.len(), latency);
         let pacing = Pacing::new(&plan, shared.passes.clone());
         Self {
             peer: DraftingPeer::new(Arc::clone(&shared), &plan, &pacing),

@@ -8,6 +8,7 @@ use proto::{
     verifier::{RoundInfo, Usage},
 };
 
+use super::latency::Latency;
 use crate::metrics::Metrics;
 
 /// The account of one reply.
@@ -15,6 +16,7 @@ use crate::metrics::Metrics;
 pub(crate) struct UsageAccount {
     usage: Usage,
     metrics: Metrics,
+    latency: Latency,
     admitted: Instant,
     prefilled: Option<Instant>,
 }
@@ -40,7 +42,12 @@ pub(crate) struct Entry {
 
 impl UsageAccount {
     /// Opens the account of a request that was admitted at this moment.
-    pub(crate) fn new(metrics: Metrics, admitted: Instant, prompt_tokens: usize) -> Self {
+    pub(super) fn new(
+        metrics: Metrics,
+        admitted: Instant,
+        prompt_tokens: usize,
+        latency: Latency,
+    ) -> Self {
         metrics.prompt_tokens.inc_by(prompt_tokens as u64);
         Self {
             usage: Usage {
@@ -48,6 +55,7 @@ impl UsageAccount {
                 ..Usage::default()
             },
             metrics,
+            latency,
             admitted,
             prefilled: None,
         }
@@ -111,6 +119,7 @@ impl UsageAccount {
             metrics.fallback(reason);
         }
         self.enter_timings(entry);
+        self.latency.committed(entry.tokens, Instant::now());
     }
 
     /// Updates the totals of messages and stale blocks.

@@ -10,6 +10,7 @@ mod failures;
 mod harness;
 mod hostile;
 mod limits;
+mod metrics;
 mod openai;
 mod pairs;
 mod replies;

@@ -1,6 +1,6 @@
 //! Load of an engine: what is open, waiting and held.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 
 /// Load of an engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +11,10 @@ pub struct Load {
     pub queued: usize,
     /// Memory of all sessions' caches, in bytes.
     pub cache_bytes: u64,
+    /// Positions of all sessions' caches.
+    pub positions: usize,
+    /// Most positions that all sessions together may hold.
+    pub max_positions: usize,
     /// Prefix cache.
     pub prefixes: PrefixLoad,
 }
@@ -32,6 +36,7 @@ pub struct PrefixLoad {
 #[derive(Default)]
 pub(super) struct Counts {
     pub(super) cache_bytes: AtomicU64,
+    pub(super) positions: AtomicUsize,
     pub(super) prefix_bytes: AtomicU64,
     pub(super) prefix_hits: AtomicU64,
     pub(super) prefix_misses: AtomicU64,

@@ -93,7 +93,7 @@ impl Worker {
             self.gather(&mut inbox, &mut waiting);
             sweep(&mut self.sessions, &mut waiting);
             self.reuse(&mut waiting);
-            self.count_bytes();
+            self.count();
             self.pass(&mut waiting);
         }
     }
@@ -117,9 +117,15 @@ impl Worker {
         }
     }
 
-    fn count_bytes(&self) {
-        let bytes = self.sessions.values().map(|held| held.cache.bytes()).sum();
-        self.counts.cache_bytes.store(bytes, Ordering::Relaxed);
+    fn count(&self) {
+        let caches = || self.sessions.values().map(|held| &held.cache);
+        let (bytes, positions) = (caches().map(Cache::bytes), caches().map(Cache::len));
+        self.counts
+            .cache_bytes
+            .store(bytes.sum(), Ordering::Relaxed);
+        self.counts
+            .positions
+            .store(positions.sum(), Ordering::Relaxed);
     }
 
     fn take(&mut self, command: Command, waiting: &mut Vec<Work>) {
@@ -242,7 +248,7 @@ impl Worker {
             self.sessions.insert(work.session, held);
         }
         self.last_pass = cost.compute;
-        self.count_bytes();
+        self.count();
         let answered = logits.and_then(|logits| {
             with_values(logits.as_ref(), |values| {
                 self.answer(waiting, &steps, (values, cost));

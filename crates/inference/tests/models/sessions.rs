@@ -335,6 +335,8 @@ async fn a_closed_session_frees_its_cache() {
         sessions: 1,
         queued: 0,
         cache_bytes: one,
+        positions: 3,
+        max_positions: options().max_sessions * engine.info().context_length,
         prefixes: PrefixLoad::default(),
     };
     assert_eq!(engine.load_now(), idle);
