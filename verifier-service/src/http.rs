@@ -15,6 +15,7 @@ mod error;
 mod events;
 mod health;
 mod hosts;
+mod ignored;
 mod logprobs;
 mod messages;
 mod models;

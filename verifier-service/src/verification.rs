@@ -16,6 +16,7 @@ mod request_plan;
 mod round;
 mod session;
 mod shared;
+mod span;
 mod stops;
 mod usage_account;
 
@@ -84,6 +85,7 @@ impl Verifier {
             passes,
             metrics,
             lifecycle,
+            model_name: serving.model_name.clone(),
         };
         Ok(Self {
             shared: Arc::new(shared),

@@ -1,10 +1,13 @@
 //! W3C trace context in gRPC metadata, so that one trace spans client, verifier and drafter.
 
-use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator as _};
+use opentelemetry::{
+    Array, StringValue, Value,
+    propagation::{Extractor, Injector, TextMapPropagator as _},
+};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use tonic::{
     Request,
-    codegen::http::{self, HeaderMap, HeaderName, HeaderValue},
+    codegen::http::{self, HeaderMap, HeaderName, HeaderValue, uri::Authority},
     metadata::MetadataMap,
 };
 use tracing::Span;
@@ -32,6 +35,28 @@ pub fn adopt(span: &Span, headers: &HeaderMap) {
     }
 }
 
+/// Records the name by which a client called this server, with its port if it gave one.
+pub fn set_server(span: &Span, authority: &str) {
+    let Ok(authority) = authority.parse::<Authority>() else {
+        return;
+    };
+    span.set_attribute("server.address", authority.host().to_owned());
+    if let Some(port) = authority.port_u16() {
+        span.set_attribute("server.port", i64::from(port));
+    }
+}
+
+/// Sets an attribute of a span that is exported with it and stays out of the log.
+pub fn set(span: &Span, name: &'static str, value: impl Into<Value>) {
+    span.set_attribute(name, value);
+}
+
+/// The same for an attribute that is a list of words.
+pub fn set_list(span: &Span, name: &'static str, words: &[&'static str]) {
+    let words = words.iter().map(|word| StringValue::from(*word)).collect();
+    span.set_attribute(name, Value::Array(Array::String(words)));
+}
+
 /// Span of an incoming call, as a child of the caller's; none for health checks and reflection. `server::builder` enters it
 /// around every handler, up to the response's headers. Work that goes on after them must be instrumented with a child of the
 /// span that is current in the handler.
@@ -50,6 +75,9 @@ pub fn call_span(request: &http::Request<()>) -> Span {
         rpc.method = method,
     );
     adopt(&span, request.headers());
+    if let Some(authority) = request.uri().authority() {
+        set_server(&span, authority.as_str());
+    }
     span
 }
 

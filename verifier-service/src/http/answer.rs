@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use axum::{
     body::Body,
-    http::{HeaderMap, HeaderValue, header::CONTENT_TYPE},
+    http::{
+        HeaderMap, HeaderValue,
+        header::{CONTENT_TYPE, HOST},
+    },
     response::{IntoResponse as _, Response},
 };
 use tracing::Instrument as _;
@@ -13,7 +16,7 @@ use super::{
     api::{Api, now},
     endpoint::Endpoint,
     error::ApiError,
-    events,
+    events, ignored,
     params::{Ignored, Params, Unknown},
     replies::Replies,
     request::{AnswerOptions, CompletionRequest},
@@ -24,8 +27,6 @@ use crate::{config::Serving, verification};
 
 /// Header with the id of a request: the client's own, or a new one. The answer has it, too.
 const REQUEST_ID: &str = "x-request-id";
-/// Header of an answer with the parameters that were ignored.
-const IGNORED: &str = "x-duet-ignored";
 /// Two names of one parameter.
 const MAX_TOKENS: [&str; 2] = ["max_tokens", "max_completion_tokens"];
 
@@ -53,15 +54,7 @@ pub(super) async fn answer(
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, id);
     }
-    let ignored = ignored.paths();
-    if !ignored.is_empty() {
-        api.ignored(&ignored);
-        // Names may hold anything, header values may not.
-        let names = ignored.join(", ").escape_default().to_string();
-        if let Ok(names) = HeaderValue::from_str(&names) {
-            response.headers_mut().insert(IGNORED, names);
-        }
-    }
+    ignored::name(&ignored, &api, &mut response);
     response
 }
 
@@ -74,6 +67,9 @@ pub(super) fn call_span(path: &'static str, headers: &HeaderMap) -> tracing::Spa
         http.route = path
     );
     chassis::trace::adopt(&span, headers);
+    if let Some(host) = headers.get(HOST).and_then(|host| host.to_str().ok()) {
+        chassis::trace::set_server(&span, host);
+    }
     span
 }
 

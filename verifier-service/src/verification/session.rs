@@ -20,6 +20,7 @@ use super::{
     reply_text::ReplyText,
     request_plan::RequestPlan,
     shared::Shared,
+    span,
     usage_account::UsageAccount,
 };
 use crate::{admission::Permit, error::GenerateError, target::Target};
@@ -121,8 +122,7 @@ impl Session {
     pub(crate) fn start(self) -> Parts {
         let (outbox, parts) = mpsc::channel(OUTBOX);
         let tasks = self.shared.lifecycle().tasks().clone();
-        // A child of the call's span, which continues the trace of the client.
-        let span = info_span!("generate");
+        let span = span::of(&self.plan, &self.shared.model_name);
         tasks.spawn(self.run(outbox).instrument(span));
         parts
     }
@@ -187,6 +187,7 @@ impl Session {
         };
         self.shared.metrics.request(outcome);
         let usage = self.usage.close();
+        span::end(&usage, outcome);
         tracing::info!(
             request_id = self.plan.request_id,
             outcome,

@@ -22,6 +22,8 @@ pub(crate) struct Shared {
     pub(super) lexicons: Lexicons,
     pub(super) metrics: Metrics,
     pub(super) lifecycle: Lifecycle,
+    /// Name of the model in requests and answers.
+    pub(super) model_name: String,
 }
 
 impl Shared {

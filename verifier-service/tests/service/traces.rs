@@ -54,6 +54,23 @@ async fn spans_of_a_round_belong_to_the_trace_of_the_client_and_reach_the_drafte
         let span = span.unwrap_or_else(|| panic!("no span {child}"));
         assert_eq!(name_of_parent(span).as_deref(), Some(parent), "{child}");
     }
+    let generate = spans.iter().find(|span| span.name == "generate");
+    let attributes = &generate.expect("a reply").attributes;
+    for (name, expected) in [
+        ("gen_ai.operation.name", "text_completion"),
+        ("gen_ai.request.model", "tiny"),
+        ("gen_ai.request.temperature", "0.8"),
+        ("gen_ai.request.top_p", "0.95"),
+        ("gen_ai.request.max_tokens", "60"),
+        ("gen_ai.request.seed", "1"),
+        ("gen_ai.response.finish_reasons", "[\"length\"]"),
+        ("gen_ai.usage.output_tokens", "60"),
+    ] {
+        let mut attributes = attributes.iter();
+        let found = attributes.find(|attribute| attribute.key.as_str() == name);
+        let found = found.map(|attribute| attribute.value.to_string());
+        assert_eq!(found.as_deref(), Some(expected), "{name}");
+    }
     let seen = drafter.seen(|seen| seen.traces[0].clone());
     let seen = seen.expect("a traceparent");
     assert!(seen.contains(TRACE), "{seen}");
