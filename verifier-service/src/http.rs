@@ -25,6 +25,7 @@ mod params;
 mod replies;
 mod request;
 mod response;
+mod tokens;
 mod whole;
 
 use std::{net::IpAddr, sync::Arc};
@@ -50,6 +51,7 @@ pub(crate) fn router(verifier: Arc<Verifier>, address: Option<IpAddr>, metrics: 
         .merge(completions::routes())
         .merge(models::routes())
         .merge(health::routes())
+        .merge(tokens::routes())
         .merge(duet::routes())
         .merge(page::routes())
         .merge(metrics.unwrap_or_default().with_state(()))

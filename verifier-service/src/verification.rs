@@ -216,6 +216,20 @@ impl Verifier {
         &self.serving
     }
 
+    /// Engine of the target model.
+    pub(crate) fn engine(&self) -> &Engine {
+        self.shared.target.engine()
+    }
+
+    /// Runs work that takes a while, and that shutdown waits for, away from the runtime's threads.
+    pub(crate) async fn on_blocking_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, GenerateError> {
+        let working = self.shared.lifecycle.tasks().spawn_blocking(work).await;
+        working.map_err(|_| GenerateError::Engine(EngineError::Stopped))
+    }
+
     pub(crate) fn load(&self) -> Busyness {
         Busyness {
             requests: self.admission.in_progress(),
@@ -250,11 +264,8 @@ impl Verifier {
                 .engine()
                 .encode_prompt(&serving::request::prompt(request.prompt))
         };
-        let encoded = self.shared.lifecycle.tasks().spawn_blocking(encoding).await;
-        let prompt = match encoded {
-            Ok(encoded) => encoded.map_err(template_error)?,
-            Err(_) => return Err(GenerateError::Engine(EngineError::Stopped)),
-        };
+        let encoded = self.on_blocking_thread(encoding).await?;
+        let prompt = encoded.map_err(template_error)?;
         let (tokens, limit) = (
             prompt.len(),
             self.shared.target.engine().info().context_length,

@@ -6,6 +6,8 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use tokio::sync::Semaphore;
+
 use super::{body::Budget, error::ApiError};
 use crate::{VERSION, verification::Verifier};
 
@@ -13,11 +15,15 @@ use crate::{VERSION, verification::Verifier};
 const SHORT_FINGERPRINT: usize = 12;
 /// Most ignored parameters that are remembered as logged.
 const MAX_LOGGED: usize = 256;
+/// Texts that are tokenized at once.
+const MAX_TOKENIZING: usize = 2;
 
 /// The verifier, and what answers say of it.
 pub(super) struct Api {
     pub(super) verifier: Arc<Verifier>,
     pub(super) budget: Budget,
+    /// Permits for texts that are tokenized.
+    pub(super) tokenizing: Semaphore,
     /// Start of serving, in seconds since 1970.
     pub(super) created: u64,
     /// Everything but the request that decides the text: model, tokenizer and build.
@@ -36,6 +42,7 @@ impl Api {
         Self {
             verifier,
             budget: Budget::default(),
+            tokenizing: Semaphore::new(MAX_TOKENIZING),
             created: now(),
             system_fingerprint: format!("{}_{tokenizer}_{VERSION}", model.name),
             context_length: model.context_length,
