@@ -147,6 +147,12 @@ async fn server_continues_the_trace_of_its_client() {
     assert_eq!(server.parent_span_id, client.span_context.span_id());
     assert!(server.parent_span_is_remote);
     assert_eq!(client.parent_span_id, SpanId::INVALID);
+    let attribute = |name: &str| {
+        let found = server.attributes.iter().find(|a| a.key.as_str() == name);
+        found.map(|attribute| attribute.value.to_string())
+    };
+    assert_eq!(attribute("server.address").as_deref(), Some("127.0.0.1"));
+    assert!(attribute("server.port").is_some_and(|port| port.parse::<u16>().is_ok()));
     let trace = format!("trace_id={}", client.span_context.trace_id());
     let line = log.lines().find(|line| line.contains("handling")).unwrap();
     assert!(
