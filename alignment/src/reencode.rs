@@ -70,6 +70,16 @@ impl Candidates {
         fits
     }
 
+    /// Leaves out all but the first `tokens` candidates.
+    pub fn truncate(&mut self, tokens: usize) {
+        if tokens < self.tokens.len() {
+            let covered = self.covered_bytes();
+            self.tokens.truncate(tokens);
+            self.ends.truncate(tokens);
+            self.dropped_bytes += covered - self.covered_bytes();
+        }
+    }
+
     /// Number of bytes of the draft that the candidates cover.
     pub fn covered_bytes(&self) -> usize {
         self.ends.last().map_or(0, |end| *end as usize)

@@ -26,7 +26,7 @@ use inference::{
 use store::{Progress, Store};
 use tokenizer::{
     prompt::Prompt,
-    template::{Message, Role},
+    template::{Chat, Message, Role},
 };
 
 const DRAFT: &str = "smollm2-135m";
@@ -195,11 +195,8 @@ async fn follow(
 }
 
 fn encode(engine: &Engine, prompt: &str) -> Result<Vec<u32>, Box<dyn Error>> {
-    let message = Message {
-        role: Role::User,
-        content: prompt.to_owned(),
-    };
-    Ok(engine.encode_prompt(&Prompt::Messages(vec![message]))?)
+    let message = Message::new(Role::User, prompt.to_owned());
+    Ok(engine.encode_prompt(&Prompt::Messages(Chat::new(vec![message])))?)
 }
 
 fn ends(engine: &Engine, id: u32) -> bool {

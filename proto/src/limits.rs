@@ -4,6 +4,24 @@
 pub const MAX_MESSAGE_BYTES: usize = 4 << 20;
 /// Content of a prompt, all messages together, in bytes.
 pub const MAX_PROMPT_BYTES: usize = 1 << 20;
+/// Token ids of a prompt.
+pub const MAX_PROMPT_TOKENS: usize = 1 << 18;
+/// Variables of a chat template, as JSON, in bytes.
+pub const MAX_TEMPLATE_VARIABLES_BYTES: usize = 64 << 10;
+/// Name of a speaker, or id of a call, in bytes.
+pub const MAX_NAME_BYTES: usize = 256;
+/// A JSON Schema or a Lark grammar, in bytes.
+pub const MAX_GRAMMAR_BYTES: usize = 256 << 10;
+/// A regular expression, or all choices together, in bytes.
+pub const MAX_REGEX_BYTES: usize = 64 << 10;
+/// Texts that a reply may be chosen from.
+pub const MAX_CHOICES: usize = 1024;
+/// Text that a reply may resemble, in bytes.
+pub const MAX_PREDICTION_BYTES: usize = 1 << 20;
+/// Tokens that end a reply besides the model's own.
+pub const MAX_STOP_TOKENS: usize = 64;
+/// Tokens of a prompt in one message.
+pub const MAX_READING_TOKENS: usize = 1024;
 /// Messages of a conversation.
 pub const MAX_MESSAGES: usize = 1024;
 /// Committed reply, in bytes.

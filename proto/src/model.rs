@@ -6,5 +6,5 @@ mod sampling;
 
 pub(crate) use description::methods;
 pub use description::{Build, Fingerprint, Method, Model};
-pub use prompt::{Message, Prompt, Role};
+pub use prompt::{Conversation, Ending, Message, Prompt, Role};
 pub use sampling::Sampling;

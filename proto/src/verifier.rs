@@ -3,21 +3,25 @@
 mod client;
 mod description;
 mod detail;
+mod grammar;
 mod pair;
 mod reply;
 mod request;
+mod round;
 mod token;
 mod usage;
 
 pub use client::{Client, Reply};
 pub use description::{Description, DrafterState, DrafterStatus, Limits};
 pub use detail::{AlignedGroup, DroppedBlock, RoundClock, RoundDetail, TargetToken};
+pub use grammar::{Grammar, GrammarRule};
 pub use pair::{
     CheckPair, CheckedPair, Mapping, MethodFit, PairAcceptance, PairFit, PairReport, PairSide,
     RoundTrip,
 };
-pub use reply::{Chunk, Finish, FinishReason, Origin, Part, Piece, RoundInfo, RoundTimings};
-pub use request::{Generate, Speculation};
+pub use reply::{Chunk, Finish, FinishReason, Origin, Part, Piece, Reading};
+pub use request::{Ends, Generate, Speculation};
+pub use round::{Proposer, RoundInfo, RoundTimings};
 pub use token::{ScoredToken, TokenLogprob};
 pub use usage::{FallbackReason, Usage};
 

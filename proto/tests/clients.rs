@@ -335,6 +335,7 @@ async fn reply_ends_with_finish_or_is_incomplete() {
     let finish = Part::Finish(Box::new(Finish {
         reason: FinishReason::Length,
         matched_stop: None,
+        matched_stop_token: None,
         usage: Usage::default(),
         method: None,
         method_reason: String::new(),

@@ -9,6 +9,7 @@ use chassis::args::{LogArgs, ServerArgs};
 use inference::engine::EngineOptions;
 use pacing::DeadlineOptions;
 use proto::limits::{MAX_BLOCK_TOKENS, MAX_CREDIT};
+use serde_json::{Map, Value};
 use serving::range::{OutOfRange, within};
 use store::{ModelReference, StoreError};
 use tonic::transport::Endpoint;
@@ -60,6 +61,10 @@ pub struct Serving {
     pub admission: AdmissionLimits,
     /// Most completion tokens of a request.
     pub max_tokens: u32,
+    /// Sampling of requests over HTTP that do not say, by parameter; over what the model's files suggest.
+    pub default_sampling: Map<String, Value>,
+    /// Variables of the chat template, unless a request over HTTP gives them.
+    pub template_variables: Map<String, Value>,
     /// Method where a request names none; `None`: greedy at temperature 0, coupled above.
     pub method: Option<Method>,
     /// Most draft tokens of a block, and most candidates of a round.
@@ -87,6 +92,8 @@ impl Serving {
                 patience: Duration::from_mins(1),
             },
             max_tokens: 4096,
+            default_sampling: Map::new(),
+            template_variables: Map::new(),
             method: None,
             block_length: 16,
             draft_ahead: 1,
@@ -115,6 +122,17 @@ pub enum ConfigError {
     #[error(transparent)]
     Range(#[from] OutOfRange),
 }
+
+/// Parameters of sampling that have defaults.
+const SAMPLING: [&str; 7] = [
+    "temperature",
+    "top_k",
+    "top_p",
+    "min_p",
+    "repetition_penalty",
+    "frequency_penalty",
+    "presence_penalty",
+];
 
 impl TryFrom<Args> for Config {
     type Error = ConfigError;
@@ -156,6 +174,12 @@ impl TryFrom<Args> for Config {
                 patience: args.request.max_wait,
             },
             max_tokens: args.request.max_tokens,
+            default_sampling: default_sampling(args.request.default_sampling.as_deref())?,
+            template_variables: object(
+                "--chat-template-kwargs",
+                args.request.chat_template_kwargs.as_deref(),
+                r#"a JSON object, such as {"enable_thinking": false}"#,
+            )?,
             method: method(&speculation.method)?,
             block_length: speculation.block_length,
             draft_ahead: speculation.draft_ahead,
@@ -189,6 +213,29 @@ fn check_address(address: &str) -> Result<(), OutOfRange> {
     }
     let expected = "the address of a drafter, such as http://127.0.0.1:50051";
     Err(OutOfRange::new("--drafter", address, expected))
+}
+
+/// The JSON object that a flag has; empty without it.
+fn object(
+    flag: &'static str,
+    json: Option<&str>,
+    expected: &str,
+) -> Result<Map<String, Value>, OutOfRange> {
+    let object = json.map_or(Ok(Map::new()), serde_json::from_str);
+    object.map_err(|_| OutOfRange::new(flag, json.unwrap_or_default(), expected))
+}
+
+fn default_sampling(json: Option<&str>) -> Result<Map<String, Value>, OutOfRange> {
+    let flag = "--default-sampling";
+    let expected = format!("a JSON object from any of {} to numbers", SAMPLING.join(", "));
+    let sampling = object(flag, json, &expected)?;
+    let is_known = |(name, value): (&String, &Value)| {
+        SAMPLING.contains(&name.as_str()) && value.is_number()
+    };
+    if sampling.iter().all(is_known) {
+        return Ok(sampling);
+    }
+    Err(OutOfRange::new(flag, json.unwrap_or_default(), expected))
 }
 
 fn method(name: &str) -> Result<Option<Method>, OutOfRange> {
@@ -285,6 +332,9 @@ mod tests {
             ("--draft-deadline-min", "3s"),
             ("--cors-origin", "example.org"),
             ("--allowed-host", "duet:80"),
+            ("--chat-template-kwargs", "[]"),
+            ("--default-sampling", r#"{"heat": 1}"#),
+            ("--default-sampling", r#"{"top_p": "x"}"#),
         ] {
             let error = config(&[flag, value]).unwrap_err();
             assert!(error.starts_with(flag), "{flag} {value}: {error}");

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use grammar::GrammarError;
 use inference::{engine::EngineError, sampling::DistributionError};
 use proto::ProtocolError;
 use tokenizer::template::TemplateError;
@@ -45,6 +46,9 @@ pub enum GenerateError {
         /// The method.
         method: &'static str,
     },
+    /// The grammar cannot be used, or has become too complex in the reply.
+    #[error("grammar cannot be used: {0}")]
+    Grammar(#[from] GrammarError),
     /// No room for another request.
     #[error("all {limit} requests at once are in progress, {queued} passes wait for the model")]
     Busy {
@@ -127,9 +131,9 @@ impl From<GenerateError> for Status {
         let text = error.to_string();
         match error {
             GenerateError::Field(error) => error.into(),
-            GenerateError::ContextExceeded { .. } | GenerateError::Template(_) => {
-                Self::invalid_argument(text)
-            }
+            GenerateError::ContextExceeded { .. }
+            | GenerateError::Template(_)
+            | GenerateError::Grammar(_) => Self::invalid_argument(text),
             GenerateError::Method { .. } => Self::failed_precondition(text),
             GenerateError::Busy { retry_after, .. } => {
                 let mut status = Self::resource_exhausted(text);

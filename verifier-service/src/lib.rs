@@ -13,6 +13,7 @@ mod calibration;
 pub mod config;
 mod drafters;
 pub mod error;
+mod grammars;
 mod http;
 mod lexicon;
 pub mod metrics;

@@ -32,6 +32,16 @@ impl Target {
             .min(self.engine.info().vocab_size)
     }
 
+    /// Text of ids, control tokens by name.
+    pub(crate) fn text_of(&self, ids: &[u32]) -> String {
+        let tokenizer = self.tokenizer();
+        let bytes = ids.iter().flat_map(|id| match tokenizer.control_name(*id) {
+            Some(name) => name.as_bytes(),
+            None => tokenizer.token_bytes(*id),
+        });
+        String::from_utf8_lossy(&bytes.copied().collect::<Vec<u8>>()).into_owned()
+    }
+
     /// True if a reply ends with this token, which is no text.
     pub(crate) fn is_end(&self, id: u32) -> bool {
         self.tokenizer()

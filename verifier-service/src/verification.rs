@@ -3,14 +3,19 @@
 mod block;
 mod decider;
 mod detail;
+mod drafter_prompt;
 mod drafting_peer;
 mod drawn_distributions;
 mod latency;
+mod grammar_walk;
 mod logprobs;
+mod own_block;
 mod pacing;
 mod pair_check;
+mod prediction;
 mod probabilities;
 mod proposal;
+mod reading;
 mod reply_text;
 mod request_plan;
 mod round;
@@ -32,14 +37,15 @@ use inference::engine::{Engine, EngineError, Load};
 use proto::{
     limits::MAX_PROMPT_BYTES,
     model::{self, Build, Fingerprint, Model},
-    verifier::{Description, DrafterStatus, Generate, Limits, PROTOCOL_VERSION},
+    verifier::{Description, DrafterStatus, Generate, Grammar, Limits, PROTOCOL_VERSION},
 };
 use tokio::sync::Semaphore;
 
 use crate::{
     NAME, VERSION, admission::Admission, config::Serving, drafters::Drafters, error::GenerateError,
-    lexicon::Lexicons, metrics::Metrics, target::Target,
+    grammars::CompiledGrammars, lexicon::Lexicons, metrics::Metrics, target::Target,
 };
+use grammar_walk::GrammarWalk;
 use pacing::SharedPasses;
 use request_plan::RequestPlan;
 pub(crate) use request_plan::fresh_id;
@@ -80,6 +86,7 @@ impl Verifier {
         let target = Arc::new(Target::new(engine));
         let shared = Shared {
             lexicons: Lexicons::new(Arc::clone(&target), lifecycle.clone()),
+            grammars: CompiledGrammars::new(Arc::clone(&target)),
             target,
             drafters,
             passes,
@@ -122,7 +129,8 @@ impl Verifier {
             GenerateError::Field(_)
             | GenerateError::ContextExceeded { .. }
             | GenerateError::Method { .. }
-            | GenerateError::Template(_) => "invalid",
+            | GenerateError::Template(_)
+            | GenerateError::Grammar(_) => "invalid",
             GenerateError::Unread(_)
             | GenerateError::Engine(_)
             | GenerateError::Distribution(_) => "failed",
@@ -151,6 +159,7 @@ impl Verifier {
         let since = Instant::now();
         let mut sessions = Vec::with_capacity(plans.len());
         for ((request, plan), permit) in requests.into_iter().zip(plans).zip(permits) {
+            let grammar = self.grammar(request.grammar.clone()).await?;
             let prompt = self.encode(request).await?;
             let engine = self.shared.target.engine();
             let model = engine.open().map_err(|error| match error {
@@ -161,6 +170,7 @@ impl Verifier {
             let admitted = Admitted {
                 plan,
                 prompt,
+                grammar,
                 model,
                 permit,
                 arrived,
@@ -174,7 +184,8 @@ impl Verifier {
     /// Plan of a request, after the checks that need neither a place nor the model.
     fn plan(&self, request: &Generate) -> Result<RequestPlan, GenerateError> {
         let vocab_size = self.shared.target.vocab_size();
-        let plan = RequestPlan::new(request, &self.serving, vocab_size)?;
+        let mut plan = RequestPlan::new(request, &self.serving, vocab_size)?;
+        plan.open.prompt = drafter_prompt::of(&self.shared.target, &request.prompt)?;
         let wanted = || self.shared.lexicons.wanted(plan.method);
         if plan.speculates && request.requires_drafter && !self.shared.drafters.is_in_use(wanted())
         {
@@ -230,6 +241,11 @@ impl Verifier {
         working.map_err(|_| GenerateError::Engine(EngineError::Stopped))
     }
 
+    /// The target model.
+    pub(crate) fn target(&self) -> &Target {
+        &self.shared.target
+    }
+
     pub(crate) fn load(&self) -> Busyness {
         Busyness {
             requests: self.admission.in_progress(),
@@ -255,26 +271,41 @@ impl Verifier {
         }
     }
 
+    /// Way through a request's grammar. Compiling it takes a while, so the runtime's threads do not.
+    async fn grammar(
+        &self,
+        grammar: Option<Grammar>,
+    ) -> Result<Option<GrammarWalk>, GenerateError> {
+        let Some(grammar) = grammar else {
+            return Ok(None);
+        };
+        let shared = Arc::clone(&self.shared);
+        let compiling = move || {
+            let guide = shared.grammars.guide(&grammar.rule)?;
+            Ok(GrammarWalk::new(guide, grammar.after.as_deref()))
+        };
+        let compiled = self.on_blocking_thread(compiling).await?;
+        compiled.map(Some).map_err(GenerateError::Grammar)
+    }
+
     /// Target ids of a prompt. A long one takes a while, so the runtime's threads do not encode it.
     async fn encode(&self, request: Generate) -> Result<Vec<u32>, GenerateError> {
         let target = Arc::clone(&self.shared.target);
-        let is_text = matches!(request.prompt, model::Prompt::Text(_));
-        let encoding = move || {
-            target
-                .engine()
-                .encode_prompt(&serving::request::prompt(request.prompt))
+        let field = match &request.prompt {
+            model::Prompt::Text(_) => "prompt.text",
+            model::Prompt::Conversation(_) => "prompt.conversation",
+            model::Prompt::Tokens(_) => "prompt.tokens",
+            model::Prompt::Infill { .. } => "prompt.infill",
         };
+        let prompt = serving::request::prompt(request.prompt);
+        let prompt = prompt.map_err(|error| error.within("prompt"))?;
+        let encoding = move || target.engine().encode_prompt(&prompt);
         let encoded = self.on_blocking_thread(encoding).await?;
         let prompt = encoded.map_err(template_error)?;
         let (tokens, limit) = (
             prompt.len(),
             self.shared.target.engine().info().context_length,
         );
-        let field = if is_text {
-            "prompt.text"
-        } else {
-            "prompt.conversation"
-        };
         if tokens == 0 {
             let expected = format!("1 to {limit} tokens long");
             return Err(GenerateError::field(field, "without tokens", expected));

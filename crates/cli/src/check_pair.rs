@@ -168,11 +168,8 @@ async fn sample(args: &Args, [target, drafter]: [&String; 2]) -> anyhow::Result<
     let mut client = request::connect(pair.address())?;
     let mut sum = PairAcceptance::default();
     for prompt in PROMPTS {
-        let message = Message {
-            role: Role::User,
-            content: prompt.to_owned(),
-        };
-        let mut request = Generate::new(Prompt::Conversation(vec![message]));
+        let message = Message::new(Role::User, prompt.to_owned());
+        let mut request = Generate::new(Prompt::chat(vec![message]));
         request.max_tokens = Some(args.sample);
         request.sampling = Sampling::greedy();
         // The length is fixed: the acceptance rate is sampled here, not the benefit of blocks.

@@ -81,11 +81,8 @@ pub(crate) async fn run(mut args: Args) -> anyhow::Result<()> {
 
 impl Args {
     fn request(&self, speculation: Speculation) -> Generate {
-        let message = Message {
-            role: Role::User,
-            content: self.prompt.clone(),
-        };
-        let mut request = Generate::new(Prompt::Conversation(vec![message]));
+        let message = Message::new(Role::User, self.prompt.clone());
+        let mut request = Generate::new(Prompt::chat(vec![message]));
         self.sampling.apply(&mut request);
         request.speculation = speculation;
         request

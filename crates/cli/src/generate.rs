@@ -1,12 +1,14 @@
 //! `duet generate`: one reply from a verifier.
 
+use std::fs;
 use std::io::{self, IsTerminal as _, Read as _, Write as _};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::ValueEnum;
 use proto::limits::MAX_REQUESTED_ALTERNATIVES;
 use proto::model::{Message, Prompt, Role};
-use proto::verifier::{FinishReason, Generate, Speculation, Usage};
+use proto::verifier::{FinishReason, Generate, GrammarRule, Speculation, Usage};
 use serde_json::{Value, json};
 
 use crate::request::{self, SamplingArgs, WholeReply};
@@ -47,6 +49,15 @@ pub(crate) struct Args {
     /// End the reply before this text; may be repeated
     #[arg(long, value_name = "TEXT")]
     stop: Vec<String>,
+
+    /// File with text that the reply may resemble, such as the one that it edits: where the reply follows it, its text is
+    /// proposed without a drafter
+    #[arg(long, value_name = "FILE")]
+    prediction: Option<PathBuf>,
+
+    /// File with a JSON Schema: the reply is JSON that is valid under it
+    #[arg(long, value_name = "FILE")]
+    json_schema: Option<PathBuf>,
 
     /// Use of drafters
     #[arg(
@@ -127,6 +138,12 @@ impl Args {
         let mut request = Generate::new(prompt);
         self.sampling.apply(&mut request);
         request.stop.clone_from(&self.stop);
+        if let Some(path) = &self.prediction {
+            request.prediction = read_file(path)?;
+        }
+        if let Some(path) = &self.json_schema {
+            request.grammar = Some(GrammarRule::JsonSchema(read_file(path)?).into());
+        }
         request.speculation = match self.speculation {
             Mode::Off => Speculation::Off,
             Mode::Auto => Speculation::Auto {
@@ -140,7 +157,7 @@ impl Args {
     }
 
     fn messages(&self, text: String) -> Prompt {
-        let message = |role, content| Message { role, content };
+        let message = |role, content| Message::new(role, content);
         let system = self
             .system
             .clone()
@@ -150,8 +167,12 @@ impl Args {
             .clone()
             .map(|content| message(Role::Assistant, content));
         let user = Some(message(Role::User, text));
-        Prompt::Conversation([system, user, begin].into_iter().flatten().collect())
+        Prompt::chat([system, user, begin].into_iter().flatten().collect())
     }
+}
+
+fn read_file(path: &Path) -> anyhow::Result<String> {
+    fs::read_to_string(path).with_context(|| format!("{} cannot be read as text", path.display()))
 }
 
 fn read_stdin() -> anyhow::Result<String> {

@@ -79,11 +79,10 @@ fn conversation(messages: Vec<LineMessage>) -> Result<Prompt, String> {
     if count == 0 || count > most {
         return Err(format!("messages has {count}: 1 to {most} are taken"));
     }
-    let messages = messages.into_iter().map(|message| Message {
-        role: message.role.into(),
-        content: message.content,
-    });
-    Ok(Prompt::Conversation(messages.collect()))
+    let messages = messages
+        .into_iter()
+        .map(|message| Message::new(message.role.into(), message.content));
+    Ok(Prompt::chat(messages.collect()))
 }
 
 /// The error with the path of its field, where it has one.
@@ -148,17 +147,14 @@ mod tests {
     fn prompts_and_messages_are_read_and_blank_lines_passed_over() {
         let text = "{\"id\": \"a\", \"prompt\": \"fn \"}\n\n\
                     {\"id\": \"b\", \"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}]}\r\n";
-        let message = Message {
-            role: Role::User,
-            content: "Hi".to_owned(),
-        };
+        let message = Message::new(Role::User, "Hi".to_owned());
         let named = |id: &str, prompt| NamedPrompt {
             id: id.to_owned(),
             prompt,
         };
         let expected = vec![
             named("a", Prompt::Text("fn ".to_owned())),
-            named("b", Prompt::Conversation(vec![message])),
+            named("b", Prompt::chat(vec![message])),
         ];
         assert_eq!(parse(text), Ok(expected));
     }

@@ -95,6 +95,7 @@ async fn read(
                     show(piece)?;
                 }
             }
+            Part::Reading(_) => {}
             Part::Finish(last) => finish = Some(*last),
         }
     }

@@ -8,6 +8,7 @@ mod mapping;
 mod metadata;
 mod names;
 mod safetensors;
+mod suggested;
 mod tensor;
 
 use std::collections::HashSet;
@@ -25,6 +26,7 @@ use self::gguf::Gguf;
 pub(crate) use self::mapping::Mapping;
 pub(crate) use self::names::Part;
 use self::safetensors::Safetensors;
+pub use self::suggested::SuggestedSampling;
 pub(crate) use self::tensor::RawTensor;
 
 /// The tokenizer of a model whose weights are left where they are.

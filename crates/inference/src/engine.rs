@@ -7,6 +7,7 @@
 //! Sessions join and leave between passes; `schedule` has the rules by which they share one. A common prefix of prompts is
 //! computed once, if memory is set aside for it (`prefixes`).
 
+mod context;
 mod error;
 mod gather_window;
 mod load;
@@ -35,6 +36,7 @@ use tokenizer::template::{ChatTemplate, TemplateError};
 pub use self::error::{EngineError, LoadError};
 pub use self::load::{Load, PrefixLoad};
 pub use self::model_info::ModelInfo;
+pub use crate::checkpoint::SuggestedSampling;
 pub use self::options::{DeviceChoice, EngineOptions};
 pub use self::passed::{Logits, Passed};
 pub use self::session::Session;

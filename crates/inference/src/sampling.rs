@@ -5,6 +5,7 @@
 //! on what the one before kept. Speculation needs the distribution itself, once for each proposed position, so
 //! nothing is drawn here, and the same logits give the same distribution bit for bit.
 
+mod allowed;
 mod evaluator;
 mod history;
 mod mass;
@@ -15,6 +16,7 @@ mod selection;
 mod tests;
 
 pub use self::{
+    allowed::Allowed,
     evaluator::{Distribution, DistributionError, DistributionEvaluator},
     history::History,
     parameters::{MAX_BIASES, Sampling, SamplingError},

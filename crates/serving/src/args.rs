@@ -23,14 +23,10 @@ pub struct EngineArgs {
     #[arg(long, env = "DUET_THREADS", value_name = "COUNT")]
     pub threads: Option<usize>,
 
-    /// Positions that one session may hold, prompt included; the model's own limit where that is smaller
-    #[arg(
-        long,
-        env = "DUET_CONTEXT",
-        value_name = "TOKENS",
-        default_value_t = 8192
-    )]
-    pub context: usize,
+    /// Positions that one session may hold, prompt included; the model's own limit where that is smaller [default: the model's own, as
+    /// far as half the memory reaches for all sessions, and 8192 at least]
+    #[arg(long, env = "DUET_CONTEXT", value_name = "TOKENS")]
+    pub context: Option<usize>,
 
     /// Rows of one forward pass, all sessions together
     #[arg(
@@ -61,7 +57,9 @@ impl EngineArgs {
         let processors = || std::thread::available_parallelism().map_or(1, usize::from);
         let threads = self.threads.unwrap_or_else(processors);
         within("--threads", threads, 1..=1024)?;
-        within("--context", self.context, 2..=1 << 24)?;
+        if let Some(context) = self.context {
+            within("--context", context, 2..=1 << 24)?;
+        }
         within("--batch-rows", self.batch_rows, least_rows..=1 << 16)?;
         within("--prefix-cache", self.prefix_cache, 0..=1 << 24)?;
         within("--queue", self.queue, 2 * sessions..=1 << 20)?;

@@ -37,6 +37,7 @@ pub(super) fn read(metadata: &Metadata) -> Result<Recipe, TokenizerError> {
         end_of_turn: metadata.id("eot_token_id")?,
         more_ends: metadata.id("eom_token_id")?.into_iter().collect(),
         adds_bos: metadata.flag("add_bos_token")?.unwrap_or(adds_bos),
+        infill: metadata.infill()?,
     }
     .resolve(&mut pieces)?;
     let merges = match spelling {
@@ -157,6 +158,16 @@ impl<'a> Entries<'a> {
         let integer = self.typed(name, "an integer", Value::as_integer)?;
         let id = integer.map(u32::try_from).transpose();
         id.map_err(|_| mistyped(name, "the id of a token"))
+    }
+
+    /// Infill markers by their present names, or by those of older converters.
+    fn infill(&self) -> Result<[Option<u32>; 3], TokenizerError> {
+        let named = |new, old| Ok::<_, TokenizerError>(self.id(new)?.or(self.id(old)?));
+        Ok([
+            named("fim_pre_token_id", "prefix_token_id")?,
+            named("fim_suf_token_id", "suffix_token_id")?,
+            named("fim_mid_token_id", "middle_token_id")?,
+        ])
     }
 
     fn chat_template(&self) -> Option<String> {

@@ -56,6 +56,7 @@ pub(super) fn read(path: &Path) -> Result<Recipe, TokenizerError> {
         adds_bos: neighbours
             .adds_bos
             .unwrap_or(first.is_some() && (bos.is_none() || first == bos)),
+        infill: [None; 3],
     };
     let unknown = match steps.spelling {
         // A byte that a byte-level vocabulary lacks has no token; its unknown token means something else.

@@ -27,7 +27,7 @@ mod tokenizer;
 mod vocabulary;
 
 pub use self::error::TokenizerError;
-pub use self::specials::Specials;
+pub use self::specials::{InfillMarkers, Specials};
 pub use self::tokenizer::Tokenizer;
 
 #[cfg(test)]

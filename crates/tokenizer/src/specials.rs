@@ -21,7 +21,32 @@ pub struct Specials {
     pub end_tokens: Vec<u32>,
     /// True if the model was trained with BOS before every text.
     pub adds_bos: bool,
+    /// Tokens that mark a gap in a text; `None`: the model was not trained to fill one.
+    pub infill: Option<InfillMarkers>,
 }
+
+/// Tokens that mark a gap in a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InfillMarkers {
+    /// Ahead of the text before the gap.
+    pub prefix: u32,
+    /// Ahead of the text after it.
+    pub suffix: u32,
+    /// After both; `None`: the suffix comes first, and the reply follows the prefix.
+    pub middle: Option<u32>,
+}
+
+/// Spellings of infill markers, a line for each family: prefix, suffix, middle.
+const INFILL: &[[&str; 3]] = &[
+    ["<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"],
+    ["<fim_prefix>", "<fim_suffix>", "<fim_middle>"],
+    ["<fim-prefix>", "<fim-suffix>", "<fim-middle>"],
+    ["<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>"],
+    ["<|code_prefix|>", "<|code_suffix|>", "<|code_middle|>"],
+    ["▁<PRE>", "▁<SUF>", "▁<MID>"],
+    ["<PRE>", "<SUF>", "<MID>"],
+    ["[PREFIX]", "[SUFFIX]", "[MIDDLE]"],
+];
 
 /// Spellings of tokens that end a turn. The first that a vocabulary has is its own.
 const END_OF_TURN: &[&str] = &[
@@ -59,6 +84,8 @@ pub(super) struct NamedSpecials {
     pub(super) end_of_turn: Option<u32>,
     pub(super) more_ends: Vec<u32>,
     pub(super) adds_bos: bool,
+    /// Infill markers: prefix, suffix, middle.
+    pub(super) infill: [Option<u32>; 3],
 }
 
 impl NamedSpecials {
@@ -79,6 +106,7 @@ impl NamedSpecials {
             piece.kind = PieceKind::Control;
         }
 
+        let infill = infill(self.infill, pieces);
         let mut turn_ends = vec![None; END_OF_TURN.len()];
         let mut ends = self.more_ends;
         ends.extend(self.eos);
@@ -104,6 +132,34 @@ impl NamedSpecials {
                 .or_else(|| turn_ends.into_iter().flatten().next()),
             end_tokens: ends,
             adds_bos: self.adds_bos && self.bos.is_some(),
+            infill,
         })
     }
+}
+
+/// Infill markers: those that a file names, else those of the first family that the vocabulary has. They become control tokens.
+fn infill(named: [Option<u32>; 3], pieces: &mut [Piece]) -> Option<InfillMarkers> {
+    let find = |name: &str| {
+        let found = pieces.iter().position(|piece| piece.text == name);
+        found.map(|id| id as u32)
+    };
+    let is_there = |id: &u32| (*id as usize) < pieces.len();
+    let of_family = |family: &[&str; 3]| family.map(find);
+    let [prefix, suffix, middle] = if named[0].is_some() && named[1].is_some() {
+        named
+    } else {
+        let mut families = INFILL.iter().map(of_family);
+        families.find(|[prefix, suffix, _]| prefix.is_some() && suffix.is_some())?
+    };
+    let markers = InfillMarkers {
+        prefix: prefix.filter(is_there)?,
+        suffix: suffix.filter(is_there)?,
+        middle: middle.filter(is_there),
+    };
+    for id in [Some(markers.prefix), Some(markers.suffix), markers.middle] {
+        if let Some(id) = id {
+            pieces[id as usize].kind = PieceKind::Control;
+        }
+    }
+    Some(markers)
 }

@@ -70,12 +70,19 @@ impl Lookup {
         let mut history = History::default();
         match prompt {
             Prompt::Text(text) => history.extend(text.as_bytes()),
-            Prompt::Conversation(messages) => {
-                for message in messages {
+            Prompt::Conversation(conversation) => {
+                for message in &conversation.messages {
                     history.extend(message.content.as_bytes());
                     history.extend(&[BORDER]);
                 }
             }
+            // The reply follows the prefix.
+            Prompt::Infill { prefix, suffix } => {
+                history.extend(suffix.as_bytes());
+                history.extend(&[BORDER]);
+                history.extend(prefix.as_bytes());
+            }
+            Prompt::Tokens(_) => {}
         }
         Self {
             start: history.bytes().len(),

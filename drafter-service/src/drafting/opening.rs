@@ -85,6 +85,10 @@ impl Drafter {
         plan: Plan,
         stream: &mut VerifierStream,
     ) -> Result<Box<dyn Proposer>, DraftError> {
+        if matches!(prompt, model::Prompt::Tokens(_)) {
+            let expected = "text, since ids mean nothing to another vocabulary";
+            return Err(DraftError::field("open.prompt", "a list of ids", expected));
+        }
         Ok(match &self.source {
             Source::Lookup => Box::new(self.lookup(prompt, 0.0).await?.0),
             Source::Model(model) => Box::new(self.with_model(model, prompt, plan, stream).await?),
@@ -201,10 +205,11 @@ impl Drafter {
 
     /// The prompt's tokens. A long one takes a second, so it is not encoded on the runtime's threads.
     async fn encode(&self, engine: Engine, prompt: model::Prompt) -> Result<Vec<u32>, DraftError> {
+        let prompt = request::prompt(prompt).map_err(|error| error.within("open.prompt"))?;
         let (encoded, wait) = oneshot::channel();
         self.tasks().spawn_blocking(move || {
             // The session may have ended.
-            drop(encoded.send(engine.encode_prompt(&request::prompt(prompt))));
+            drop(encoded.send(engine.encode_prompt(&prompt)));
         });
         let ids = wait.await.map_err(|_| DraftError::Encoding)?;
         let ids = ids.map_err(DraftError::Template)?;

@@ -55,13 +55,10 @@ async fn what_was_said_before_is_proposed_again_in_words_and_signs() {
 #[tokio::test]
 async fn messages_of_a_chat_are_looked_up_without_any_template() {
     let running = serve_lookup().await;
-    let said = |role, content: &str| Message {
-        role,
-        content: content.to_owned(),
-    };
+    let said = |role, content: &str| Message::new(role, content);
     let messages = vec![said(Role::System, "Be brief."), said(Role::User, SAID)];
     let open = Open {
-        prompt: Prompt::Conversation(messages),
+        prompt: Prompt::chat(messages),
         committed: b"let total".to_vec(),
         ..lookup()
     };

@@ -20,7 +20,7 @@ const WRONG: [(&str, Change); 16] = [
     ("open.prompt is so long", |open| open.prompt = long(512)),
     ("open.prompt.text is 0 bytes", |open| open.prompt = long(0)),
     ("open.prompt.conversation.messages", |open| {
-        open.prompt = Prompt::Conversation(vec![]);
+        open.prompt = Prompt::chat(vec![]);
     }),
     ("open.committed is so long", |open| {
         open.committed = vec![b'x'; 600];
@@ -106,11 +106,8 @@ async fn limits_of_a_session_are_the_smaller_ones() {
     limited.limits.max_block_bytes = 3;
     limited.limits.max_credit = 2;
     let running = serve(Tiny::default(), limited).await;
-    let said = Message {
-        role: Role::User,
-        content: "the".to_owned(),
-    };
-    let prompt = Prompt::Conversation(vec![said]);
+    let said = Message::new(Role::User, "the".to_owned());
+    let prompt = Prompt::chat(vec![said]);
     let mut peer = running
         .open(Open {
             credit: 16,

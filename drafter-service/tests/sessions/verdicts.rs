@@ -116,11 +116,8 @@ async fn next_block_is_that_of_a_fresh_session_after_any_verdict() {
             presence_penalty: 0.2,
             ..Sampling::greedy()
         };
-        let said = Message {
-            role: Role::User,
-            content: "fn the".to_owned(),
-        };
-        let prompt = Prompt::Conversation(vec![said]);
+        let said = Message::new(Role::User, "fn the".to_owned());
+        let prompt = Prompt::chat(vec![said]);
         follow(
             &running,
             Open {

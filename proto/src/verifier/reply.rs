@@ -1,24 +1,31 @@
-//! The parts of a reply: chunks of committed text, then the end.
+//! The parts of a reply: the prompt if asked for, chunks of committed text, then the end.
 
-use std::time::Duration;
-
-use super::{
-    detail::RoundDetail,
-    token::TokenLogprob,
-    usage::{FallbackReason, Usage},
-};
+use super::{round::RoundInfo, token::TokenLogprob, usage::Usage};
 use crate::{
-    ProtocolError, check,
+    ProtocolError, check, limits,
     wire::verifier::v1::{self as wire, generate_response::Message},
 };
 
 /// A part of the stream.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Part {
+    /// The prompt, as it is read; before any chunk.
+    Reading(Reading),
     /// Committed text.
     Chunk(Chunk),
     /// The last part.
     Finish(Box<Finish>),
+}
+
+/// The prompt, as it is read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Reading {
+    /// Tokens of the whole prompt.
+    pub prompt_tokens: u32,
+    /// Of those, tokens that were not computed.
+    pub cached_tokens: u32,
+    /// The next tokens of the prompt, if the request asked for them.
+    pub tokens: Vec<TokenLogprob>,
 }
 
 /// Text committed by one round or several.
@@ -30,6 +37,8 @@ pub struct Chunk {
     pub round: Option<RoundInfo>,
     /// Tokens that the text so far completes, if the request asked for them.
     pub tokens: Vec<TokenLogprob>,
+    /// Completion tokens of the reply so far.
+    pub completion_tokens: u32,
 }
 
 /// Text with one origin; never empty.
@@ -54,46 +63,6 @@ pub enum Origin {
     Plain,
 }
 
-/// One round.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct RoundInfo {
-    /// Number of the round, from 1.
-    pub round: u64,
-    /// Candidate tokens verified.
-    pub proposed_tokens: u32,
-    /// Bytes that they spell.
-    pub proposed_bytes: u32,
-    /// Candidate tokens accepted.
-    pub accepted_tokens: u32,
-    /// Bytes that those spell.
-    pub accepted_bytes: u32,
-    /// Why nothing was proposed; `None`: something was.
-    pub fallback: Option<FallbackReason>,
-    /// Times of its parts.
-    pub timings: RoundTimings,
-    /// The round token by token, if the request asked for it.
-    pub detail: Option<Box<RoundDetail>>,
-}
-
-/// Times of the parts of a round.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct RoundTimings {
-    /// Waiting for the block.
-    pub draft_wait: Duration,
-    /// Finding the candidates.
-    pub re_encode: Duration,
-    /// Aligning.
-    pub align: Duration,
-    /// Waiting for the target model's thread.
-    pub queue: Duration,
-    /// The forward pass.
-    pub verify: Duration,
-    /// Deciding what to accept.
-    pub accept: Duration,
-    /// The drafter's forward passes, on its clock.
-    pub draft_compute: Duration,
-}
-
 /// The end of the reply.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Finish {
@@ -101,6 +70,8 @@ pub struct Finish {
     pub reason: FinishReason,
     /// Stop string that ended it.
     pub matched_stop: Option<String>,
+    /// Stop token that ended it.
+    pub matched_stop_token: Option<u32>,
     /// Usage of the reply.
     pub usage: Usage,
     /// Method used; `None`: plain decoding.
@@ -137,6 +108,9 @@ impl TryFrom<wire::GenerateResponse> for Part {
             Message::Finish(finish) => Finish::try_from(finish)
                 .map(|finish| Self::Finish(Box::new(finish)))
                 .map_err(|e| e.within("finish")),
+            Message::Reading(reading) => Reading::try_from(reading)
+                .map(Self::Reading)
+                .map_err(|e| e.within("reading")),
         }
     }
 }
@@ -144,6 +118,7 @@ impl TryFrom<wire::GenerateResponse> for Part {
 impl From<Part> for wire::GenerateResponse {
     fn from(part: Part) -> Self {
         let message = match part {
+            Part::Reading(reading) => Message::Reading(reading.into()),
             Part::Chunk(chunk) => Message::Chunk(chunk.into()),
             Part::Finish(finish) => Message::Finish((*finish).into()),
         };
@@ -153,21 +128,48 @@ impl From<Part> for wire::GenerateResponse {
     }
 }
 
+impl TryFrom<wire::Reading> for Reading {
+    type Error = ProtocolError;
+
+    fn try_from(reading: wire::Reading) -> Result<Self, ProtocolError> {
+        let (all, cached) = (reading.prompt_tokens, reading.cached_tokens);
+        check::within("cached_tokens", cached, 0..=all)?;
+        let most = limits::MAX_READING_TOKENS;
+        check::size("tokens", reading.tokens.len(), 0..=most, "tokens")?;
+        Ok(Self {
+            prompt_tokens: all,
+            cached_tokens: cached,
+            tokens: tokens(reading.tokens)?,
+        })
+    }
+}
+
+impl From<Reading> for wire::Reading {
+    fn from(reading: Reading) -> Self {
+        Self {
+            prompt_tokens: reading.prompt_tokens,
+            cached_tokens: reading.cached_tokens,
+            tokens: reading.tokens.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+fn tokens(tokens: Vec<wire::TokenLogprob>) -> Result<Vec<TokenLogprob>, ProtocolError> {
+    let tokens: Result<_, _> = tokens.into_iter().map(TokenLogprob::try_from).collect();
+    tokens.map_err(|e: ProtocolError| e.within("tokens"))
+}
+
 impl TryFrom<wire::Chunk> for Chunk {
     type Error = ProtocolError;
 
     fn try_from(chunk: wire::Chunk) -> Result<Self, ProtocolError> {
         let pieces: Result<_, _> = chunk.pieces.into_iter().map(Piece::try_from).collect();
         let round = chunk.round.map(RoundInfo::try_from).transpose();
-        let tokens: Result<_, _> = chunk
-            .tokens
-            .into_iter()
-            .map(TokenLogprob::try_from)
-            .collect();
         Ok(Self {
             pieces: pieces.map_err(|e: ProtocolError| e.within("pieces"))?,
             round: round.map_err(|e| e.within("round"))?,
-            tokens: tokens.map_err(|e: ProtocolError| e.within("tokens"))?,
+            tokens: tokens(chunk.tokens)?,
+            completion_tokens: chunk.completion_tokens,
         })
     }
 }
@@ -178,6 +180,7 @@ impl From<Chunk> for wire::Chunk {
             pieces: chunk.pieces.into_iter().map(wire::Piece::from).collect(),
             round: chunk.round.map(wire::RoundInfo::from),
             tokens: chunk.tokens.into_iter().map(Into::into).collect(),
+            completion_tokens: chunk.completion_tokens,
         }
     }
 }
@@ -216,77 +219,6 @@ impl From<Piece> for wire::Piece {
     }
 }
 
-impl TryFrom<wire::RoundInfo> for RoundInfo {
-    type Error = ProtocolError;
-
-    fn try_from(info: wire::RoundInfo) -> Result<Self, ProtocolError> {
-        let (proposed, accepted) = (info.proposed_tokens, info.accepted_tokens);
-        check::within("accepted_tokens", accepted, 0..=proposed)?;
-        check::within(
-            "accepted_bytes",
-            info.accepted_bytes,
-            0..=info.proposed_bytes,
-        )?;
-        let detail = info
-            .detail
-            .map(|detail| RoundDetail::from_wire(detail, (proposed, accepted)));
-        let detail = detail.transpose().map_err(|e| e.within("detail"))?;
-        Ok(Self {
-            round: check::within("round", info.round, 1..=u64::MAX)?,
-            proposed_tokens: proposed,
-            proposed_bytes: info.proposed_bytes,
-            accepted_tokens: accepted,
-            accepted_bytes: info.accepted_bytes,
-            fallback: FallbackReason::from_wire("fallback", info.fallback)?,
-            timings: info.timings.unwrap_or_default().into(),
-            detail: detail.map(Box::new),
-        })
-    }
-}
-
-impl From<RoundInfo> for wire::RoundInfo {
-    fn from(info: RoundInfo) -> Self {
-        Self {
-            round: info.round,
-            proposed_tokens: info.proposed_tokens,
-            proposed_bytes: info.proposed_bytes,
-            accepted_tokens: info.accepted_tokens,
-            accepted_bytes: info.accepted_bytes,
-            fallback: FallbackReason::to_wire(info.fallback).into(),
-            timings: Some(info.timings.into()),
-            detail: info.detail.map(|detail| (*detail).into()),
-        }
-    }
-}
-
-impl From<wire::RoundTimings> for RoundTimings {
-    fn from(timings: wire::RoundTimings) -> Self {
-        Self {
-            draft_wait: Duration::from_micros(timings.draft_wait_micros),
-            re_encode: Duration::from_micros(timings.re_encode_micros),
-            align: Duration::from_micros(timings.align_micros),
-            queue: Duration::from_micros(timings.queue_micros),
-            verify: Duration::from_micros(timings.verify_micros),
-            accept: Duration::from_micros(timings.accept_micros),
-            draft_compute: Duration::from_micros(timings.draft_compute_micros),
-        }
-    }
-}
-
-impl From<RoundTimings> for wire::RoundTimings {
-    fn from(timings: RoundTimings) -> Self {
-        Self {
-            draft_wait_micros: check::micros(timings.draft_wait),
-            re_encode_micros: check::micros(timings.re_encode),
-            align_micros: check::micros(timings.align),
-            queue_micros: check::micros(timings.queue),
-            verify_micros: check::micros(timings.verify),
-            accept_micros: check::micros(timings.accept),
-            draft_compute_micros: check::micros(timings.draft_compute),
-        }
-    }
-}
-
 impl TryFrom<wire::Finish> for Finish {
     type Error = ProtocolError;
 
@@ -304,6 +236,7 @@ impl TryFrom<wire::Finish> for Finish {
         Ok(Self {
             reason,
             matched_stop: finish.matched_stop,
+            matched_stop_token: finish.matched_stop_token,
             usage: Usage::try_from(usage).map_err(|e| e.within("usage"))?,
             method: Some(finish.method).filter(|name| !name.is_empty()),
             method_reason: finish.method_reason,
@@ -324,6 +257,7 @@ impl From<Finish> for wire::Finish {
         Self {
             reason: reason.into(),
             matched_stop: finish.matched_stop,
+            matched_stop_token: finish.matched_stop_token,
             usage: Some(finish.usage.into()),
             method: finish.method.unwrap_or_default(),
             method_reason: finish.method_reason,

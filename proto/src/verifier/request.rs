@@ -1,5 +1,6 @@
 //! A request for one reply.
 
+use super::grammar::Grammar;
 use crate::{
     ProtocolError, check, limits,
     model::{Prompt, Sampling},
@@ -13,7 +14,7 @@ const LOGIT_BIAS: std::ops::RangeInclusive<f32> = -100.0..=100.0;
 pub struct Generate {
     /// Prompt that the reply answers.
     pub prompt: Prompt,
-    /// Completion tokens at most; `None` for the verifier's limit. Never 0.
+    /// Completion tokens at most; `None` for the verifier's limit. 0: only the prompt is read.
     pub max_tokens: Option<u32>,
     /// Sampling of tokens.
     pub sampling: Sampling,
@@ -35,6 +36,31 @@ pub struct Generate {
     pub include_round_details: bool,
     /// Number of likeliest tokens sent with each token of the reply, at most 20; `None`: tokens are not sent.
     pub top_logprobs: Option<u32>,
+    /// Grammar that the reply follows.
+    pub grammar: Option<Grammar>,
+    /// Ends of the reply.
+    pub ends: Ends,
+    /// True if control tokens of the reply are sent by name.
+    pub include_control: bool,
+    /// True if the reply begins with [`Reading`](super::Reading).
+    pub include_reading: bool,
+    /// Number of likeliest tokens sent with each token of the prompt, at most 20; `None`: tokens are not sent.
+    pub prompt_logprobs: Option<u32>,
+    /// Text that the reply may resemble; empty: none.
+    pub prediction: String,
+}
+
+/// Ends of a reply besides stop strings and the model's own.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Ends {
+    /// Completion tokens before which the reply does not end.
+    pub min_tokens: u32,
+    /// True if the model's own ends have no probability.
+    pub ignore_end: bool,
+    /// Tokens that end the reply.
+    pub stop_tokens: Vec<u32>,
+    /// True if the stop string or stop token is sent, too.
+    pub include_stop: bool,
 }
 
 /// Use of drafters.
@@ -71,6 +97,12 @@ impl Generate {
             include_rounds: false,
             include_round_details: false,
             top_logprobs: None,
+            grammar: None,
+            ends: Ends::default(),
+            include_control: false,
+            include_reading: false,
+            prompt_logprobs: None,
+            prediction: String::new(),
         }
     }
 
@@ -98,9 +130,6 @@ impl TryFrom<wire::GenerateRequest> for Generate {
 
     fn try_from(request: wire::GenerateRequest) -> Result<Self, ProtocolError> {
         let prompt = check::required("prompt", request.prompt, "text or a conversation")?;
-        if let Some(tokens) = request.max_tokens {
-            check::within("max_tokens", tokens, 1..=u32::MAX)?;
-        }
         let sampling = request.sampling.unwrap_or_default();
         check::size("stop", request.stop.len(), 0..=limits::MAX_STOPS, "strings")?;
         for (i, stop) in request.stop.iter().enumerate() {
@@ -111,9 +140,29 @@ impl TryFrom<wire::GenerateRequest> for Generate {
                 "bytes",
             )?;
         }
-        if let Some(count) = request.top_logprobs {
-            check::within("top_logprobs", count, 0..=limits::MAX_TOP_LOGPROBS)?;
+        for (field, count) in [
+            ("top_logprobs", request.top_logprobs),
+            ("prompt_logprobs", request.prompt_logprobs),
+        ] {
+            check::within(field, count.unwrap_or(0), 0..=limits::MAX_TOP_LOGPROBS)?;
         }
+        let stop_tokens = request.stop_tokens.len();
+        check::size(
+            "stop_tokens",
+            stop_tokens,
+            0..=limits::MAX_STOP_TOKENS,
+            "ids",
+        )?;
+        let most = request.max_tokens.unwrap_or(u32::MAX);
+        check::within("min_tokens", request.min_tokens, 0..=most)?;
+        let prediction = request.prediction.len();
+        check::size(
+            "prediction",
+            prediction,
+            0..=limits::MAX_PREDICTION_BYTES,
+            "bytes",
+        )?;
+        let grammar = request.grammar.map(Grammar::try_from).transpose();
         let speculation = request.speculation.unwrap_or_default();
         let requires_drafter = speculation.mode == i32::from(wire::SpeculationMode::Required);
         let request_id = check::identifier("request_id", request.request_id, 0)?;
@@ -130,6 +179,17 @@ impl TryFrom<wire::GenerateRequest> for Generate {
             include_rounds: request.include_rounds,
             include_round_details: request.include_round_details,
             top_logprobs: request.top_logprobs,
+            grammar: grammar.map_err(|e| e.within("grammar"))?,
+            ends: Ends {
+                min_tokens: request.min_tokens,
+                ignore_end: request.ignore_end,
+                stop_tokens: request.stop_tokens,
+                include_stop: request.include_stop,
+            },
+            include_control: request.include_control,
+            include_reading: request.include_reading || request.prompt_logprobs.is_some(),
+            prompt_logprobs: request.prompt_logprobs,
+            prediction: request.prediction,
         })
     }
 }
@@ -169,6 +229,15 @@ impl From<Generate> for wire::GenerateRequest {
             include_rounds: request.include_rounds,
             include_round_details: request.include_round_details,
             top_logprobs: request.top_logprobs,
+            grammar: request.grammar.map(Into::into),
+            min_tokens: request.ends.min_tokens,
+            ignore_end: request.ends.ignore_end,
+            stop_tokens: request.ends.stop_tokens,
+            include_stop: request.ends.include_stop,
+            include_control: request.include_control,
+            include_reading: request.include_reading,
+            prompt_logprobs: request.prompt_logprobs,
+            prediction: request.prediction,
         }
     }
 }

@@ -20,6 +20,8 @@ pub struct ScoredToken {
     pub control: Option<String>,
     /// Natural logarithm of its probability; minus infinity where it is impossible.
     pub logprob: f32,
+    /// Its id in the target's vocabulary.
+    pub id: u32,
 }
 
 impl TryFrom<wire::TokenLogprob> for TokenLogprob {
@@ -58,6 +60,7 @@ impl TryFrom<wire::ScoredToken> for ScoredToken {
             bytes: token.bytes,
             control: Some(token.control).filter(|name| !name.is_empty()),
             logprob: token.logprob,
+            id: token.id,
         })
     }
 }
@@ -68,6 +71,7 @@ impl From<ScoredToken> for wire::ScoredToken {
             bytes: token.bytes,
             control: token.control.unwrap_or_default(),
             logprob: token.logprob,
+            id: token.id,
         }
     }
 }

@@ -14,15 +14,9 @@ use proto::{
 pub(crate) fn open() -> Open {
     Open {
         session_id: "s-1".to_owned(),
-        prompt: Prompt::Conversation(vec![
-            Message {
-                role: Role::System,
-                content: String::new(),
-            },
-            Message {
-                role: Role::User,
-                content: "Reverse a string.".to_owned(),
-            },
+        prompt: Prompt::chat(vec![
+            Message::new(Role::System, String::new()),
+            Message::new(Role::User, "Reverse a string.".to_owned()),
         ]),
         committed: vec![0xf0, 0x9f],
         method: "coupled".to_owned(),

@@ -99,22 +99,19 @@ fn bad_prompts_and_ids_of_open_are_refused_by_name() {
         o.prompt = Some(Prompt::Text("x".repeat(limits::MAX_PROMPT_BYTES + 1)).into());
     });
     refused("open.prompt.conversation.messages", |o| {
-        o.prompt = Some(Prompt::Conversation(Vec::new()).into());
+        o.prompt = Some(Prompt::chat(Vec::new()).into());
     });
     refused("open.prompt.conversation", |o| {
         let content = "x".repeat(limits::MAX_PROMPT_BYTES / 2 + 1);
-        let message = Message {
-            role: Role::User,
-            content,
-        };
-        o.prompt = Some(Prompt::Conversation(vec![message.clone(), message]).into());
+        let message = Message::new(Role::User, content);
+        o.prompt = Some(Prompt::chat(vec![message.clone(), message]).into());
     });
     refused("open.prompt.conversation.messages[0].role", |o| {
-        let messages = vec![model::Message {
-            role: 0,
-            content: String::new(),
-        }];
-        let conversation = model::Conversation { messages };
+        let messages = vec![model::Message::default()];
+        let conversation = model::Conversation {
+            messages,
+            ..Default::default()
+        };
         let content = Some(model::prompt::Content::Conversation(conversation));
         o.prompt = Some(model::Prompt { content });
     });

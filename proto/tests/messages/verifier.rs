@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use prost::Message as _;
 use proto::{
-    model::{Prompt, Sampling},
+    limits,
+    model::{Conversation, Ending, Message, Prompt, Role, Sampling},
     verifier::{
-        Chunk, FallbackReason, Finish, FinishReason, Generate, Origin, Part, Piece, RoundInfo,
-        RoundTimings, ScoredToken, Speculation, TokenLogprob, Usage,
+        Chunk, Ends, FallbackReason, Finish, FinishReason, Generate, Grammar, GrammarRule, Origin,
+        Part, Piece, Proposer, Reading, RoundInfo, RoundTimings, ScoredToken, Speculation,
+        TokenLogprob, Usage,
     },
     wire::{model::v1 as model, verifier::v1 as verifier},
 };
@@ -27,6 +29,20 @@ fn request_for_a_reply_survives_the_wire() {
     request.stop = vec!["\n\n".to_owned()];
     request.include_rounds = true;
     request.include_round_details = true;
+    request.include_control = true;
+    request.include_reading = true;
+    request.prompt_logprobs = Some(3);
+    request.prediction = "fn main".to_owned();
+    request.ends = Ends {
+        min_tokens: 2,
+        ignore_end: true,
+        stop_tokens: vec![5, 6],
+        include_stop: true,
+    };
+    request.grammar = Some(Grammar {
+        rule: GrammarRule::Choices(vec!["yes".to_owned(), "no".to_owned()]),
+        after: Some("<tool_call>".to_owned()),
+    });
     for speculation in [
         Speculation::Off,
         Speculation::auto(),
@@ -43,6 +59,32 @@ fn request_for_a_reply_survives_the_wire() {
         let bytes = verifier::GenerateRequest::from(request.clone()).encode_to_vec();
         let received = verifier::GenerateRequest::decode(bytes.as_slice()).unwrap();
         assert_eq!(Generate::try_from(received), Ok(request.clone()));
+    }
+}
+
+#[test]
+fn every_kind_of_prompt_survives_the_wire() {
+    let mut said = Message::new(Role::Assistant, "");
+    said.name = Some("ann".to_owned());
+    said.tool_calls = Some("[]".to_owned());
+    said.tool_call_id = Some("c-1".to_owned());
+    said.reasoning = Some("so".to_owned());
+    let conversation = Conversation {
+        messages: vec![said],
+        tools: Some("[{}]".to_owned()),
+        template_variables: Some("{}".to_owned()),
+        ending: Ending::Continue,
+    };
+    for prompt in [
+        Prompt::Tokens(vec![1, 2]),
+        Prompt::Infill {
+            prefix: "a".to_owned(),
+            suffix: String::new(),
+        },
+        Prompt::Conversation(conversation),
+    ] {
+        let sent = model::Prompt::from(prompt.clone());
+        assert_eq!(Prompt::try_from(sent), Ok(prompt));
     }
 }
 
@@ -64,6 +106,7 @@ fn scored(bytes: &[u8], control: Option<&str>, logprob: f32) -> ScoredToken {
         bytes: bytes.to_vec(),
         control: control.map(ToOwned::to_owned),
         logprob,
+        id: 7,
     }
 }
 
@@ -87,6 +130,7 @@ fn parts_of_a_reply_survive_the_wire() {
             accepted_tokens: 2,
             accepted_bytes: 6,
             fallback: None,
+            proposer: Some(Proposer::Lookup),
             timings: RoundTimings {
                 verify: Duration::from_millis(180),
                 ..Default::default()
@@ -100,17 +144,28 @@ fn parts_of_a_reply_survive_the_wire() {
                 scored(b"\xff", None, f32::NEG_INFINITY),
             ],
         }],
+        completion_tokens: 5,
+    };
+    let reading = Reading {
+        prompt_tokens: 9,
+        cached_tokens: 4,
+        tokens: chunk.tokens.clone(),
     };
     let finish = Finish {
         reason: FinishReason::Stop,
         matched_stop: Some("\n\n".to_owned()),
+        matched_stop_token: Some(9),
         usage: usage(),
         method: Some("coupled".to_owned()),
         method_reason: "lossless at temperature 0.8".to_owned(),
         seed: 0,
         request_id: "r-1".to_owned(),
     };
-    for part in [Part::Chunk(chunk), Part::Finish(Box::new(finish))] {
+    for part in [
+        Part::Reading(reading),
+        Part::Chunk(chunk),
+        Part::Finish(Box::new(finish)),
+    ] {
         let bytes = verifier::GenerateResponse::from(part.clone()).encode_to_vec();
         let received = verifier::GenerateResponse::decode(bytes.as_slice()).unwrap();
         assert_eq!(Part::try_from(received), Ok(part));
@@ -141,7 +196,23 @@ fn bad_fields_of_a_request_are_refused_by_name() {
         assert_eq!(field(Generate::try_from(wire)), name);
     };
     check("prompt", |r| r.prompt = None);
-    check("max_tokens", |r| r.max_tokens = Some(0));
+    check("min_tokens", |r| {
+        r.max_tokens = Some(3);
+        r.min_tokens = 4;
+    });
+    check("stop_tokens", |r| r.stop_tokens = vec![1; limits::MAX_STOP_TOKENS + 1]);
+    check("prompt_logprobs", |r| r.prompt_logprobs = Some(21));
+    check("prediction", |r| {
+        r.prediction = "x".repeat(limits::MAX_PREDICTION_BYTES + 1);
+    });
+    check("grammar.rule", |r| r.grammar = Some(verifier::Grammar::default()));
+    check("grammar.regex", |r| {
+        let rule = Some(verifier::grammar::Rule::Regex(String::new()));
+        r.grammar = Some(verifier::Grammar {
+            rule,
+            ..Default::default()
+        });
+    });
     check("sampling.temperature", |r| {
         r.sampling = Some(model::Sampling {
             temperature: Some(2.5),

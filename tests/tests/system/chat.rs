@@ -53,11 +53,8 @@ fn interrupt(child: &Child) {
 /// The answer to the last of these turns, which begin with the user's.
 async fn answer(verifier: &str, turns: &[&str]) -> String {
     let roles = [Role::User, Role::Assistant].into_iter().cycle();
-    let message = |(role, content): (Role, &&str)| Message {
-        role,
-        content: (*content).to_owned(),
-    };
-    let prompt = Prompt::Conversation(roles.zip(turns).map(message).collect());
+    let message = |(role, content): (Role, &&str)| Message::new(role, *content);
+    let prompt = Prompt::chat(roles.zip(turns).map(message).collect());
     let request = Generate {
         prompt,
         ..prompts::greedy("", TOKENS)

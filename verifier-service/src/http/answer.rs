@@ -13,7 +13,7 @@ use axum::{
 use tracing::Instrument as _;
 
 use super::{
-    api::{Api, now},
+    api::{Api, CallContext, now},
     endpoint::Endpoint,
     error::ApiError,
     events, ignored,
@@ -21,17 +21,17 @@ use super::{
     replies::Replies,
     request::{AnswerOptions, CompletionRequest},
     response::Envelope,
-    whole::Whole,
+    whole,
 };
-use crate::{config::Serving, verification};
+use crate::verification;
 
 /// Header with the id of a request: the client's own, or a new one. The answer has it, too.
 const REQUEST_ID: &str = "x-request-id";
 /// Two names of one parameter.
 const MAX_TOKENS: [&str; 2] = ["max_tokens", "max_completion_tokens"];
 
-/// Reader of an endpoint's parameters. The last argument is the id of the request.
-pub(super) type Read = fn(Params, &Serving, &str) -> Result<CompletionRequest, ApiError>;
+/// Reader of an endpoint's parameters.
+pub(super) type Read = fn(Params, CallContext<'_>) -> Result<CompletionRequest, ApiError>;
 
 /// Answers a request to `endpoint`, whose parameters `read` takes out of the body.
 pub(super) async fn answer(
@@ -91,8 +91,17 @@ async fn begin(
     };
     let params = Params::new(fields, unknown);
     let beginning = async {
-        let request = read(params, api.verifier.serving(), id).inspect_err(refused)?;
-        let replies = Replies::begin(&api.verifier, request.replies).await?;
+        let context = CallContext {
+            serving: api.verifier.serving(),
+            target: api.verifier.target(),
+            id,
+        };
+        let request = read(params, context).inspect_err(refused)?;
+        let replies = Replies::begin(&api.verifier, request.replies).await;
+        let replies = replies.map_err(|error| match &request.grammar_param {
+            Some(param) => error.renamed("grammar", param),
+            None => error,
+        })?;
         Ok((request.options, replies))
     };
     let begun: Result<_, ApiError> = beginning.await;
@@ -111,14 +120,9 @@ async fn respond(
     replies: Replies,
 ) -> Result<Response, ApiError> {
     if let Some(streaming) = options.stream {
-        return Ok(events::response(
-            replies,
-            envelope,
-            options.choices,
-            streaming,
-        ));
+        return Ok(events::response(replies, envelope, options, streaming));
     }
-    let whole = Whole::read(replies, &envelope, options).await?;
+    let whole = whole::read(replies, &envelope, &options).await?;
     let kind = [(CONTENT_TYPE, "application/json")];
     Ok((kind, whole).into_response())
 }

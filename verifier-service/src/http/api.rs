@@ -9,7 +9,7 @@ use std::{
 use tokio::sync::Semaphore;
 
 use super::{body::Budget, error::ApiError};
-use crate::{VERSION, verification::Verifier};
+use crate::{VERSION, config::Serving, target::Target, verification::Verifier};
 
 /// Digits of the tokenizer's fingerprint in `system_fingerprint`.
 const SHORT_FINGERPRINT: usize = 12;
@@ -32,6 +32,15 @@ pub(super) struct Api {
     pub(super) context_length: u32,
     /// Ignored parameters that have been logged.
     logged: Mutex<HashSet<String>>,
+}
+
+/// What a request is read for.
+#[derive(Clone, Copy)]
+pub(super) struct CallContext<'a> {
+    pub(super) serving: &'a Serving,
+    pub(super) target: &'a Target,
+    /// Id of the request.
+    pub(super) id: &'a str,
 }
 
 impl Api {

@@ -20,8 +20,8 @@ use tokio_stream::StreamExt as _;
 use self::arrival::{Arrival, too_large};
 use super::error::{ApiError, shown};
 
-/// Most bytes of a body: a prompt of full length, twice for JSON's escapes.
-pub(super) const MAX_BODY_BYTES: usize = 2 * MAX_PROMPT_BYTES;
+/// Most bytes of a body: a prompt and a prediction of full length, twice for JSON's escapes.
+pub(super) const MAX_BODY_BYTES: usize = 4 * MAX_PROMPT_BYTES;
 /// Most bytes of all bodies that are being read.
 const MAX_BYTES_AT_ONCE: usize = 32 * MAX_BODY_BYTES;
 /// Longest time for a body to arrive.

@@ -5,17 +5,24 @@ use std::sync::Arc;
 use axum::{
     Router, body::Body, extract::State, http::HeaderMap, response::Response, routing::post,
 };
-use proto::{model::Prompt, verifier::Generate};
-use serde_json::{Value, json};
+use proto::{
+    model::{Conversation, Ending, Prompt},
+    verifier::{Generate, Grammar},
+};
+use serde_json::{Map, Value, json};
+use tokenizer::template::{ChatTemplate, ToolSyntax};
 
 use super::{
     answer::answer,
-    api::Api,
+    api::{Api, CallContext},
+    constraint::Constraint,
     endpoint::{self, Endpoint},
     error::ApiError,
     messages,
-    params::Params,
-    request::{self, CompletionRequest},
+    output::OutputForm,
+    params::{Params, wrong},
+    request::{self, Begun, CompletionRequest},
+    tools::Tools,
 };
 use crate::config::Serving;
 
@@ -28,56 +35,138 @@ pub(super) fn routes() -> Router<Arc<Api>> {
 }
 
 /// Parameters of this endpoint that this server does not have, each with the values that change nothing.
-fn unsupported() -> [(&'static str, Vec<Value>); 14] {
+fn unsupported() -> [(&'static str, Vec<Value>); 8] {
     [
         ("audio", vec![]),
+        ("chat_template", vec![]),
+        ("documents", vec![]),
         ("function_call", vec![json!("none"), json!("auto")]),
         ("functions", vec![]),
         ("modalities", vec![json!(["text"])]),
         ("moderation", vec![]),
-        ("tool_choice", vec![json!("none"), json!("auto")]),
-        ("tools", vec![]),
         ("web_search_options", vec![]),
-        ("add_generation_prompt", vec![json!(true)]),
-        ("chat_template", vec![]),
-        ("chat_template_kwargs", vec![]),
-        ("continue_final_message", vec![]),
-        ("documents", vec![]),
-        ("enable_thinking", vec![]),
     ]
 }
 
-/// Hints of this endpoint, which change nothing here: how hard to think and how much to say is up to the model.
-const HINTS: [&str; 7] = [
-    "include_reasoning",
-    "parallel_tool_calls",
-    "prediction",
-    "reasoning_effort",
-    "separate_reasoning",
-    "stream_reasoning",
-    "verbosity",
-];
+/// Hints of this endpoint, which change nothing here: how much to say is up to the model.
+const HINTS: [&str; 3] = ["separate_reasoning", "stream_reasoning", "verbosity"];
 
 async fn complete(State(api): State<Arc<Api>>, headers: HeaderMap, body: Body) -> Response {
     answer(api, (Endpoint::Chat, read), &headers, body).await
 }
 
 /// The request in a body.
-fn read(mut params: Params, serving: &Serving, id: &str) -> Result<CompletionRequest, ApiError> {
-    request::model(&mut params, serving)?;
-    let prompt = Prompt::Conversation(messages::take(&mut params)?);
-    let mut request = Generate::new(prompt.clone());
-    request.max_tokens = request::max_completion_tokens(&mut params, serving)?;
+pub(super) fn read(
+    mut params: Params,
+    context: CallContext<'_>,
+) -> Result<CompletionRequest, ApiError> {
+    request::model(&mut params, context.serving)?;
+    let mut conversation = Conversation {
+        messages: messages::take(&mut params)?,
+        ending: ending(&mut params)?,
+        ..Conversation::default()
+    };
+    let variables = template_variables(&mut params, context.serving)?;
+    if !variables.is_empty() {
+        conversation.template_variables = Some(Value::Object(variables.clone()).to_string());
+    }
+    let tools = Tools::take(&mut params)?;
+    let constraint = Constraint::take(&mut params)?;
+    let template = context.target.engine().chat_template();
+    let syntax = template.map_or(ToolSyntax::Tagged, ChatTemplate::tool_syntax);
+    let mut request = Generate::new(Prompt::Text(String::new()));
+    request.max_tokens = request::max_completion_tokens(&mut params, context.serving)?;
+    if request.max_tokens == Some(0) {
+        let message = "max_tokens is 0: it must be at least 1, or -1 for no limit";
+        return Err(ApiError::parameter("max_tokens", message));
+    }
     request.top_logprobs = top_logprobs(&mut params)?;
-    if params.is("tool_choice", "none") {
-        // Tools that must not be called ask for nothing.
-        params.skip(&["tools", "tool_choice"]);
+    request.grammar = grammar((tools.as_ref(), constraint.as_ref()), syntax, context)?;
+    let mut form = OutputForm {
+        thinks: template.is_some_and(ChatTemplate::thinks),
+        opens_thought: template.is_some_and(|template| template.opens_thought(&variables)),
+        drops_reasoning: params.flag("include_reasoning")? == Some(false),
+        ..OutputForm::default()
+    };
+    if let Some(tools) = tools {
+        conversation.tools = Some(Value::Array(tools.described.clone()).to_string());
+        form.calls = Some(syntax);
+        form.tools = tools.names();
+        // Control tokens mark calls in some families.
+        request.include_control = syntax != ToolSyntax::Tagged;
+        if let Some(end) = tools.end_of_one(syntax) {
+            request.stop.push(end.to_owned());
+            request.ends.include_stop = true;
+        }
     }
     for (name, neutral) in unsupported() {
         params.refuse(name, &neutral)?;
     }
     params.skip(&HINTS);
-    request::completion(params, &[prompt], request, (serving, id))
+    let begun = Begun {
+        prompts: vec![Prompt::Conversation(conversation)],
+        request,
+        form,
+        echo: None,
+        grammar_param: Some(constraint.map_or_else(|| "tools".to_owned(), |asked| asked.param)),
+    };
+    request::completion(params, begun, context)
+}
+
+/// Grammar of the reply: of calls, of structured output, or of either.
+fn grammar(
+    (tools, constraint): (Option<&Tools>, Option<&Constraint>),
+    syntax: ToolSyntax,
+    context: CallContext<'_>,
+) -> Result<Option<Grammar>, ApiError> {
+    let Some(tools) = tools else {
+        return Ok(constraint.map(Constraint::grammar));
+    };
+    let schema = constraint.and_then(|asked| asked.schema.as_ref());
+    if let Some(asked) = constraint.filter(|asked| asked.schema.is_none()) {
+        let message = format!(
+            "{} is given beside tools: only a JSON Schema can be, or tool_choice none",
+            asked.param
+        );
+        return Err(ApiError::parameter(asked.param.clone(), message));
+    }
+    tools.grammar(syntax, context.target.tokenizer(), schema)
+}
+
+/// Takes what says how the prompt ends.
+fn ending(params: &mut Params) -> Result<Ending, ApiError> {
+    let opens_turn = params.flag("add_generation_prompt")?;
+    let continues = params.flag("continue_final_message")?.unwrap_or(false);
+    match (continues, opens_turn) {
+        (true, Some(true)) => {
+            let message = "continue_final_message is true beside add_generation_prompt: one of them must be false";
+            Err(ApiError::parameter("continue_final_message", message))
+        }
+        (true, _) => Ok(Ending::Continue),
+        (false, Some(false)) => Ok(Ending::Closed),
+        (false, _) => Ok(Ending::Either),
+    }
+}
+
+/// Takes the variables of the chat template, those of the server first.
+fn template_variables(
+    params: &mut Params,
+    serving: &Serving,
+) -> Result<Map<String, Value>, ApiError> {
+    let mut variables = serving.template_variables.clone();
+    let path = params.path("chat_template_kwargs");
+    match params.take("chat_template_kwargs") {
+        None => {}
+        Some(Value::Object(fields)) => variables.extend(fields),
+        Some(other) => return Err(wrong(&path, &other, "an object")),
+    }
+    if let Some(thinks) = params.flag("enable_thinking")? {
+        variables.insert("enable_thinking".to_owned(), thinks.into());
+    }
+    if let Some(effort) = params.text("reasoning_effort")? {
+        variables.insert("reasoning_effort".to_owned(), effort.into());
+    }
+    Ok(variables)
 }
 
 fn top_logprobs(params: &mut Params) -> Result<Option<u32>, ApiError> {

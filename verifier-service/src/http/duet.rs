@@ -57,6 +57,8 @@ async fn begin(api: &Api, headers: &HeaderMap, body: Body) -> Result<Parts, ApiE
 fn event(part: Result<Part, GenerateError>) -> Result<Event, axum::Error> {
     let event = Event::default();
     match part {
+        // The request of this endpoint does not ask for it.
+        Ok(Part::Reading(_)) => Ok(event.comment("the prompt is read")),
         Ok(Part::Chunk(chunk)) => event.event("chunk").json_data(ChunkEvent::from(chunk)),
         Ok(Part::Finish(finish)) => event.event("finish").json_data(FinishEvent::from(*finish)),
         Err(error) => event

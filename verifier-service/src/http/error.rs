@@ -193,6 +193,7 @@ impl From<GenerateError> for ApiError {
                 Self::parameter(field, message).coded("context_length_exceeded")
             }
             GenerateError::Method { .. } => Self::parameter("speculation.method", message),
+            GenerateError::Grammar(_) => Self::parameter("grammar", message),
             GenerateError::Template(_) => Self::parameter("prompt.conversation", message),
             GenerateError::Busy { retry_after, .. } => Self::busy(message, retry_after),
             GenerateError::Stopping | GenerateError::Engine(EngineError::Stopped) => {
@@ -222,11 +223,15 @@ impl From<ProtocolError> for ApiError {
 
 /// OpenAI's parameter that became this field.
 fn parameter(field: &str) -> String {
-    const NAMES: [(&str, &str); 6] = [
+    const NAMES: [(&str, &str); 10] = [
         ("sampling.", ""),
         ("prompt.conversation.messages", "messages"),
         ("prompt.conversation", "messages"),
         ("prompt.text", "prompt"),
+        ("prompt.tokens", "prompt"),
+        ("prompt.infill", "suffix"),
+        ("ends.", ""),
+        ("stop_tokens", "stop_token_ids"),
         ("speculation.block_tokens", "speculation.block_length"),
         ("request_id", "x-request-id"),
     ];

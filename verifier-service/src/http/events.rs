@@ -15,14 +15,16 @@ use axum::{
         sse::{Event, KeepAlive},
     },
 };
-use proto::verifier::{Chunk, Finish, Part};
+use proto::verifier::{Chunk, Finish, Part, TokenLogprob};
 use tokio_stream::Stream;
 
 use super::{
+    endpoint::Endpoint,
     error::ApiError,
     logprobs::Logprobs,
+    output::{Addition, Output, OutputReader},
     replies::Replies,
-    request::Streaming,
+    request::{AnswerOptions, Streaming},
     response::{self, Choice, Content, Envelope, ReportedUsage, Usage},
 };
 
@@ -33,43 +35,68 @@ const SILENCE: Duration = Duration::from_secs(15);
 struct Events {
     replies: Replies,
     envelope: Envelope,
-    /// Choices of each prompt.
-    choices: usize,
-    /// Characters of each choice's tokens so far.
-    offsets: Vec<usize>,
+    options: AnswerOptions,
+    streaming: Streaming,
+    progress: Vec<Progress>,
     usage: Usage,
-    includes_usage: bool,
     /// Events to be sent.
     waiting: VecDeque<Result<Event, Error>>,
     is_over: bool,
 }
 
-/// The answer to a request for `choices` replies to each prompt, as they come.
+/// Progress of one choice.
+struct Progress {
+    reader: OutputReader,
+    output: Output,
+    /// Tokens of the prompt, until the answer repeats them.
+    prompt: Vec<TokenLogprob>,
+    /// Characters of the tokens so far.
+    offset: usize,
+    prompt_tokens: u32,
+    completion_tokens: u32,
+    has_begun: bool,
+}
+
+/// The answer to a request, as it comes.
 pub(super) fn response(
     replies: Replies,
     envelope: Envelope,
-    choices: usize,
+    options: AnswerOptions,
     streaming: Streaming,
 ) -> Response {
-    let events = Events::new(replies, envelope, choices, streaming);
+    let events = Events::new(replies, envelope, options, streaming);
     let keep_alive = KeepAlive::new().interval(SILENCE).text("waiting");
     let kind = [(CONTENT_TYPE, "text/event-stream; charset=utf-8")];
     (kind, Sse::new(events).keep_alive(keep_alive)).into_response()
 }
 
 impl Events {
-    fn new(replies: Replies, envelope: Envelope, choices: usize, streaming: Streaming) -> Self {
+    fn new(
+        replies: Replies,
+        envelope: Envelope,
+        options: AnswerOptions,
+        streaming: Streaming,
+    ) -> Self {
+        let begun = (0..replies.len()).map(|_| Progress {
+            reader: OutputReader::new(&options.form),
+            output: Output::default(),
+            prompt: Vec::new(),
+            offset: 0,
+            prompt_tokens: 0,
+            completion_tokens: 0,
+            has_begun: false,
+        });
         let mut events = Self {
-            choices,
-            offsets: vec![0; replies.len()],
+            progress: begun.collect(),
             usage: Usage::default(),
-            includes_usage: streaming.include_usage,
             waiting: VecDeque::new(),
             is_over: false,
             replies,
             envelope,
+            options,
+            streaming,
         };
-        for index in 0..events.offsets.len() {
+        for index in 0..events.progress.len() {
             if let Some(content) = events.envelope.opening() {
                 events.choice(index, content, None, None);
             }
@@ -79,6 +106,11 @@ impl Events {
 
     fn take(&mut self, index: usize, part: Result<Part, ApiError>) {
         match part {
+            Ok(Part::Reading(reading)) => {
+                let progress = &mut self.progress[index];
+                progress.prompt_tokens = reading.prompt_tokens;
+                progress.prompt.extend(reading.tokens);
+            }
             Ok(Part::Chunk(chunk)) => self.chunk(index, chunk),
             Ok(Part::Finish(finish)) => self.finish(index, &finish),
             Err(error) => self.fail(error),
@@ -86,31 +118,74 @@ impl Events {
     }
 
     fn chunk(&mut self, index: usize, chunk: Chunk) {
+        self.begin(index);
+        let progress = &mut self.progress[index];
+        progress.completion_tokens = chunk.completion_tokens;
         let text: String = chunk.pieces.into_iter().map(|piece| piece.text).collect();
+        let additions = progress.reader.push(&text);
         let tokens = Some(chunk.tokens).filter(|tokens| !tokens.is_empty());
-        if text.is_empty() && tokens.is_none() {
+        let endpoint = self.envelope.endpoint;
+        let offset = &mut progress.offset;
+        let logprobs = tokens.map(|tokens| Logprobs::new(endpoint, tokens, offset));
+        self.add(index, &additions, logprobs);
+    }
+
+    /// Sends the text ahead of a reply, where there is one.
+    fn begin(&mut self, index: usize) {
+        let progress = &mut self.progress[index];
+        if std::mem::replace(&mut progress.has_begun, true) {
             return;
         }
-        let endpoint = self.envelope.endpoint;
-        let offset = &mut self.offsets[index];
-        let logprobs = tokens.map(|tokens| Logprobs::new(endpoint, tokens, offset));
+        let Some(text) = self.options.echo_of(index).map(ToOwned::to_owned) else {
+            return;
+        };
+        let tokens = std::mem::take(&mut progress.prompt);
+        let logprobs = self.options.logprobs.then(|| {
+            let endpoint = self.envelope.endpoint;
+            Logprobs::new(endpoint, tokens, &mut progress.offset).from_beginning()
+        });
         let content = self.envelope.more(Some(&text));
         self.choice(index, content, logprobs, None);
     }
 
+    /// Sends additions, each in a chunk of its own; log probabilities come with the first.
+    fn add(&mut self, index: usize, additions: &[Addition], mut logprobs: Option<Logprobs>) {
+        if additions.is_empty() && logprobs.is_some() {
+            let content = self.envelope.more(Some(""));
+            self.choice(index, content, logprobs.take(), None);
+        }
+        for addition in additions {
+            let mut output = std::mem::take(&mut self.progress[index].output);
+            if !matches!(addition, Addition::Text(_) | Addition::Reasoning(_)) {
+                output.add(addition);
+            }
+            let content = match (self.envelope.endpoint, addition) {
+                (Endpoint::Completions, Addition::Text(text)) => self.envelope.more(Some(text)),
+                _ => Envelope::addition(addition, output.calls.iter().enumerate().last()),
+            };
+            self.choice(index, content, logprobs.take(), None);
+            self.progress[index].output = output;
+        }
+    }
+
     fn finish(&mut self, index: usize, finish: &Finish) {
-        let Some(reason) = response::reason(finish.reason) else {
+        self.begin(index);
+        let progress = &mut self.progress[index];
+        let additions = progress.reader.finish();
+        let reason = response::reason(finish.reason, progress.reader.has_calls());
+        let Some(reason) = reason else {
             return self.fail(ApiError::stopping());
         };
+        self.add(index, &additions, None);
         self.usage
-            .add(&finish.usage, index.is_multiple_of(self.choices));
+            .add(&finish.usage, index.is_multiple_of(self.options.choices));
         let content = self.envelope.more(None);
         self.choice(index, content, None, Some(reason));
     }
 
     /// Ends the stream, all replies being finished.
     fn end(&mut self) {
-        if self.includes_usage {
+        if self.streaming.include_usage {
             let usage = ReportedUsage::Total(self.usage);
             let chunk = self.envelope.chunk(Vec::new(), usage);
             let event = Event::default().json_data(chunk);
@@ -141,7 +216,11 @@ impl Events {
             logprobs,
             finish_reason,
         };
-        let usage = if self.includes_usage {
+        let progress = &self.progress[index];
+        let usage = if self.streaming.continuous_usage {
+            let (prompt, completion) = (progress.prompt_tokens, progress.completion_tokens);
+            ReportedUsage::Total(Usage::so_far(prompt, completion))
+        } else if self.streaming.include_usage {
             ReportedUsage::Later
         } else {
             ReportedUsage::Never

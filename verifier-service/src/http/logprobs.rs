@@ -20,8 +20,9 @@ pub(super) enum Logprobs {
     /// Shape of plain completions.
     Completions {
         tokens: Vec<String>,
-        token_logprobs: Vec<f32>,
-        top_logprobs: Vec<Top>,
+        /// Null where nothing is before the token.
+        token_logprobs: Vec<Option<f32>>,
+        top_logprobs: Vec<Option<Top>>,
         text_offset: Vec<usize>,
     },
 }
@@ -61,12 +62,31 @@ impl Logprobs {
                 };
                 Self::Completions {
                     text_offset: texts.iter().map(place).collect(),
-                    token_logprobs: tokens.iter().map(|t| finite(t.token.logprob)).collect(),
-                    top_logprobs: tokens.iter().map(Top::from).collect(),
+                    token_logprobs: tokens
+                        .iter()
+                        .map(|t| Some(finite(t.token.logprob)))
+                        .collect(),
+                    top_logprobs: tokens.iter().map(|t| Some(Top::from(t))).collect(),
                     tokens: texts,
                 }
             }
         }
+    }
+}
+
+impl Logprobs {
+    /// The same for tokens of which the first begins the text: nothing is before it that would give it a probability.
+    pub(super) fn from_beginning(mut self) -> Self {
+        if let Self::Completions {
+            token_logprobs,
+            top_logprobs,
+            ..
+        } = &mut self
+        {
+            token_logprobs.first_mut().map(Option::take);
+            top_logprobs.first_mut().map(Option::take);
+        }
+        self
     }
 }
 

@@ -91,11 +91,6 @@ impl Params {
         self.fields.get(name).is_some_and(|value| !value.is_null())
     }
 
-    /// True if the parameter is this text.
-    pub(super) fn is(&self, name: &str, text: &str) -> bool {
-        self.fields.get(name).and_then(Value::as_str) == Some(text)
-    }
-
     pub(super) fn text(&mut self, name: &str) -> Result<Option<String>, ApiError> {
         self.typed(name, "a string", |value| match value {
             Value::String(text) => Ok(text),

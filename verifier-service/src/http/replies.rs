@@ -64,7 +64,7 @@ impl Replies {
                 Some(part) => part.map_err(ApiError::from),
                 None => Err(ApiError::fault("the reply has ended early")),
             };
-            if !matches!(part, Ok(Part::Chunk(_))) {
+            if !matches!(part, Ok(Part::Chunk(_) | Part::Reading(_))) {
                 self.parts[index] = None;
             }
             return Poll::Ready(Some((index, part)));

@@ -1,20 +1,24 @@
 //! From parameters to requests of our own. Ranges are not checked here but by [`Generate::validated`], as for gRPC's requests.
 
 use proto::{
-    model::{Prompt, Sampling},
-    verifier::{Generate, Speculation},
+    model::Prompt,
+    verifier::{Ends, Generate, Speculation},
 };
 use serde_json::{Value, json};
 
 use super::{
+    api::CallContext,
     error::{ApiError, shown},
+    messages,
+    output::OutputForm,
     params::{Params, wrong},
+    sampling,
 };
 use crate::config::Serving;
 
 /// Parameters of both endpoints that this server does not have and that would change the text, each with the values that change
 /// nothing. They are OpenAI's, and those that other servers add.
-fn unsupported() -> [(&'static str, Vec<Value>); 33] {
+fn unsupported() -> [(&'static str, Vec<Value>); 20] {
     let (one, zero) = (|| vec![json!(1)], || vec![json!(0)]);
     [
         ("allowed_token_ids", vec![]),
@@ -23,30 +27,17 @@ fn unsupported() -> [(&'static str, Vec<Value>); 33] {
         ("dynatemp_range", zero()),
         ("ebnf", vec![]),
         ("echo", vec![]),
+        // A grammar in another notation than Lark.
         ("grammar", vec![]),
-        ("guided_choice", vec![]),
-        ("guided_grammar", vec![]),
-        ("guided_json", vec![]),
-        ("guided_regex", vec![]),
-        ("ignore_eos", vec![]),
-        ("include_stop_str_in_output", vec![]),
-        ("json_schema", vec![]),
         ("length_penalty", one()),
         ("logits_processors", vec![]),
         ("lora_path", vec![]),
-        ("min_tokens", zero()),
         ("mirostat", zero()),
-        ("no_stop_trim", vec![]),
         ("prompt_logprobs", vec![]),
-        ("regex", vec![]),
         ("repeat_penalty", one()),
-        // A grammar would have to be exact under speculation.
-        ("response_format", vec![json!({"type": "text"})]),
         ("return_hidden_states", vec![]),
         ("return_token_ids", vec![]),
-        ("skip_special_tokens", vec![json!(true)]),
-        ("stop_token_ids", vec![]),
-        ("structured_outputs", vec![]),
+        ("structural_tag", vec![]),
         ("truncate_prompt_tokens", vec![]),
         ("typical_p", one()),
         ("use_beam_search", vec![]),
@@ -70,16 +61,29 @@ const HINTS: [&str; 12] = [
     "user",
 ];
 
+/// A request to either endpoint, as far as that has read it.
+pub(super) struct Begun {
+    pub(super) prompts: Vec<Prompt>,
+    pub(super) request: Generate,
+    pub(super) form: OutputForm,
+    /// Texts ahead of the replies, one for each prompt, where the answer repeats the prompt.
+    pub(super) echo: Option<Vec<String>>,
+    /// The parameter that asks for the grammar.
+    pub(super) grammar_param: Option<String>,
+}
+
 /// A request to either endpoint.
 #[derive(Debug)]
 pub(super) struct CompletionRequest {
     /// One request a choice, those of a prompt one after another.
     pub(super) replies: Vec<Generate>,
     pub(super) options: AnswerOptions,
+    /// The parameter that asks for the grammar.
+    pub(super) grammar_param: Option<String>,
 }
 
 /// The form of an answer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct AnswerOptions {
     /// Choices of each prompt.
     pub(super) choices: usize,
@@ -87,6 +91,9 @@ pub(super) struct AnswerOptions {
     pub(super) logprobs: bool,
     /// `None`: the answer comes in one piece.
     pub(super) stream: Option<Streaming>,
+    pub(super) form: OutputForm,
+    /// Texts ahead of the replies, one for each prompt.
+    pub(super) echo: Option<Vec<String>>,
 }
 
 /// Options of a stream.
@@ -94,25 +101,49 @@ pub(super) struct AnswerOptions {
 pub(super) struct Streaming {
     /// True if the last chunk reports the usage.
     pub(super) include_usage: bool,
+    /// True if every chunk reports the usage so far.
+    pub(super) continuous_usage: bool,
+}
+
+impl AnswerOptions {
+    /// Text ahead of the reply with this index.
+    pub(super) fn echo_of(&self, index: usize) -> Option<&str> {
+        let texts = self.echo.as_ref()?;
+        texts.get(index / self.choices).map(String::as_str)
+    }
 }
 
 /// Takes the parameters that both endpoints have, and makes a request for each choice of each prompt, with ids that begin with
-/// `id`.
+/// the request's.
 pub(super) fn completion(
     mut params: Params,
-    prompts: &[Prompt],
-    request: Generate,
-    (serving, id): (&Serving, &str),
+    begun: Begun,
+    context: CallContext<'_>,
 ) -> Result<CompletionRequest, ApiError> {
+    let Begun {
+        prompts,
+        request,
+        form,
+        echo,
+        grammar_param,
+    } = begun;
+    let (serving, id) = (context.serving, context.id);
+    let stream = stream(&mut params)?;
+    let mut stops = request.stop.clone();
+    stops.extend(stop(&mut params)?);
     let request = Generate {
-        sampling: sampling(&mut params)?,
-        logit_bias: logit_bias(&mut params)?,
+        sampling: sampling::take(&mut params, sampling::default(context)?)?,
+        logit_bias: sampling::logit_bias(&mut params)?,
         seed: params.seed("seed")?,
-        stop: stop(&mut params)?,
+        stop: stops,
+        ends: ends(&mut params, request.ends.clone())?,
+        include_control: request.include_control
+            || params.flag("skip_special_tokens")? == Some(false),
+        include_reading: stream.is_some_and(|stream| stream.continuous_usage),
+        prediction: prediction(&mut params)?,
         ..speculation(&mut params, "block_length", request)?
     };
     let choices = params.count("n")?.unwrap_or(1) as usize;
-    let stream = stream(&mut params)?;
     params.skip(&HINTS);
     for (name, neutral) in unsupported() {
         params.refuse(name, &neutral)?;
@@ -155,20 +186,58 @@ pub(super) fn completion(
             choices,
             logprobs: request.top_logprobs.is_some(),
             stream,
+            form,
+            echo,
         },
+        grammar_param,
     })
+}
+
+/// Takes the ends of replies that other servers have.
+fn ends(params: &mut Params, asked: Ends) -> Result<Ends, ApiError> {
+    let mut flag = |name| Ok::<_, ApiError>(params.flag(name)?.unwrap_or(false));
+    let (ignore_end, include) = (flag("ignore_eos")?, flag("include_stop_str_in_output")?);
+    let include_stop = asked.include_stop || include || flag("no_stop_trim")?;
+    let path = params.path("stop_token_ids");
+    let ids = params.list("stop_token_ids")?.unwrap_or_default();
+    let ids = ids.into_iter().enumerate();
+    let ids = ids.map(|(i, value)| token_id(&format!("{path}[{i}]"), &value));
+    Ok(Ends {
+        min_tokens: params.count("min_tokens")?.unwrap_or(0),
+        ignore_end,
+        stop_tokens: ids.collect::<Result<_, _>>()?,
+        include_stop,
+    })
+}
+
+/// A token id in a list.
+pub(super) fn token_id(path: &str, value: &Value) -> Result<u32, ApiError> {
+    let id = value.as_u64().and_then(|id| u32::try_from(id).ok());
+    id.ok_or_else(|| wrong(path, value, "a token id, which is a whole number"))
+}
+
+/// Takes OpenAI's `prediction`; empty if there is none.
+fn prediction(params: &mut Params) -> Result<String, ApiError> {
+    let Some(mut prediction) = params.object("prediction")? else {
+        return Ok(String::new());
+    };
+    let kind = prediction.text("type")?;
+    let kind = prediction.required("type", kind)?;
+    if kind != "content" {
+        let path = prediction.path("type");
+        let message = format!("{path} is {}: it must be content", shown(&kind));
+        return Err(ApiError::parameter(path, message));
+    }
+    let content = messages::content(&mut prediction)?;
+    let content = prediction.required("content", content)?;
+    prediction.finish()?;
+    Ok(content)
 }
 
 /// Takes a limit on completion tokens. One above the server's is the server's: the reply then ends with `length`.
 fn max_tokens(params: &mut Params, name: &str, serving: &Serving) -> Result<Option<u32>, ApiError> {
-    match params.limit(name)? {
-        Some(0) => {
-            let path = params.path(name);
-            let message = format!("{path} is 0: it must be at least 1, or -1 for no limit");
-            Err(ApiError::parameter(path, message))
-        }
-        limit => Ok(limit.map(|tokens| tokens.min(serving.max_tokens))),
-    }
+    let limit = params.limit(name)?;
+    Ok(limit.map(|tokens| tokens.min(serving.max_tokens)))
 }
 
 /// Takes `max_completion_tokens`, or `max_tokens`, its old name.
@@ -200,41 +269,6 @@ pub(super) fn check_model(name: &str, serving: &Serving) -> Result<(), ApiError>
         return Ok(());
     }
     Err(ApiError::unknown_model(name, &serving.model_name))
-}
-
-pub(super) fn sampling(params: &mut Params) -> Result<Sampling, ApiError> {
-    let default = Sampling::default();
-    let mut number = |name, absent| Ok::<_, ApiError>(params.number(name)?.unwrap_or(absent));
-    Ok(Sampling {
-        temperature: number("temperature", default.temperature)?,
-        top_p: number("top_p", default.top_p)?,
-        min_p: number("min_p", default.min_p)?,
-        repetition_penalty: number("repetition_penalty", default.repetition_penalty)?,
-        frequency_penalty: number("frequency_penalty", default.frequency_penalty)?,
-        presence_penalty: number("presence_penalty", default.presence_penalty)?,
-        top_k: params.limit("top_k")?.unwrap_or(default.top_k),
-    })
-}
-
-pub(super) fn logit_bias(params: &mut Params) -> Result<Vec<(u32, f32)>, ApiError> {
-    let path = params.path("logit_bias");
-    let Some(value) = params.take("logit_bias") else {
-        return Ok(Vec::new());
-    };
-    let Value::Object(entries) = value else {
-        return Err(wrong(&path, &value, "an object from token ids to numbers"));
-    };
-    let entry = |(id, bias): (String, Value)| {
-        let Ok(id) = id.parse() else {
-            let message = format!("{path} has the key {}: keys must be token ids", shown(&id));
-            return Err(ApiError::parameter(path.clone(), message));
-        };
-        match bias.as_f64() {
-            Some(bias) => Ok((id, bias as f32)),
-            None => Err(wrong(&format!("{path}[{id}]"), &bias, "a number")),
-        }
-    };
-    entries.into_iter().map(entry).collect()
 }
 
 /// Takes the stop strings. An empty one asks for nothing.
@@ -299,9 +333,11 @@ fn stream(params: &mut Params) -> Result<Option<Streaming>, ApiError> {
     let is_streamed = params.flag("stream")?.unwrap_or(false);
     let mut streaming = Streaming {
         include_usage: false,
+        continuous_usage: false,
     };
     if let Some(mut options) = params.object("stream_options")? {
         streaming.include_usage = options.flag("include_usage")?.unwrap_or(false);
+        streaming.continuous_usage = options.flag("continuous_usage_stats")?.unwrap_or(false);
         options.skip(&["include_obfuscation"]);
         options.finish()?;
     }

@@ -5,7 +5,12 @@ use std::sync::Arc;
 use proto::verifier::{FinishReason, Usage as Spent};
 use serde::Serialize;
 
-use super::{api::Api, endpoint::Endpoint, logprobs::Logprobs};
+use super::{
+    api::Api,
+    endpoint::Endpoint,
+    logprobs::Logprobs,
+    output::{Addition, Call, Output},
+};
 
 /// The fields that all parts of an answer repeat.
 #[derive(Clone)]
@@ -54,8 +59,13 @@ pub(super) enum Content<'a> {
 #[derive(Debug, Serialize)]
 pub(super) struct Message<'a> {
     role: &'static str,
-    content: &'a str,
+    /// Null where there are only calls.
+    content: Option<&'a str>,
     refusal: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_content: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<ToolCall<'a>>,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -64,6 +74,29 @@ pub(super) struct Delta<'a> {
     role: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     content: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_content: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_calls: Option<[ToolCall<'a>; 1]>,
+}
+
+/// A call of a tool, or an addition to one.
+#[derive(Debug, Serialize)]
+pub(super) struct ToolCall<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    index: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
+    function: Function<'a>,
+}
+
+#[derive(Debug, Serialize)]
+struct Function<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    arguments: &'a str,
 }
 
 /// Usage as an answer or a chunk reports it.
@@ -161,24 +194,71 @@ impl Envelope {
         }
     }
 
-    /// Whole text of a choice.
-    pub(super) fn all<'a>(&self, text: &'a str) -> Content<'a> {
+    /// Whole content of a choice.
+    pub(super) fn all<'a>(&self, output: &'a Output) -> Content<'a> {
+        let call = |call: &'a Call| ToolCall {
+            index: None,
+            id: Some(&call.id),
+            kind: Some("function"),
+            function: Function {
+                name: Some(&call.name),
+                arguments: &call.arguments,
+            },
+        };
         match self.endpoint {
             Endpoint::Chat => Content::Message(Message {
                 role: "assistant",
-                content: text,
+                content: Some(output.text.as_str())
+                    .filter(|text| !text.is_empty() || output.calls.is_empty()),
                 refusal: None,
+                reasoning_content: Some(output.reasoning.as_str()).filter(|text| !text.is_empty()),
+                tool_calls: output.calls.iter().map(call).collect(),
             }),
-            Endpoint::Completions => Content::Text(text),
+            Endpoint::Completions => Content::Text(&output.text),
         }
+    }
+
+    /// Addition to a chat's answer, whose last call so far is `last`, with its number.
+    pub(super) fn addition<'a>(
+        addition: &'a Addition,
+        last: Option<(usize, &'a Call)>,
+    ) -> Content<'a> {
+        let mut delta = Delta::default();
+        match addition {
+            Addition::Text(text) => delta.content = Some(text),
+            Addition::Reasoning(text) => delta.reasoning_content = Some(text),
+            Addition::Call(name) => {
+                delta.tool_calls = Some([ToolCall {
+                    index: last.map(|(index, _)| index),
+                    id: last.map(|(_, call)| call.id.as_str()),
+                    kind: Some("function"),
+                    function: Function {
+                        name: Some(name),
+                        arguments: "",
+                    },
+                }]);
+            }
+            Addition::Arguments(arguments) => {
+                delta.tool_calls = Some([ToolCall {
+                    index: last.map(|(index, _)| index),
+                    id: None,
+                    kind: None,
+                    function: Function {
+                        name: None,
+                        arguments,
+                    },
+                }]);
+            }
+        }
+        Content::Delta(delta)
     }
 
     /// Addition to a choice's text; `None` in the chunk that only says why it ended.
     pub(super) fn more<'a>(&self, text: Option<&'a str>) -> Content<'a> {
         match self.endpoint {
             Endpoint::Chat => Content::Delta(Delta {
-                role: None,
                 content: text,
+                ..Delta::default()
             }),
             Endpoint::Completions => Content::Text(text.unwrap_or_default()),
         }
@@ -189,11 +269,22 @@ impl Envelope {
         (self.endpoint == Endpoint::Chat).then_some(Content::Delta(Delta {
             role: Some("assistant"),
             content: Some(""),
+            ..Delta::default()
         }))
     }
 }
 
 impl Usage {
+    /// Usage so far of replies in progress.
+    pub(super) fn so_far(prompt_tokens: u32, completion_tokens: u32) -> Self {
+        Self {
+            prompt_tokens,
+            completion_tokens,
+            total_tokens: prompt_tokens + completion_tokens,
+            ..Self::default()
+        }
+    }
+
     /// Adds a reply. A prompt with several choices counts once, by `counts_prompt`.
     pub(super) fn add(&mut self, spent: &Spent, counts_prompt: bool) {
         if counts_prompt {
@@ -209,8 +300,9 @@ impl Usage {
 }
 
 /// OpenAI's name of a reason; `None`: the reply is incomplete.
-pub(super) fn reason(reason: FinishReason) -> Option<&'static str> {
+pub(super) fn reason(reason: FinishReason, has_calls: bool) -> Option<&'static str> {
     match reason {
+        FinishReason::Stop if has_calls => Some("tool_calls"),
         FinishReason::Stop => Some("stop"),
         FinishReason::Length | FinishReason::ContextFull => Some("length"),
         FinishReason::Cancelled => None,

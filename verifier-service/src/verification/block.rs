@@ -10,7 +10,10 @@ use alignment::{
     candidate_tree::CandidateTree, dtw, reencode, reencode::Candidates, spans,
 };
 use pacing::BlockFate;
-use proto::{limits::MAX_ALTERNATIVES, verifier::FallbackReason};
+use proto::{
+    limits::MAX_ALTERNATIVES,
+    verifier::{FallbackReason, Proposer},
+};
 
 use super::{
     drawn_distributions::{self, CandidateSource},
@@ -28,6 +31,8 @@ pub(crate) struct Block {
     pub(crate) tree: Arc<CandidateTree>,
     /// Distribution or probability of each candidate; empty where the method needs none.
     pub(crate) sources: Arc<[CandidateSource]>,
+    /// Source of the proposal; `None` in a plain round.
+    pub(crate) proposer: Option<Proposer>,
     /// Reason for a round without candidates; `None` if there are some.
     pub(crate) fallback: Option<FallbackReason>,
     /// Time that re-encoding took.
@@ -60,13 +65,14 @@ impl Block {
         committed: &[TargetToken],
         proposal: Result<Proposal, FallbackReason>,
         (method, room): (Method, Room),
+        mut admits: impl FnMut(&[TargetToken]) -> usize,
     ) -> Result<Self, String> {
         let began = Instant::now();
         let proposal = match proposal {
             Ok(proposal) => proposal,
             Err(why) => return Ok(Self::plain(why)),
         };
-        let (candidates, sources) = if method.needs_distributions() {
+        let (mut candidates, mut sources) = if method.needs_distributions() {
             drawn_distributions::drawn_candidates(target, &proposal, method, room.candidates)?
         } else {
             let candidates = reencoded(target, committed, &proposal, room.candidates);
@@ -78,15 +84,28 @@ impl Block {
             };
             (candidates, sources)
         };
+        // What the grammar forbids would be rejected.
+        candidates.truncate(admits(&candidates.tokens));
+        sources.truncate(candidates.tokens.len());
         let most =
             ALTERNATIVE_CANDIDATES.min(room.rows.saturating_sub(1 + candidates.tokens.len()));
         let mut tree = CandidateTree::new(candidates);
         for way in &proposal.alternatives {
-            let candidates = reencode::candidates(target, committed, &way.text, room.candidates);
+            let mut candidates =
+                reencode::candidates(target, committed, &way.text, room.candidates);
+            candidates.truncate(admits(&candidates.tokens));
             tree.add(&candidates, most);
         }
         let nothing = tree.is_empty();
+        // A look-up runs no model.
+        let is_lookup = proposal.timings.passes == 0 && proposal.timings.compute.is_zero();
+        let proposer = if is_lookup {
+            Proposer::Lookup
+        } else {
+            Proposer::Model
+        };
         Ok(Self {
+            proposer: (!nothing).then_some(proposer),
             proposal,
             tree: Arc::new(tree),
             sources: sources.into(),
@@ -154,9 +173,41 @@ impl Block {
             proposal: Proposal::default(),
             tree: Arc::default(),
             sources: Arc::default(),
+            proposer: None,
             fallback: Some(why),
             took: Duration::ZERO,
         }
+    }
+
+    /// Block of the verifier's own: `candidates` that this source proposes after the committed text.
+    pub(crate) fn own(target: &Target, candidates: Candidates, proposer: Proposer) -> Self {
+        let text = candidates.tokens.iter();
+        let text: Vec<u8> = text
+            .flat_map(|token| target.token_bytes(token.0))
+            .copied()
+            .collect();
+        let proposal = Proposal {
+            drafted: candidates.tokens.len(),
+            token_ends: candidates.ends.clone(),
+            text,
+            ..Proposal::default()
+        };
+        Self {
+            proposal,
+            tree: Arc::new(CandidateTree::new(candidates)),
+            sources: Arc::default(),
+            proposer: Some(proposer),
+            fallback: None,
+            took: Duration::ZERO,
+        }
+    }
+
+    /// True if a drafter proposed it, or should have.
+    pub(crate) fn is_drafters(&self) -> bool {
+        !matches!(
+            self.proposer,
+            Some(Proposer::Prediction | Proposer::Grammar)
+        )
     }
 
     /// Aligns draft tokens and candidates: by bytes where both end at the same byte, else by DTW

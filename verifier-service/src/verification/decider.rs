@@ -13,18 +13,21 @@ use alignment::{
     noise::{Place, SharedNoise},
     round::{Round, Verdict},
 };
+use grammar::TokenSet;
 use inference::{
     engine::Logits,
-    sampling::{DistributionError, DistributionEvaluator, History, Scores},
+    sampling::{Allowed, DistributionEvaluator, History, Scores},
 };
+use proto::verifier::Ends;
 
 use super::{
     drawn_distributions::CandidateSource,
+    grammar_walk::GrammarWalk,
     probabilities,
     request_plan::{RequestPlan, Telling},
     stops::StopScanner,
 };
-use crate::target::Target;
+use crate::{error::GenerateError, target::Target};
 
 /// Decides the tokens of one reply in order. Holds all state that the choices depend on.
 pub(crate) struct Decider {
@@ -34,6 +37,10 @@ pub(crate) struct Decider {
     evaluator: DistributionEvaluator,
     history: History,
     stops: StopScanner,
+    ends: Ends,
+    grammar: Option<GrammarWalk>,
+    /// Tokens that would end the reply too early.
+    too_early: Vec<u32>,
     place: Place,
     /// Tokens that may still be emitted.
     left: usize,
@@ -68,10 +75,20 @@ pub(crate) struct Decision {
 pub(crate) enum End {
     /// The model emitted an end token.
     Token,
-    /// The stop string with this index starts at this byte of the reply.
-    Stop { stop: usize, start: usize },
+    /// A stop string or stop token; the text that is sent ends at this byte of the reply.
+    Stop { stop: Stop, text_end: usize },
+    /// The grammar admits nothing more.
+    Complete,
     /// No further token may be emitted.
     Limit,
+}
+
+/// What a reply was told to stop at.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Stop {
+    /// The stop string with this index.
+    Text(usize),
+    Token(u32),
 }
 
 impl Decision {
@@ -87,10 +104,18 @@ impl Decider {
     pub(crate) fn new(
         target: &Arc<Target>,
         plan: &RequestPlan,
-        prompt: &[u32],
+        (prompt, grammar): (&[u32], Option<GrammarWalk>),
         left: usize,
     ) -> Self {
+        let own_ends = target.tokenizer().specials().end_tokens.iter().copied();
+        let mut too_early: Vec<u32> = own_ends.collect();
+        if !plan.ends.ignore_end {
+            too_early.extend(&plan.ends.stop_tokens);
+        }
         Self {
+            ends: plan.ends.clone(),
+            grammar,
+            too_early,
             method: plan.method,
             noise: SharedNoise::new(plan.seed),
             evaluator: DistributionEvaluator::new(plan.sampling.clone(), target.vocab_size()),
@@ -116,7 +141,7 @@ impl Decider {
         logits: &Logits<'_>,
         tree: &CandidateTree,
         sources: &[CandidateSource],
-    ) -> Result<Decision, DistributionError> {
+    ) -> Result<Decision, GenerateError> {
         let began = Instant::now();
         let mut round = Round::new(tree, self.place);
         let mut choices = Vec::with_capacity(tree.chain().tokens.len() + 1);
@@ -133,7 +158,7 @@ impl Decider {
                 let asked = (emitted.0, top);
                 scores.push(self.evaluator.score(row, &self.history, asked)?);
             }
-            end = self.take_in(emitted);
+            end = self.take_in(emitted)?;
             let bytes = self.target.tokenizer().token_bytes(emitted.0).len();
             choices.push(position.decide(emitted, bytes, end.is_some()));
         }
@@ -161,8 +186,22 @@ impl Decider {
         row: &[f32],
         proposal: Option<Proposal<'_>>,
         place: Place,
-    ) -> Result<TargetToken, DistributionError> {
-        let distribution = self.evaluator.evaluate(row, &self.history)?;
+    ) -> Result<TargetToken, GenerateError> {
+        let is_early = self.history.len() < self.ends.min_tokens as usize;
+        let set = self
+            .grammar
+            .as_mut()
+            .map(GrammarWalk::allowed)
+            .transpose()?;
+        let allowed = Allowed {
+            set: set.flatten().map(TokenSet::words),
+            banned: if is_early || self.ends.ignore_end {
+                &self.too_early
+            } else {
+                &[]
+            },
+        };
+        let distribution = self.evaluator.evaluate_among(row, &self.history, allowed)?;
         let distribution = acceptance::Distribution {
             ids: distribution.ids,
             log_probs: distribution.log_probs,
@@ -176,17 +215,62 @@ impl Decider {
     }
 
     /// Counts an emitted token. Returns the end of the reply if the token ends it.
-    fn take_in(&mut self, emitted: TargetToken) -> Option<End> {
+    fn take_in(&mut self, emitted: TargetToken) -> Result<Option<End>, GenerateError> {
         self.history.push(emitted.0);
         if self.target.is_end(emitted.0) {
-            return Some(End::Token);
+            return Ok(Some(End::Token));
         }
         self.left = self.left.saturating_sub(1);
         let bytes = self.target.tokenizer().token_bytes(emitted.0);
-        if let Some(found) = self.stops.push(bytes) {
-            let (stop, start) = (found.stop, found.start);
-            return Some(End::Stop { stop, start });
+        let before = self.stops.length();
+        let found = self.stops.push(bytes);
+        let may_end = self.history.len() >= self.ends.min_tokens as usize;
+        if self.ends.stop_tokens.contains(&emitted.0) {
+            let text_end = if self.ends.include_stop {
+                before + bytes.len()
+            } else {
+                before
+            };
+            let stop = Stop::Token(emitted.0);
+            return Ok(Some(End::Stop { stop, text_end }));
         }
-        (self.left == 0).then_some(End::Limit)
+        if let Some(found) = found.filter(|_| may_end) {
+            let text_end = if self.ends.include_stop {
+                found.end
+            } else {
+                found.start
+            };
+            let stop = Stop::Text(found.stop);
+            return Ok(Some(End::Stop { stop, text_end }));
+        }
+        if let Some(grammar) = &mut self.grammar
+            && grammar.take(&self.target, emitted.0)?
+        {
+            return Ok(Some(End::Complete));
+        }
+        Ok((self.left == 0).then_some(End::Limit))
+    }
+
+    /// Tokens that the grammar forces next.
+    pub(crate) fn forced(&mut self) -> Vec<u32> {
+        self.grammar
+            .as_mut()
+            .map_or_else(Vec::new, GrammarWalk::forced)
+    }
+
+    /// Number of these tokens, from the first, that the grammar admits. An end is judged by the distribution.
+    pub(crate) fn admits(&mut self, tokens: &[TargetToken]) -> usize {
+        let Some(grammar) = &mut self.grammar else {
+            return tokens.len();
+        };
+        let ends = tokens.iter().position(|token| self.target.is_end(token.0));
+        let text = &tokens[..ends.unwrap_or(tokens.len())];
+        let ids: Vec<u32> = text.iter().map(|token| token.0).collect();
+        let admitted = grammar.admits(&ids);
+        if admitted == ids.len() {
+            tokens.len()
+        } else {
+            admitted
+        }
     }
 }

@@ -194,6 +194,13 @@ impl DraftingPeer {
         self.want(wish, pacing);
     }
 
+    /// Asks for no more blocks until the next round is observed.
+    pub(crate) fn rest(&mut self, pacing: &Pacing) {
+        if self.wish != Wish::Plain {
+            self.want(Wish::Plain, pacing);
+        }
+    }
+
     fn want(&mut self, wish: Wish, pacing: &Pacing) {
         self.wish = wish;
         self.sent_wish = pacing.on_the_wire(wish);

@@ -61,18 +61,20 @@ impl ReplyTokens {
             self.push(bytes, scored(target, id, scores));
         }
         match decision.end {
-            Some(End::Stop { start, .. }) => self.finish(start),
+            Some(End::Stop { text_end, .. }) => self.finish(text_end),
             _ => self.release(released),
         }
     }
 }
 
-fn scored(target: &Target, id: u32, scores: &Scores) -> TokenLogprob {
+/// A token with its scores, as it is sent.
+pub(super) fn scored(target: &Target, id: u32, scores: &Scores) -> TokenLogprob {
     let tokenizer = target.tokenizer();
     let named = |id, logprob| ScoredToken {
         bytes: tokenizer.token_bytes(id).to_vec(),
         control: tokenizer.control_name(id).map(ToOwned::to_owned),
         logprob,
+        id,
     };
     let top = scores.top.iter().map(|&(id, logprob)| named(id, logprob));
     TokenLogprob {
@@ -92,6 +94,7 @@ mod tests {
                 bytes: vec![b'x'; *length],
                 control: None,
                 logprob: -(index as f32),
+                id: 0,
             };
             let token = TokenLogprob {
                 token,

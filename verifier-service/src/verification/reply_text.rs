@@ -1,6 +1,8 @@
 //! Text of a reply on its way to the client: whole code points, each with its origin, and nothing
 //! that may become a stop string.
 
+use std::collections::VecDeque;
+
 use proto::verifier::{Origin, Piece};
 
 /// Bytes of a reply that wait to be sent.
@@ -9,6 +11,8 @@ pub(crate) struct ReplyText {
     waiting: Vec<u8>,
     /// End of each origin's bytes in `waiting`.
     origins: Vec<(usize, Origin)>,
+    /// Names of control tokens, each with its place in `waiting`.
+    names: VecDeque<(usize, Piece)>,
     /// Bytes of the reply before `waiting`.
     released: usize,
 }
@@ -20,6 +24,13 @@ impl ReplyText {
             self.waiting.extend_from_slice(bytes);
             self.origins.push((self.waiting.len(), origin));
         }
+    }
+
+    /// Appends the name of a control token, which counts as no bytes of the reply.
+    pub(crate) fn push_name(&mut self, name: &str, origin: Origin) {
+        let text = name.to_owned();
+        let piece = Piece { origin, text };
+        self.names.push_back((self.waiting.len(), piece));
     }
 
     /// Text that can be sent: all but the last `withheld` bytes and an unfinished code point.
@@ -45,9 +56,26 @@ impl ReplyText {
         self.released
     }
 
+    /// The first `end` bytes as pieces, with the names among them.
+    fn give(&mut self, end: usize) -> Vec<Piece> {
+        let (mut pieces, mut given) = (Vec::new(), 0);
+        while self.names.front().is_some_and(|(place, _)| *place <= end)
+            && let Some((place, name)) = self.names.pop_front()
+        {
+            pieces.extend(self.give_bytes(place - given));
+            given = place;
+            pieces.push(name);
+        }
+        pieces.extend(self.give_bytes(end - given));
+        for (place, _) in &mut self.names {
+            *place -= end;
+        }
+        pieces
+    }
+
     /// The first `end` bytes as pieces. Each maximal invalid sequence becomes one U+FFFD, so the
     /// cut into parts makes no difference.
-    fn give(&mut self, end: usize) -> Vec<Piece> {
+    fn give_bytes(&mut self, end: usize) -> Vec<Piece> {
         let mut pieces: Vec<Piece> = Vec::new();
         let mut origins = self.origins.iter().copied().peekable();
         let mut at = 0;
@@ -133,6 +161,19 @@ mod tests {
         let mut text = ReplyText::default();
         text.push(b"one EN", Origin::Plain);
         assert_eq!(text.finish(6), [piece(Origin::Plain, "one EN")]);
+    }
+
+    #[test]
+    fn name_of_a_control_token_has_its_place_in_the_text() {
+        let mut text = ReplyText::default();
+        text.push(b"one ", Origin::Plain);
+        text.push_name("[CALL]", Origin::Plain);
+        text.push(b"two EN", Origin::Plain);
+        let sent: Vec<String> = text.release(2).into_iter().map(|p| p.text).collect();
+        assert_eq!(sent.concat(), "one [CALL]two ");
+        text.push_name("[END]", Origin::Plain);
+        assert_eq!(text.released(), 8);
+        assert_eq!(text.finish(8), []);
     }
 
     #[test]

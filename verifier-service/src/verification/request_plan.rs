@@ -8,7 +8,7 @@ use inference::sampling::{Sampling, SamplingError};
 use proto::{
     drafter::Open,
     limits::MAX_BLOCK_BYTES,
-    verifier::{Generate, Speculation},
+    verifier::{Ends, Generate, Speculation},
 };
 
 use crate::{config::Serving, error::GenerateError};
@@ -42,6 +42,17 @@ pub(crate) struct RequestPlan {
     /// Number of the likeliest tokens to send with each token; `None` if no tokens are sent.
     pub(crate) top_logprobs: Option<usize>,
     pub(crate) telling: Telling,
+    pub(crate) ends: Ends,
+    /// True if control tokens are sent by name.
+    pub(crate) include_control: bool,
+    /// True if the reply begins with a report on the prompt.
+    pub(crate) include_reading: bool,
+    /// Number of the likeliest tokens to send with each token of the prompt; `None` if none are sent.
+    pub(crate) prompt_logprobs: Option<usize>,
+    /// Text that the reply may resemble; empty: none.
+    pub(crate) prediction: String,
+    /// True if any text may be proposed, whoever proposes it.
+    pub(crate) takes_any_text: bool,
     /// Total wait for drafts that a reply may have in any case: the shortest deadline.
     pub(crate) least_wait: Duration,
 }
@@ -74,6 +85,19 @@ impl RequestPlan {
                 expected,
             ));
         }
+        if let Some(id) = request
+            .ends
+            .stop_tokens
+            .iter()
+            .find(|id| **id as usize >= vocab_size)
+        {
+            let expected = format!("below {vocab_size}");
+            return Err(GenerateError::field(
+                "stop_tokens",
+                id.to_string(),
+                expected,
+            ));
+        }
         let (method, method_reason) = method(request, serving.method)?;
         let block_length = block_length(request, serving.block_length)?;
         let alternatives = alternatives(request, method)?;
@@ -85,6 +109,12 @@ impl RequestPlan {
             stops: request.stop.clone(),
             max_tokens: max_tokens as usize,
             speculates: request.speculation != Speculation::Off,
+            takes_any_text: request.speculation != Speculation::Off && has_trees(method),
+            ends: request.ends.clone(),
+            include_control: request.include_control,
+            include_reading: request.include_reading,
+            prompt_logprobs: request.prompt_logprobs.map(|count| count as usize),
+            prediction: request.prediction.clone(),
             open: Open {
                 session_id: request_id.clone(),
                 prompt: request.prompt.clone(),

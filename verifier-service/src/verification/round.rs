@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use alignment::{acceptance::Choice, aligned::Alignment};
+use alignment::{TargetToken, acceptance::Choice, aligned::Alignment};
 use inference::engine::Passed;
 use proto::verifier::{Chunk, FallbackReason, Origin, Piece, RoundInfo, RoundTimings};
 use tracing::{Instrument as _, Span, info_span};
@@ -33,17 +33,15 @@ impl Session {
     pub(super) async fn round(&mut self) -> Result<(Chunk, Option<End>), GenerateError> {
         let began = Instant::now();
         let room = self.lock_decider().room().min(self.plan.block_length);
-        let proposal = match room {
-            0 if self.plan.speculates => Err(FallbackReason::LastToken),
-            _ => {
-                self.peer
-                    .propose(&self.pacing)
-                    .instrument(info_span!("draft.wait"))
-                    .await
-            }
+        let own = self.own_block(room);
+        let mut draft_wait = Duration::ZERO;
+        let block = if let Some(own) = own {
+            own
+        } else {
+            let proposal = self.proposal(room).await;
+            draft_wait = began.elapsed();
+            info_span!("re_encode").in_scope(|| self.block(proposal, room))
         };
-        let draft_wait = began.elapsed();
-        let block = info_span!("re_encode").in_scope(|| self.block(proposal, room));
         let Verified {
             passed,
             alignment,
@@ -97,13 +95,27 @@ impl Session {
             pieces,
             round,
             tokens,
+            completion_tokens: self.usage.completion_tokens(),
         };
         Ok((chunk, decision.end))
     }
 
-    /// Reports a round to the pacing. The last round of a reply is not reported.
+    /// The drafter's proposal, or the reason for having none.
+    async fn proposal(&mut self, room: usize) -> Result<Proposal, FallbackReason> {
+        if room == 0 && self.plan.speculates {
+            return Err(FallbackReason::LastToken);
+        }
+        let proposing = self.peer.propose(&self.pacing);
+        proposing.instrument(info_span!("draft.wait")).await
+    }
+
+    /// Reports a round to the pacing, unless its block was the verifier's own. The last round of a reply is not reported.
     fn observe(&mut self, block: &Block, passed: &Passed<Decision>, waited: Duration) {
         let now = Instant::now();
+        if !block.is_drafters() {
+            self.last_round = now;
+            return;
+        }
         let decision = &passed.value;
         let round = pacing::Round {
             took: now - std::mem::replace(&mut self.last_round, now),
@@ -124,7 +136,8 @@ impl Session {
             rows: self.model.room(),
         };
         let limits = (self.plan.method, limits);
-        let block = Block::new(&self.target, &self.committed, proposal, limits);
+        let admits = |tokens: &[TargetToken]| self.lock_decider().admits(tokens);
+        let block = Block::new(&self.target, &self.committed, proposal, limits, admits);
         block.unwrap_or_else(|fault| {
             self.peer.accuse(fault);
             Block::plain(FallbackReason::Protocol)
@@ -188,21 +201,38 @@ impl Session {
             self.pending = choice.token().0;
             self.committed.push(choice.token());
             let bytes = self.target.tokenizer().token_bytes(self.pending);
-            self.text.push(bytes, origin(*choice, block));
+            let origin = origin(*choice, block);
+            self.text.push(bytes, origin);
             said.extend_from_slice(bytes);
+            if self.plan.include_control
+                && !self.target.is_end(self.pending)
+                && let Some(name) = self.target.tokenizer().control_name(self.pending)
+            {
+                self.text.push_name(name, origin);
+            }
+        }
+        if let Some(prediction) = &mut self.prediction {
+            prediction.commit(&said);
         }
         match decision.end {
             None => {
                 // A verdict keeps only bytes of the chain, whatever path was accepted.
                 let accepted = said[..verdict.kept_bytes as usize].iter();
                 let alike = accepted.zip(&block.proposal.text);
-                let kept = alike.take_while(|(said, drafted)| said == drafted).count();
+                let alike = alike.take_while(|(said, drafted)| said == drafted);
+                let kept = if block.is_drafters() {
+                    alike.count()
+                } else {
+                    0
+                };
                 let (kept, appended) = said.split_at(kept);
                 self.peer.commit(kept, appended);
                 self.text.release(decision.withheld)
             }
-            Some(End::Stop { start, .. }) => self.text.finish(start),
-            Some(End::Token | End::Limit) => self.text.finish(verdict.place.offset as usize),
+            Some(End::Stop { text_end, .. }) => self.text.finish(text_end),
+            Some(End::Token | End::Limit | End::Complete) => {
+                self.text.finish(verdict.place.offset as usize)
+            }
         }
     }
 
@@ -238,6 +268,7 @@ fn round_info(round: u64, block: &Block, decision: &Decision) -> RoundInfo {
         accepted_tokens: decision.verdict.accepted as u32,
         accepted_bytes: decision.verdict.kept_bytes,
         fallback: block.fallback,
+        proposer: block.proposer,
         timings: RoundTimings::default(),
         detail: None,
     }

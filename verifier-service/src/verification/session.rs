@@ -12,11 +12,13 @@ use tokio::{sync::mpsc, time::timeout};
 use tracing::{Instrument as _, field::Empty, info_span};
 
 use super::{
-    decider::{Decider, End},
+    decider::{Decider, End, Stop},
     drafting_peer::DraftingPeer,
     latency::Latency,
+    grammar_walk::GrammarWalk,
     logprobs::ReplyTokens,
     pacing::Pacing,
+    prediction::Prediction,
     reply_text::ReplyText,
     request_plan::RequestPlan,
     shared::Shared,
@@ -31,7 +33,7 @@ const UNREAD: Duration = Duration::from_mins(1);
 const OUTBOX: usize = 16;
 
 /// Sending end of a reply's parts.
-type Outbox = mpsc::Sender<Result<Part, GenerateError>>;
+pub(super) type Outbox = mpsc::Sender<Result<Part, GenerateError>>;
 /// Receiving end of a reply's parts.
 pub(crate) type Parts = mpsc::Receiver<Result<Part, GenerateError>>;
 
@@ -48,13 +50,14 @@ pub(crate) struct Session {
     pub(super) decider: Arc<Mutex<Decider>>,
     pub(super) text: ReplyText,
     pub(super) tokens: ReplyTokens,
+    pub(super) prediction: Option<Prediction>,
     /// The last tokens of the prompt and all of the reply.
     pub(super) committed: Vec<TargetToken>,
     /// The last committed token, which the next pass takes in.
     pub(super) pending: u32,
     pub(super) usage: UsageAccount,
     /// The prompt without its last token, until prefill takes it in.
-    prompt: Vec<u32>,
+    pub(super) prompt: Vec<u32>,
     /// True if the context, not `max_tokens`, limits the reply.
     is_limited_by_context: bool,
     shared: Arc<Shared>,
@@ -66,6 +69,7 @@ pub(crate) struct Admitted {
     pub(crate) plan: RequestPlan,
     /// Target ids: at least one, at most as many as the context holds.
     pub(crate) prompt: Vec<u32>,
+    pub(crate) grammar: Option<GrammarWalk>,
     pub(crate) model: engine::Session,
     pub(crate) permit: Permit,
     pub(crate) arrived: Instant,
@@ -82,6 +86,7 @@ impl Session {
         let Admitted {
             plan,
             mut prompt,
+            grammar,
             model,
             permit,
             arrived,
@@ -94,7 +99,7 @@ impl Session {
         let left = plan.max_tokens.min(positions);
         let tail = &prompt[prompt.len().saturating_sub(TAIL_TOKENS)..];
         let committed = tail.iter().copied().map(TargetToken).collect();
-        let decider = Decider::new(&target, &plan, &prompt, left);
+        let decider = Decider::new(&target, &plan, (&prompt, grammar), left);
         let latency = Latency::new(shared.metrics.latencies.clone(), arrived);
         let usage = UsageAccount::new(shared.metrics.clone(), since, prompt.len(), latency);
         let pacing = Pacing::new(&plan, shared.passes.clone());
@@ -105,6 +110,9 @@ impl Session {
             decider: Arc::new(Mutex::new(decider)),
             text: ReplyText::default(),
             tokens: ReplyTokens::default(),
+            prediction: Some(&plan.prediction)
+                .filter(|text| !text.is_empty())
+                .map(|text| Prediction::new(text)),
             committed,
             pending: prompt.pop().unwrap_or_default(),
             usage,
@@ -149,20 +157,25 @@ impl Session {
 
     /// Last part of a reply with this end; `None` for a reply that was cut off.
     fn conclude(&mut self, end: Option<End>) -> Part {
-        let (reason, stop) = match end {
-            Some(End::Token) => (FinishReason::Stop, None),
-            Some(End::Stop { stop, .. }) => {
-                (FinishReason::Stop, self.plan.stops.get(stop).cloned())
-            }
-            Some(End::Limit) if self.is_limited_by_context => (FinishReason::ContextFull, None),
-            Some(End::Limit) => (FinishReason::Length, None),
-            None => (FinishReason::Cancelled, None),
+        let reason = match end {
+            Some(End::Token | End::Stop { .. } | End::Complete) => FinishReason::Stop,
+            Some(End::Limit) if self.is_limited_by_context => FinishReason::ContextFull,
+            Some(End::Limit) => FinishReason::Length,
+            None => FinishReason::Cancelled,
+        };
+        let (stop, stop_token) = match end {
+            Some(End::Stop { stop, .. }) => match stop {
+                Stop::Text(index) => (self.plan.stops.get(index).cloned(), None),
+                Stop::Token(id) => (None, Some(id)),
+            },
+            _ => (None, None),
         };
         self.peer.finish();
         self.account();
         Part::Finish(Box::new(Finish {
             reason,
             matched_stop: stop,
+            matched_stop_token: stop_token,
             usage: self.usage.close(),
             method: self
                 .plan
@@ -179,7 +192,7 @@ impl Session {
         let outcome = match last {
             None => "abandoned",
             Some(Ok(Part::Finish(finish))) => outcome(finish.reason),
-            Some(Ok(Part::Chunk(_))) => "incomplete",
+            Some(Ok(Part::Chunk(_) | Part::Reading(_))) => "incomplete",
             Some(Err(error)) => {
                 tracing::warn!(%error, "reply has failed");
                 "failed"
@@ -208,9 +221,13 @@ impl Session {
     }
 
     async fn generate(&mut self, outbox: &Outbox) -> Result<End, GenerateError> {
-        let cached = self.prefill().instrument(info_span!("prefill")).await?;
+        let reading = self.read(outbox).instrument(info_span!("prefill"));
+        let cached = reading.await?;
         self.usage.prefilled(cached);
         self.last_round = Instant::now();
+        if self.plan.max_tokens == 0 {
+            return Ok(End::Limit);
+        }
         loop {
             let number = self.usage.rounds() + 1;
             let span = info_span!(
@@ -231,17 +248,6 @@ impl Session {
         }
     }
 
-    /// Prefills all but the prompt's last token: that goes with the first round, which can thus
-    /// verify a block. Meanwhile opens the drafter's stream. Returns the number of cached tokens.
-    async fn prefill(&mut self) -> Result<usize, GenerateError> {
-        let prompt = std::mem::take(&mut self.prompt);
-        if prompt.is_empty() {
-            return Ok(0);
-        }
-        let pass = self.model.forward(prompt, 0, |_| ());
-        Ok(self.peer.during(pass).await?.reused)
-    }
-
     /// Updates the drafter's side of the account.
     fn account(&mut self) {
         self.usage
@@ -253,7 +259,8 @@ impl Session {
     }
 }
 
-async fn send(outbox: &Outbox, part: Part) -> Result<(), GenerateError> {
+/// Sends a part of a reply to the client.
+pub(super) async fn send(outbox: &Outbox, part: Part) -> Result<(), GenerateError> {
     let sent = timeout(UNREAD, outbox.send(Ok(part))).await;
     // `run` notices a client that has left.
     sent.map_or(Err(GenerateError::Unread(UNREAD)), |_| Ok(()))

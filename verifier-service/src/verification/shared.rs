@@ -9,6 +9,7 @@ use proto::verifier::FallbackReason;
 use super::pacing::SharedPasses;
 use crate::{
     drafters::{Drafters, Lease},
+    grammars::CompiledGrammars,
     lexicon::Lexicons,
     metrics::Metrics,
     target::Target,
@@ -20,6 +21,7 @@ pub(crate) struct Shared {
     pub(super) drafters: Drafters,
     pub(super) passes: SharedPasses,
     pub(super) lexicons: Lexicons,
+    pub(super) grammars: CompiledGrammars,
     pub(super) metrics: Metrics,
     pub(super) lifecycle: Lifecycle,
     /// Name of the model in requests and answers.

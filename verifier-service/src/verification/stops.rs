@@ -18,6 +18,8 @@ pub(crate) struct StopMatch {
     pub(crate) stop: usize,
     /// Byte of the text at which it starts.
     pub(crate) start: usize,
+    /// Byte after its last.
+    pub(crate) end: usize,
 }
 
 impl StopScanner {
@@ -48,8 +50,8 @@ impl StopScanner {
             let found = self.stops.iter().enumerate().filter_map(complete);
             // The longest of those that end here begins first; of equals the first in the list.
             if let Some((len, stop)) = found.rev().max_by_key(|(len, _)| *len) {
-                let start = self.length - len;
-                return Some(StopMatch { stop, start });
+                let (start, end) = (self.length - len, self.length);
+                return Some(StopMatch { stop, start, end });
             }
         }
         let surplus = self.recent.len().saturating_sub(4 * self.longest);
@@ -57,6 +59,11 @@ impl StopScanner {
             self.recent.drain(..surplus + 3 * self.longest);
         }
         None
+    }
+
+    /// Bytes of the text so far.
+    pub(crate) fn length(&self) -> usize {
+        self.length
     }
 
     /// Length of the text's suffix that may become a stop string, in bytes.
@@ -128,6 +135,13 @@ mod tests {
             assert!(scanner.recent.len() <= 32);
         }
         let start = 70_000;
-        assert_eq!(scanner.push(b"stop"), Some(StopMatch { stop: 0, start }));
+        assert_eq!(
+            scanner.push(b"stop"),
+            Some(StopMatch {
+                stop: 0,
+                start,
+                end: start + 4
+            })
+        );
     }
 }

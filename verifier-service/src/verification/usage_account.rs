@@ -61,6 +61,11 @@ impl UsageAccount {
         }
     }
 
+    /// Tokens of the reply so far.
+    pub(crate) fn completion_tokens(&self) -> u32 {
+        self.usage.completion_tokens
+    }
+
     /// Rounds so far.
     pub(crate) fn rounds(&self) -> u64 {
         self.usage.rounds.into()

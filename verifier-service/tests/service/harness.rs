@@ -58,7 +58,7 @@ pub(crate) fn load(tiny: &Tiny) -> Engine {
     let folder = tempfile::tempdir().expect("a folder");
     let path = tiny.write_into(folder.path()).expect("a file");
     let options = EngineOptions {
-        context: CONTEXT,
+        context: Some(CONTEXT),
         prefix_cache: 1 << 24,
         ..EngineOptions::default()
     };
@@ -198,6 +198,7 @@ pub(crate) async fn read(mut reply: Reply) -> Whole {
     let mut chunks = Vec::new();
     loop {
         match reply.next().await.expect("a part").expect("a finish") {
+            Part::Reading(_) => {}
             Part::Chunk(chunk) => chunks.push(chunk),
             Part::Finish(finish) => {
                 assert!(reply.next().await.expect("an end").is_none());

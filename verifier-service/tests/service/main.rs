@@ -16,6 +16,7 @@ mod pairs;
 mod replies;
 mod requests;
 mod rounds;
+mod structured;
 mod tokens;
 mod traces;
 mod trees;

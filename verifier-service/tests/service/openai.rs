@@ -81,15 +81,9 @@ async fn http_and_grpc_give_the_same_text_and_count_the_same() {
     let process = Process::endless(&[]).await;
     for temperature in [0.0, 0.8] {
         let grpc = Generate {
-            prompt: Prompt::Conversation(vec![
-                Message {
-                    role: Role::System,
-                    content: "be the fn".to_owned(),
-                },
-                Message {
-                    role: Role::User,
-                    content: "let a = b".to_owned(),
-                },
+            prompt: Prompt::chat(vec![
+                Message::new(Role::System, "be the fn".to_owned()),
+                Message::new(Role::User, "let a = b".to_owned()),
             ]),
             top_logprobs: Some(2),
             ..request(temperature, 7)

@@ -249,13 +249,10 @@ async fn point_mass_verifies_blocks_of_a_drafter_without_the_seed() {
 #[tokio::test]
 async fn conversation_is_rendered_by_the_model_s_own_template() {
     let process = Process::endless(&[]).await;
-    let message = |role, content: &str| Message {
-        role,
-        content: content.to_owned(),
-    };
+    let message = |role, content: &str| Message::new(role, content);
     let conversation = vec![message(Role::User, "let the")];
     let conversation = Generate {
-        prompt: Prompt::Conversation(conversation),
+        prompt: Prompt::chat(conversation),
         ..request(0.0, 0)
     };
     let text = Generate {

@@ -32,7 +32,7 @@ const BAD_SAMPLING: [(&str, Change); 8] = [
 const BAD_FIELDS: [(&str, Change); 15] = [
     ("prompt.text", |r| r.prompt = Prompt::Text(String::new())),
     ("prompt.conversation.messages", |r| {
-        r.prompt = Prompt::Conversation(Vec::new());
+        r.prompt = Prompt::chat(Vec::new());
     }),
     ("max_tokens", |r| r.max_tokens = Some(0)),
     ("max_tokens", |r| r.max_tokens = Some(1001)),
@@ -102,17 +102,11 @@ async fn method_that_does_not_exist_is_a_failed_precondition() {
 #[tokio::test]
 async fn prompt_over_the_context_is_refused_with_both_numbers() {
     let process = Process::endless(&[]).await;
-    let message = |content: String| Message {
-        role: Role::User,
-        content,
-    };
+    let message = |content: String| Message::new(Role::User, content);
     let long = "z".repeat(600);
     for (prompt, field) in [
         (Prompt::Text(long.clone()), "prompt.text is 600 tokens long"),
-        (
-            Prompt::Conversation(vec![message(long)]),
-            "prompt.conversation is ",
-        ),
+        (Prompt::chat(vec![message(long)]), "prompt.conversation is "),
     ] {
         let status = process
             .refused(&Generate {

@@ -168,6 +168,8 @@ fn function(numbers: &mut Numbers, number: usize) -> String {
 mod tests {
     use std::collections::HashSet;
 
+    use proto::model::Conversation;
+
     use super::*;
 
     #[test]
@@ -183,7 +185,7 @@ mod tests {
     #[test]
     fn texts_of_every_kind_have_the_stated_length() {
         for task in repetitions(3) {
-            let Prompt::Conversation(messages) = &task.prompt else {
+            let Prompt::Conversation(Conversation { messages, .. }) = &task.prompt else {
                 panic!("{task:?}");
             };
             let bytes = messages[0].content.len();

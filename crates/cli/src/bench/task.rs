@@ -46,11 +46,11 @@ impl KnownWorkload {
 
 /// A conversation of one question.
 pub(super) fn question(content: String) -> Prompt {
-    Prompt::Conversation(vec![from_user(content)])
+    Prompt::chat(vec![from_user(content)])
 }
 
 /// A user's message.
 pub(super) fn from_user(content: String) -> Message {
     let role = Role::User;
-    Message { role, content }
+    Message::new(role, content)
 }

@@ -139,11 +139,8 @@ fn chat(code: &str) -> Prompt {
 
 fn body(code: &str) -> Prompt {
     let asked = format!("Complete this function.\n\n```python\n{code}```");
-    let begun = Message {
-        role: Role::Assistant,
-        content: format!("```python\n{code}"),
-    };
-    Prompt::Conversation(vec![from_user(asked), begun])
+    let begun = Message::new(Role::Assistant, format!("```python\n{code}"));
+    Prompt::chat(vec![from_user(asked), begun])
 }
 
 #[cfg(test)]
@@ -160,15 +157,12 @@ mod tests {
 
     #[test]
     fn bodies_have_the_signature_in_the_reply_and_chat_has_not() {
-        let message = |role, content: &str| Message {
-            role,
-            content: content.to_owned(),
-        };
+        let message = |role, content: &str| Message::new(role, content);
         let asked =
             "Complete this function. Reply with the whole function.\n\n```python\ndef f():\n```";
         let expected = vec![message(Role::User, asked)];
         let tasks = humaneval(FUNCTIONS, chat, 9).unwrap();
-        assert_eq!(tasks[0].prompt, Prompt::Conversation(expected));
+        assert_eq!(tasks[0].prompt, Prompt::chat(expected));
         assert_eq!(tasks[1].id, "HumanEval/1");
         let tasks = humaneval(FUNCTIONS, body, 1).unwrap();
         let expected = vec![
@@ -179,7 +173,7 @@ mod tests {
             message(Role::Assistant, "```python\ndef f():\n"),
         ];
         assert_eq!(tasks.len(), 1);
-        assert_eq!(tasks[0].prompt, Prompt::Conversation(expected));
+        assert_eq!(tasks[0].prompt, Prompt::chat(expected));
     }
 
     #[test]

@@ -98,8 +98,8 @@ impl OpenAiClient {
 /// Body of the request. Fields that other servers do not know are left out if they have their default.
 fn body(model: &str, request: Generate) -> Value {
     let messages = match request.prompt {
-        Prompt::Conversation(messages) => messages,
-        Prompt::Text(_) => Vec::new(),
+        Prompt::Conversation(conversation) => conversation.messages,
+        _ => Vec::new(),
     };
     let role = |role| match role {
         Role::System => "system",

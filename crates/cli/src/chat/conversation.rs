@@ -75,12 +75,12 @@ impl Conversation {
 
     /// The request for the next answer.
     pub(super) fn request(&self) -> Generate {
-        let system = self.system.clone().map(|content| Message {
-            role: Role::System,
-            content,
-        });
+        let system = self
+            .system
+            .clone()
+            .map(|content| Message::new(Role::System, content));
         let messages = system.into_iter().chain(self.turns.iter().cloned());
-        Generate::new(Prompt::Conversation(messages.collect()))
+        Generate::new(Prompt::chat(messages.collect()))
     }
 
     pub(super) fn stats(&self) -> String {
@@ -102,7 +102,7 @@ impl Conversation {
     }
 
     fn push(&mut self, role: Role, content: String) {
-        self.turns.push(Message { role, content });
+        self.turns.push(Message::new(role, content));
     }
 }
 
@@ -112,8 +112,8 @@ mod tests {
 
     fn contents(conversation: &Conversation) -> Vec<String> {
         match conversation.request().prompt {
-            Prompt::Conversation(messages) => messages.into_iter().map(|m| m.content).collect(),
-            Prompt::Text(_) => Vec::new(),
+            Prompt::Conversation(chat) => chat.messages.into_iter().map(|m| m.content).collect(),
+            _ => Vec::new(),
         }
     }
 

@@ -7,6 +7,7 @@ use tokenizer::template::ChatTemplate;
 
 use super::architecture::Architecture;
 use super::error::CheckpointError;
+use super::suggested::SuggestedSampling;
 
 /// Everything but the weights.
 pub(crate) struct Description {
@@ -14,6 +15,7 @@ pub(crate) struct Description {
     pub(crate) tokenizer: Arc<Tokenizer>,
     pub(crate) template: Option<ChatTemplate>,
     pub(crate) name: String,
+    pub(crate) suggested: SuggestedSampling,
     /// Size of the weight files, in bytes.
     pub(crate) file_bytes: u64,
 }

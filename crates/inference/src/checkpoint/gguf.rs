@@ -12,6 +12,7 @@ use super::description::{self, Description};
 use super::error::CheckpointError;
 use super::mapping::Mapping;
 use super::metadata;
+use super::suggested::SuggestedSampling;
 use super::tensor::RawTensor;
 
 /// An opened GGUF file.
@@ -58,6 +59,7 @@ pub(super) fn open(path: &Path) -> Result<(Description, Gguf), CheckpointError> 
         tokenizer,
         template,
         name: name.unwrap_or_default(),
+        suggested: SuggestedSampling::of_gguf(&metadata),
         file_bytes,
     };
     Ok((description, gguf))

@@ -13,6 +13,7 @@ use self::config::Config;
 use super::description::{self, Description};
 use super::error::CheckpointError;
 use super::mapping::Mapping;
+use super::suggested::SuggestedSampling;
 use super::tensor::RawTensor;
 use tokenizer::Tokenizer;
 
@@ -44,11 +45,18 @@ pub(super) fn open(folder: &Path) -> Result<(Description, Safetensors), Checkpoi
         .file_name()
         .map(|name| name.to_string_lossy().into_owned());
     let file_bytes = weights.files.iter().map(|file| file.len() as u64).sum();
+    let generation = folder.join("generation_config.json");
+    let suggested = if generation.exists() {
+        SuggestedSampling::of_json(&json(&generation)?)
+    } else {
+        SuggestedSampling::default()
+    };
     let description = Description {
         architecture,
         tokenizer,
         template,
         name: name.unwrap_or_default(),
+        suggested,
         file_bytes,
     };
     Ok((description, weights))

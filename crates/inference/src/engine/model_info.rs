@@ -3,9 +3,10 @@
 use candle_core::Device;
 use kernels::{Conversion, kernels};
 
+use super::context;
 use super::options::EngineOptions;
 use super::simulated::Profile;
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, SuggestedSampling};
 
 /// Facts about a loaded model.
 #[derive(Clone, Debug)]
@@ -32,6 +33,8 @@ pub struct ModelInfo {
     pub file_bytes: u64,
     /// Compute threads.
     pub threads: usize,
+    /// Sampling that its authors suggest.
+    pub suggested: SuggestedSampling,
 }
 
 pub(super) fn describe(
@@ -60,7 +63,7 @@ pub(super) fn describe(
         name: checkpoint.description.name.clone(),
         architecture: a.kind.name().to_owned(),
         parameters,
-        context_length: a.context_length.min(options.context),
+        context_length: context::length(a, options),
         vocab_size: a.vocab_size,
         quantisation: quantisation.join(", "),
         requantised: if on_cpu {
@@ -76,6 +79,7 @@ pub(super) fn describe(
         batch_invariant: on_cpu,
         file_bytes: checkpoint.description.file_bytes,
         threads: options.threads,
+        suggested: checkpoint.description.suggested,
     }
 }
 
@@ -89,7 +93,7 @@ pub(super) fn simulated(
         name: format!("simulated: {}", profile.name),
         architecture: "simulated".to_owned(),
         parameters: 0,
-        context_length: profile.context.min(options.context),
+        context_length: profile.context.min(options.context.unwrap_or(usize::MAX)),
         vocab_size,
         quantisation: "none: simulated".to_owned(),
         requantised: Vec::new(),
@@ -97,6 +101,7 @@ pub(super) fn simulated(
         batch_invariant: true,
         file_bytes: 0,
         threads: options.threads,
+        suggested: SuggestedSampling::default(),
     }
 }
 

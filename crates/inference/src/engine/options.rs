@@ -25,8 +25,9 @@ pub struct EngineOptions {
     pub queue: usize,
     /// Most rows of one forward pass; longer prompts are computed in several.
     pub max_batch_rows: usize,
-    /// Most positions of a session; the model's own context length limits it too.
-    pub context: usize,
+    /// Most positions of a session; the model's own context length limits it too. `None`: that, as far as memory for all sessions
+    /// reaches.
+    pub context: Option<usize>,
     /// Size of the prefix cache: keys and values of earlier prompts, in bytes; 0 keeps none. The time that a prompt takes then
     /// reveals to its caller whether another caller's prompt had the same prefix.
     pub prefix_cache: u64,
@@ -41,7 +42,7 @@ impl Default for EngineOptions {
             max_sessions: 32,
             queue: 64,
             max_batch_rows: 128,
-            context: 8192,
+            context: None,
             prefix_cache: 0,
             device: DeviceChoice::Cpu,
         }
@@ -56,7 +57,7 @@ impl EngineOptions {
             ("max_sessions", self.max_sessions, 1 << 20),
             ("queue", self.queue, 1 << 20),
             ("max_batch_rows", self.max_batch_rows, 1 << 16),
-            ("context", self.context, 1 << 24),
+            ("context", self.context.unwrap_or(1), 1 << 24),
         ];
         for (field, value, limit) in fields {
             if value == 0 || value > limit {

@@ -1,6 +1,7 @@
 //! Evaluation of distributions.
 
 use super::{
+    allowed::Allowed,
     history::History,
     mass,
     parameters::Sampling,
@@ -80,9 +81,27 @@ impl DistributionEvaluator {
         logits: &[f32],
         history: &History,
     ) -> Result<Distribution<'_>, DistributionError> {
+        self.evaluate_among(logits, history, Allowed::default())
+    }
+
+    /// The same with no probability for tokens that `allowed` leaves out.
+    pub fn evaluate_among(
+        &mut self,
+        logits: &[f32],
+        history: &History,
+        allowed: Allowed<'_>,
+    ) -> Result<Distribution<'_>, DistributionError> {
         let logits = self.within_vocabulary(logits)?;
         let mut adjusted = std::mem::take(&mut self.adjusted);
-        let changed = self.adjust(logits, history, &mut adjusted);
+        let mut changed = self.adjust(logits, history, &mut adjusted);
+        if !allowed.is_everything() {
+            if !changed {
+                adjusted.clear();
+                adjusted.extend_from_slice(logits);
+                changed = true;
+            }
+            allowed.apply(&mut adjusted);
+        }
         let outcome = self.fill(if changed { &adjusted } else { logits });
         self.adjusted = adjusted;
         outcome?;

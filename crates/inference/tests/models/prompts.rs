@@ -5,7 +5,7 @@ use std::fs;
 use candle_core::quantized::gguf_file::Value;
 use inference::engine::Engine;
 use tokenizer::prompt::Prompt;
-use tokenizer::template::{Message, Role};
+use tokenizer::template::{Chat, Message, Role};
 
 use crate::chat;
 use crate::engines::{engine, options};
@@ -28,11 +28,8 @@ fn with_template(template: Option<&str>) -> Engine {
 }
 
 fn messages(contents: &[(Role, &str)]) -> Prompt {
-    let message = |(role, content): &(Role, &str)| Message {
-        role: *role,
-        content: (*content).to_owned(),
-    };
-    Prompt::Messages(contents.iter().map(message).collect())
+    let message = |(role, content): &(Role, &str)| Message::new(*role, (*content).to_owned());
+    Prompt::Messages(Chat::new(contents.iter().map(message).collect()))
 }
 
 fn encoded(engine: &Engine, contents: &[(Role, &str)]) -> Vec<u32> {
@@ -127,12 +124,12 @@ fn templates_see_the_ends_of_a_quoting_message() {
 }
 
 #[test]
-fn text_to_continue_is_text_throughout() {
+fn text_to_continue_may_spell_control_tokens() {
     let engine = tiny();
     let text = "<|im_start|>the <|im_end|>";
     let ids = engine
         .encode_prompt(&Prompt::Text(text.to_owned()))
         .unwrap();
-    assert_eq!(ids, engine.tokenizer().encode(text));
-    assert_eq!(engine.tokenizer().decode_bytes(&ids), text.as_bytes());
+    assert_eq!(ids, engine.tokenizer().encode_with_specials(text));
+    assert_eq!(engine.tokenizer().decode_bytes(&ids), b"the ");
 }

@@ -157,7 +157,7 @@ async fn full_queue_is_awaited_in_order_and_no_command_is_lost() {
 #[tokio::test]
 async fn impossible_commands_are_refused_before_anything_is_computed() {
     let engine = tiny(EngineOptions {
-        context: 20,
+        context: Some(20),
         max_batch_rows: 8,
         ..options()
     });
@@ -227,7 +227,7 @@ async fn impossible_commands_are_refused_before_anything_is_computed() {
 #[tokio::test]
 async fn a_session_holds_as_many_positions_as_the_limit_says() {
     let engine = tiny(EngineOptions {
-        context: 20,
+        context: Some(20),
         ..options()
     });
     let mut session = engine.open().unwrap();
@@ -241,7 +241,7 @@ async fn a_session_holds_as_many_positions_as_the_limit_says() {
 #[tokio::test]
 async fn the_context_is_the_models_own_where_that_is_smaller() {
     let engine = tiny(EngineOptions {
-        context: 100_000,
+        context: Some(100_000),
         ..options()
     });
     assert_eq!(engine.info().context_length, 256);
@@ -256,7 +256,7 @@ async fn options_out_of_range_are_refused_by_name() {
         ..options()
     };
     let absurd = EngineOptions {
-        context: usize::MAX,
+        context: Some(usize::MAX),
         ..options()
     };
     for (options, name) in [(zero, "threads"), (absurd, "context")] {

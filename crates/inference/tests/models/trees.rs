@@ -236,7 +236,7 @@ async fn tree_that_nobody_waits_for_any_more_leaves_no_trace() {
 async fn room_is_what_is_left_of_the_context_and_of_a_pass() {
     let folder = tempfile::tempdir().unwrap();
     let options = EngineOptions {
-        context: 20,
+        context: Some(20),
         max_batch_rows: 8,
         ..options()
     };

@@ -2,11 +2,12 @@
 
 use std::{error::Error as _, fmt};
 
-use minijinja::{
-    Environment, Error, ErrorKind, Value,
-    filters::tojson,
-    value::{Kwargs, from_args},
-};
+use minijinja::{Environment, Error, ErrorKind, Value, value::Kwargs};
+
+use super::json::{indented_json, python_json};
+
+/// Most spaces that a template may indent JSON by.
+const MAX_INDENT: usize = 16;
 
 /// Adds `raise_exception`, `strftime_now` and `tojson`.
 pub(super) fn add_to(environment: &mut Environment<'_>) {
@@ -97,38 +98,12 @@ fn plain_json(value: &Value, indent: Option<Value>, options: Kwargs) -> Result<S
         Some(indent) => Some(indent),
         None => options.get("indent")?,
     };
-    let (none,): (Kwargs,) = from_args(&[])?;
-    let escaped = tojson(value, indent.filter(|indent| !indent.is_none()), none)?;
-    Ok(unescape(escaped.as_str().unwrap_or_default()))
-}
-
-/// Undoes `\u003c`, `\u003e`, `\u0026` and `\u0027` in JSON.
-fn unescape(json: &str) -> String {
-    let mut plain = String::with_capacity(json.len());
-    let mut rest = json;
-    while let Some(place) = rest.find('\\') {
-        plain.push_str(&rest[..place]);
-        rest = &rest[place..];
-        let undone = match rest.get(..6) {
-            Some("\\u003c") => Some('<'),
-            Some("\\u003e") => Some('>'),
-            Some("\\u0026") => Some('&'),
-            Some("\\u0027") => Some('\''),
-            _ => None,
-        };
-        // An escape is a backslash and one ASCII character at least; the two are copied together so
-        // that an escaped backslash does not start another escape.
-        let taken = if undone.is_some() {
-            6
-        } else {
-            2.min(rest.len())
-        };
-        match undone {
-            Some(character) => plain.push(character),
-            None => plain.push_str(&rest[..taken]),
-        }
-        rest = &rest[taken..];
-    }
-    plain.push_str(rest);
-    plain
+    let spaces = indent.filter(|indent| !indent.is_none()).map(|indent| {
+        let spaces = indent.as_usize();
+        spaces.map_or(4, |spaces| spaces.min(MAX_INDENT))
+    });
+    Ok(match spaces {
+        Some(spaces) => indented_json(value, spaces),
+        None => python_json(value),
+    })
 }

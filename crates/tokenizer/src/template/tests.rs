@@ -3,14 +3,11 @@
 use super::*;
 
 fn message(role: Role, content: &str) -> Message {
-    Message {
-        role,
-        content: content.to_owned(),
-    }
+    Message::new(role, content)
 }
 
 fn render(source: &str, messages: &[Message]) -> Result<String, TemplateError> {
-    ChatTemplate::new(source, "<s>", "</s>")?.render(messages, true)
+    ChatTemplate::new(source, "<s>", "</s>")?.render(&Chat::new(messages.to_vec()), true)
 }
 
 fn rendered(source: &str) -> String {
@@ -32,7 +29,7 @@ fn a_chat_is_rendered_with_roles_and_the_prompt_for_the_reply() {
     let template = ChatTemplate::new(source, "", "").unwrap();
     let messages = [message(Role::Assistant, "x"), message(Role::Tool, "y")];
     assert_eq!(
-        template.render(&messages, false).unwrap(),
+        template.render(&Chat::new(messages.to_vec()), false).unwrap(),
         "<|im_start|>assistant\nx<|im_end|>\n<|im_start|>tool\ny<|im_end|>\n"
     );
 }
@@ -108,4 +105,58 @@ fn without_a_template_a_transcript_ends_where_the_model_speaks() {
     ];
     let expected = "Be brief.\n\n### Instruction:\nHello\n\n### Response:\nHi\n\n### Instruction:\nBye\n\n### Response:\n";
     assert_eq!(plain(&messages), expected);
+}
+
+fn tool() -> Json {
+    serde_json::json!({"type": "function", "function": {"name": "add", "description": "Adds <b>"}})
+}
+
+#[test]
+fn tools_are_shown_as_the_client_wrote_them() {
+    let source = "{% if tools %}{% for tool in tools %}{{ tool | tojson }}{% endfor %}{% endif %}\
+                  {% for m in messages %}{% for call in m.tool_calls %}{{ call.function.arguments | tojson }}\
+                  {% endfor %}{{ m.tool_call_id }}{% endfor %}";
+    let template = ChatTemplate::new(source, "", "").unwrap();
+    let mut asked = message(Role::Assistant, "");
+    asked.tool_calls = vec![serde_json::json!({"function": {"name": "add", "arguments": {"b": 1, "a": 2}}})];
+    let mut said = message(Role::Tool, "3");
+    said.tool_call_id = Some("call-1".to_owned());
+    let chat = Chat {
+        tools: vec![tool()],
+        ..Chat::new(vec![asked, said])
+    };
+    let expected = "{\"type\": \"function\", \"function\": {\"name\": \"add\", \"description\": \"Adds <b>\"}}\
+                    {\"b\": 1, \"a\": 2}call-1";
+    assert_eq!(template.render(&chat, true).unwrap(), expected);
+}
+
+#[test]
+fn template_without_tools_is_told_about_them_in_words() {
+    let source = "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}";
+    let template = ChatTemplate::new(source, "", "").unwrap();
+    let mut asked = message(Role::Assistant, "Let me see.");
+    asked.tool_calls = vec![serde_json::json!({"function": {"name": "add", "arguments": {"a": 2}}})];
+    let chat = Chat {
+        tools: vec![tool()],
+        ..Chat::new(vec![message(Role::User, "Hi"), asked, message(Role::Tool, "3")])
+    };
+    let rendered = template.render(&chat, true).unwrap();
+    assert!(rendered.starts_with("[system]You can call tools."), "{rendered}");
+    let end = "[user]Hi[assistant]Let me see.\n<tool_call>\n{\"name\": \"add\", \"arguments\": {\"a\": 2}}\n</tool_call>\
+               [user]<tool_response>\n3\n</tool_response>";
+    assert!(rendered.ends_with(end), "{rendered}");
+    let plain = Chat::new(vec![message(Role::User, "Hi")]);
+    assert_eq!(template.render(&plain, true).unwrap(), "[user]Hi");
+}
+
+#[test]
+fn variables_are_in_scope_and_a_thought_may_be_open() {
+    let source = "{{ messages[0].content }}{% if enable_thinking is defined and not enable_thinking %}\
+                  <think>\n\n</think>{% else %}<think>\n{% endif %}";
+    let template = ChatTemplate::new(source, "", "").unwrap();
+    let thinks = |enabled: Option<bool>| {
+        let variables = enabled.map(|enabled| ("enable_thinking".to_owned(), enabled.into()));
+        template.opens_thought(&variables.into_iter().collect())
+    };
+    assert!(thinks(None) && thinks(Some(true)) && !thinks(Some(false)));
 }

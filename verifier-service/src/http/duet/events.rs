@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use proto::verifier::{
-    Chunk, DroppedBlock, FallbackReason, Finish, FinishReason, Origin, RoundClock, RoundDetail,
+    Chunk, DroppedBlock, FallbackReason, Finish, FinishReason, Origin, Proposer, RoundClock, RoundDetail,
     RoundInfo, RoundTimings, TargetToken, Usage,
 };
 use serde::Serialize;
@@ -29,6 +29,7 @@ struct RoundJson {
     accepted_tokens: u32,
     accepted_bytes: u32,
     fallback: Option<&'static str>,
+    proposer: Option<&'static str>,
     timings: TimingsJson,
     detail: Option<DetailJson>,
 }
@@ -169,6 +170,7 @@ impl From<RoundInfo> for RoundJson {
             accepted_tokens: info.accepted_tokens,
             accepted_bytes: info.accepted_bytes,
             fallback: info.fallback.map(FallbackReason::name),
+            proposer: info.proposer.map(Proposer::name),
             timings: info.timings.into(),
             detail: info.detail.map(|detail| (*detail).into()),
         }

@@ -11,7 +11,7 @@ use super::super::{
     error::ApiError,
     messages,
     params::{Params, Unknown},
-    request,
+    request, sampling,
 };
 
 /// The request in a body. Chunks always report rounds with all details here.
@@ -22,7 +22,7 @@ pub(super) fn read(fields: Map<String, Value>) -> Result<Generate, ApiError> {
     let request = Generate {
         max_tokens: params.count("max_tokens")?,
         sampling: read_sampling(&mut params)?,
-        logit_bias: request::logit_bias(&mut params)?,
+        logit_bias: sampling::logit_bias(&mut params)?,
         seed: params.seed("seed")?,
         stop: request::stop(&mut params)?,
         request_id: params.text("request_id")?,
@@ -38,7 +38,7 @@ fn read_sampling(params: &mut Params) -> Result<Sampling, ApiError> {
     let Some(mut params) = params.object("sampling")? else {
         return Ok(Sampling::default());
     };
-    let sampling = request::sampling(&mut params)?;
+    let sampling = sampling::take(&mut params, Sampling::default())?;
     params.finish()?;
     Ok(sampling)
 }
@@ -52,7 +52,7 @@ fn read_prompt(mut params: Params) -> Result<Prompt, ApiError> {
         (None, Some(mut params)) => {
             let messages = messages::take(&mut params)?;
             params.finish()?;
-            Ok(Prompt::Conversation(messages))
+            Ok(Prompt::chat(messages))
         }
         _ => {
             let message = "prompt must have either text or conversation";

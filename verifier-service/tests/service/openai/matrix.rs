@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Parameters of the matrix, made from the text that comes without a stop string.
-const CASES: [fn(&str) -> Value; 34] = [
+const CASES: [fn(&str) -> Value; 46] = [
     |_| json!({}),
     |_| json!({"temperature": 0.8}),
     |_| json!({"temperature": 1.3, "seed": 8}),
@@ -45,7 +45,29 @@ const CASES: [fn(&str) -> Value; 34] = [
     |_| json!({"temperature": 0.8, "seed": u64::MAX}),
     |_| json!({"temperature": 0.8, "speculation": {"block_length": 1, "method": "coupled"}}),
     |_| json!({"speculation": {"block_length": 3, "mode": "auto"}, "user": "someone", "n": 1}),
+    |_| json!({"response_format": person()}),
+    |_| json!({"response_format": person(), "temperature": 0.8, "n": 2, "logprobs": 1}),
+    |_| json!({"guided_regex": "[a-z]{3,9}(-[0-9]{2}){2}", "temperature": 0.8}),
+    |_| json!({"structured_outputs": {"choice": ["yes", "no, thanks", "no, never"]}, "temperature": 1.2}),
+    |_| json!({"guided_grammar": "start: \"(\" WORD (\", \" WORD)* \")\"\nWORD: /[a-f]{2,4}/", "temperature": 0.8}),
+    |_| json!({"response_format": {"type": "json_object"}, "temperature": 0.8, "max_tokens": 25}),
+    |text| json!({"prediction": {"type": "content", "content": &text[..20]}}),
+    |text| json!({"prediction": {"type": "content", "content": [{"type": "text", "text": flawed(text)}]}, "temperature": 0.8}),
+    |_| json!({"response_format": person(), "prediction": {"type": "content", "content": "{\"name\": \"Bob\", \"age\": 3}"}}),
+    |text| json!({"stop": [&text[9..14]], "include_stop_str_in_output": true}),
+    |text| json!({"stop": [&text[3..5]], "min_tokens": 25, "temperature": 0.8}),
+    |_| json!({"stop_token_ids": [101, 116, 32], "ignore_eos": true, "temperature": 0.8}),
 ];
+
+/// A small schema.
+fn person() -> Value {
+    json!({"type": "json_schema", "json_schema": {"name": "person", "strict": true, "schema": {
+        "type": "object",
+        "properties": {"name": {"enum": ["Ann", "Bob"]}, "age": {"type": "integer", "minimum": 0, "maximum": 120}},
+        "required": ["name", "age"],
+        "additionalProperties": false,
+    }}})
+}
 
 /// The answer with every eleventh character wrong, for a drafter to propose.
 fn flawed(text: &str) -> String {
