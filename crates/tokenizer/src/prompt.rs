@@ -22,18 +22,11 @@ impl Prompt {
         tokenizer: &Tokenizer,
         template: Option<&ChatTemplate>,
     ) -> Result<Vec<u32>, TemplateError> {
-        let mut ids = match self {
+        let ids = match self {
             Self::Text(text) => tokenizer.encode(text),
             Self::Messages(messages) => encode_messages(messages, tokenizer, template)?,
         };
-        let specials = tokenizer.specials();
-        if let Some(bos) = specials
-            .bos
-            .filter(|bos| specials.adds_bos && ids.first() != Some(bos))
-        {
-            ids.insert(0, bos);
-        }
-        Ok(ids)
+        Ok(tokenizer.begun(ids))
     }
 }
 

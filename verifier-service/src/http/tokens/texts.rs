@@ -92,19 +92,16 @@ impl Tokenize {
 
 impl Text {
     fn encode(&self, tokenizer: &Tokenizer) -> Vec<u32> {
-        let mut tokens = if self.reads_controls {
+        let tokens = if self.reads_controls {
             tokenizer.encode_with_specials(&self.content)
         } else {
             tokenizer.encode(&self.content)
         };
-        let specials = tokenizer.specials();
-        let bos = specials.bos.filter(|_| self.begins && specials.adds_bos);
-        if let Some(bos) = bos
-            && tokens.first() != Some(&bos)
-        {
-            tokens.insert(0, bos);
+        if self.begins {
+            tokenizer.begun(tokens)
+        } else {
+            tokens
         }
-        tokens
     }
 }
 
