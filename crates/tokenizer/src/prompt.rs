@@ -31,20 +31,13 @@ impl Prompt {
         tokenizer: &Tokenizer,
         template: Option<&ChatTemplate>,
     ) -> Result<Vec<u32>, TemplateError> {
-        let mut ids = match self {
+        let ids = match self {
             Self::Text(text) => tokenizer.encode_with_specials(text),
             Self::Messages(chat) => encode_chat(chat, tokenizer, template)?,
             Self::Tokens(ids) => return Ok(ids.clone()),
             Self::Infill { prefix, suffix } => encode_infill((prefix, suffix), tokenizer),
         };
-        let specials = tokenizer.specials();
-        if let Some(bos) = specials
-            .bos
-            .filter(|bos| specials.adds_bos && ids.first() != Some(bos))
-        {
-            ids.insert(0, bos);
-        }
-        Ok(ids)
+        Ok(tokenizer.begun(ids))
     }
 }
 

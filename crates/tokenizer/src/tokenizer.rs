@@ -117,6 +117,17 @@ impl Tokenizer {
         self.encode_around(&self.defined_and_control, text)
     }
 
+    /// The ids after the beginning-of-sequence token, if the model wants one and it is not there.
+    pub fn begun(&self, mut ids: Vec<u32>) -> Vec<u32> {
+        let bos = self.specials.bos.filter(|_| self.specials.adds_bos);
+        if let Some(bos) = bos
+            && ids.first() != Some(&bos)
+        {
+            ids.insert(0, bos);
+        }
+        ids
+    }
+
     fn encode_around(&self, spelled: &Spelled, text: &str) -> Vec<u32> {
         let mut ids = Vec::with_capacity(text.len() / 3 + 1);
         let mut word = Word::default();

@@ -121,6 +121,7 @@ pub(crate) async fn read_until(reply: &mut Reply, origin: Origin) -> String {
 pub(crate) async fn finish(mut reply: Reply, mut text: String) -> Answer {
     loop {
         match reply.next().await.expect("a part of the reply") {
+            Some(Part::Reading(_)) => {}
             Some(Part::Chunk(chunk)) => {
                 text.extend(chunk.pieces.into_iter().map(|piece| piece.text));
             }

@@ -17,7 +17,7 @@ use super::{
     endpoint::Endpoint,
     error::ApiError,
     events, ignored,
-    params::{Ignored, Params, Unknown},
+    params::{Ignored, Params},
     replies::Replies,
     request::{AnswerOptions, CompletionRequest},
     response::Envelope,
@@ -84,12 +84,7 @@ async fn begin(
     let fields = api.budget.read(headers, body).await.inspect_err(refused)?;
     let has = |name| fields.get(name).is_some_and(|value| !value.is_null());
     let by_its_new_name = has(MAX_TOKENS[1]) && !has(MAX_TOKENS[0]);
-    let unknown = if api.verifier.serving().strict_parameters {
-        Unknown::Refused
-    } else {
-        Unknown::Ignored(ignored.clone())
-    };
-    let params = Params::new(fields, unknown);
+    let params = Params::new(fields, api.unknown(ignored));
     let beginning = async {
         let context = CallContext {
             serving: api.verifier.serving(),

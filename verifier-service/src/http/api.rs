@@ -8,7 +8,11 @@ use std::{
 
 use tokio::sync::Semaphore;
 
-use super::{body::Budget, error::ApiError};
+use super::{
+    body::Budget,
+    error::ApiError,
+    params::{Ignored, Unknown},
+};
 use crate::{VERSION, config::Serving, target::Target, verification::Verifier};
 
 /// Digits of the tokenizer's fingerprint in `system_fingerprint`.
@@ -63,6 +67,15 @@ impl Api {
     pub(super) fn refused(&self, error: &ApiError) {
         self.verifier.metrics().request("invalid");
         tracing::debug!(%error, "request is refused");
+    }
+
+    /// Treatment of a request's unknown parameters: they are refused, or ignored and collected in `ignored`.
+    pub(super) fn unknown(&self, ignored: &Ignored) -> Unknown {
+        if self.verifier.serving().strict_parameters {
+            Unknown::Refused
+        } else {
+            Unknown::Ignored(ignored.clone())
+        }
     }
 
     /// Logs parameters that were ignored, each once in the life of the process.

@@ -61,15 +61,7 @@ pub(super) fn read(
     context: CallContext<'_>,
 ) -> Result<CompletionRequest, ApiError> {
     request::model(&mut params, context.serving)?;
-    let mut conversation = Conversation {
-        messages: messages::take(&mut params)?,
-        ending: ending(&mut params)?,
-        ..Conversation::default()
-    };
-    let variables = template_variables(&mut params, context.serving)?;
-    if !variables.is_empty() {
-        conversation.template_variables = Some(Value::Object(variables.clone()).to_string());
-    }
+    let (mut conversation, variables) = conversation(&mut params, context.serving)?;
     let tools = Tools::take(&mut params)?;
     let constraint = Constraint::take(&mut params)?;
     let template = context.target.engine().chat_template();
@@ -89,7 +81,7 @@ pub(super) fn read(
         ..OutputForm::default()
     };
     if let Some(tools) = tools {
-        conversation.tools = Some(Value::Array(tools.described.clone()).to_string());
+        conversation.tools = Some(tools.to_json());
         form.calls = Some(syntax);
         form.tools = tools.names();
         // Control tokens mark calls in some families.
@@ -111,6 +103,24 @@ pub(super) fn read(
         grammar_param: Some(constraint.map_or_else(|| "tools".to_owned(), |asked| asked.param)),
     };
     request::completion(params, begun, context)
+}
+
+/// Takes a conversation without its tools, and the variables of its template.
+pub(super) fn conversation(
+    params: &mut Params,
+    serving: &Serving,
+) -> Result<(Conversation, Map<String, Value>), ApiError> {
+    let messages = messages::take(params)?;
+    let ending = ending(params)?;
+    let variables = template_variables(params, serving)?;
+    let set = (!variables.is_empty()).then(|| Value::Object(variables.clone()).to_string());
+    let conversation = Conversation {
+        messages,
+        tools: None,
+        template_variables: set,
+        ending,
+    };
+    Ok((conversation, variables))
 }
 
 /// Grammar of the reply: of calls, of structured output, or of either.

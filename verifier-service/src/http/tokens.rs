@@ -26,7 +26,7 @@ use super::{
     endpoint,
     error::ApiError,
     ignored,
-    params::{Ignored, Params, Unknown},
+    params::{Ignored, Params},
 };
 use crate::config::Serving;
 
@@ -70,13 +70,8 @@ async fn answer<R: Send + 'static, A: Serialize + Send + 'static>(
     let ignored = Ignored::default();
     let answering = async {
         let fields = api.budget.read(headers, body).await?;
-        let serving = api.verifier.serving();
-        let unknown = if serving.strict_parameters {
-            Unknown::Refused
-        } else {
-            Unknown::Ignored(ignored.clone())
-        };
-        let request = read(Params::new(fields, unknown), serving)?;
+        let params = Params::new(fields, api.unknown(&ignored));
+        let request = read(params, api.verifier.serving())?;
         let turn = timeout(PATIENCE, api.tokenizing.acquire()).await;
         let Ok(Ok(_turn)) = turn else {
             return Err(ApiError::busy("too many texts are being read", PATIENCE));

@@ -19,7 +19,7 @@ const MAX_TOOLS: usize = 512;
 #[derive(Debug)]
 pub(super) struct Tools {
     /// In OpenAI's form, for the template.
-    pub(super) described: Vec<Value>,
+    described: Vec<Value>,
     tools: Vec<Tool>,
     choice: ToolChoice,
     /// True if several calls may come at once.
@@ -167,6 +167,11 @@ impl Tools {
             ));
         }
         lark
+    }
+
+    /// The tools in OpenAI's form, as a list in JSON.
+    pub(super) fn to_json(&self) -> String {
+        Value::Array(self.described.clone()).to_string()
     }
 }
 

@@ -14,7 +14,7 @@ pub(super) fn of(plan: &RequestPlan, model: &str) -> Span {
         return span;
     }
     let operation = match plan.open.prompt {
-        Prompt::Text(_) => "text_completion",
+        Prompt::Text(_) | Prompt::Tokens(_) | Prompt::Infill { .. } => "text_completion",
         Prompt::Conversation(_) => "chat",
     };
     for (name, text) in [

@@ -10,7 +10,7 @@ use inference::engine::{Engine, EngineOptions, Logits, Session};
 
 pub(crate) fn options() -> EngineOptions {
     EngineOptions {
-        context: 256,
+        context: Some(256),
         ..EngineOptions::default()
     }
 }

@@ -96,7 +96,7 @@ async fn a_cache_that_grows_keeps_its_positions() {
             ..Model::of(kind)
         };
         let options = EngineOptions {
-            context: 600,
+            context: Some(600),
             max_batch_rows: 600,
             ..options()
         };

@@ -3,14 +3,13 @@
 use inference::engine::Engine;
 use proto::{limits::MAX_PROMPT_BYTES, model::Prompt, verifier::Generate};
 use serde::Serialize;
-use serde_json::{Value, json};
 use tokenizer::Tokenizer;
 
 use super::ids::{lossy, spelling};
 use crate::{
     config::Serving,
     error::GenerateError,
-    http::{error::ApiError, messages, params::Params, request},
+    http::{chat, error::ApiError, params::Params, request, tools::Tools},
 };
 
 /// A request for ids.
@@ -43,25 +42,12 @@ pub(super) struct Encoded {
     token_strs: Option<Vec<String>>,
 }
 
-/// Parameters about a chat that would change the ids and that this server does not have, each with the values that change nothing.
-fn unsupported() -> [(&'static str, Vec<Value>); 7] {
-    [
-        ("add_generation_prompt", vec![json!(true)]),
-        ("chat_template", vec![]),
-        ("chat_template_kwargs", vec![]),
-        ("continue_final_message", vec![]),
-        ("documents", vec![]),
-        ("mm_processor_kwargs", vec![]),
-        ("tools", vec![]),
-    ]
-}
-
 impl Tokenize {
     pub(super) fn read(mut params: Params, serving: &Serving) -> Result<Self, ApiError> {
         request::model(&mut params, serving)?;
         let spells = params.flag("return_token_strs")?.unwrap_or(false);
         let asked = if params.has("messages") {
-            Asked::Chat(chat(&mut params)?)
+            Asked::Chat(chat(&mut params, serving)?)
         } else {
             Asked::Text(text(&mut params)?)
         };
@@ -74,7 +60,9 @@ impl Tokenize {
         let tokens = match self.asked {
             Asked::Text(text) => text.encode(tokenizer),
             Asked::Chat(prompt) => {
-                let encoded = engine.encode_prompt(&serving::request::prompt(prompt));
+                let prompt = serving::request::prompt(prompt);
+                let prompt = prompt.map_err(|error| ApiError::from(error).about_parameter())?;
+                let encoded = engine.encode_prompt(&prompt);
                 encoded.map_err(|error| {
                     ApiError::from(GenerateError::Template(error)).about_parameter()
                 })?
@@ -92,19 +80,16 @@ impl Tokenize {
 
 impl Text {
     fn encode(&self, tokenizer: &Tokenizer) -> Vec<u32> {
-        let mut tokens = if self.reads_controls {
+        let tokens = if self.reads_controls {
             tokenizer.encode_with_specials(&self.content)
         } else {
             tokenizer.encode(&self.content)
         };
-        let specials = tokenizer.specials();
-        let bos = specials.bos.filter(|_| self.begins && specials.adds_bos);
-        if let Some(bos) = bos
-            && tokens.first() != Some(&bos)
-        {
-            tokens.insert(0, bos);
+        if self.begins {
+            tokenizer.begun(tokens)
+        } else {
+            tokens
         }
-        tokens
     }
 }
 
@@ -125,18 +110,19 @@ fn text(params: &mut Params) -> Result<Text, ApiError> {
     })
 }
 
-fn chat(params: &mut Params) -> Result<Prompt, ApiError> {
+fn chat(params: &mut Params, serving: &Serving) -> Result<Prompt, ApiError> {
     if params.has("prompt") {
         let message = "messages are given beside prompt: send one of them";
         return Err(ApiError::parameter("messages", message));
     }
-    let prompt = Prompt::Conversation(messages::take(params)?);
-    for (name, neutral) in unsupported() {
-        params.refuse(name, &neutral)?;
+    let (mut conversation, _) = chat::conversation(params, serving)?;
+    conversation.tools = Tools::take(params)?.map(|tools| tools.to_json());
+    for name in ["chat_template", "documents"] {
+        params.refuse(name, &[])?;
     }
     // The template and the model's own rule decide, so that the ids are those of the chat endpoint.
     params.skip(&["add_special_tokens", "parse_special"]);
-    let validated = Generate::new(prompt).validated();
+    let validated = Generate::new(Prompt::Conversation(conversation)).validated();
     let validated = validated.map_err(|error| ApiError::from(error).about_parameter())?;
     Ok(validated.prompt)
 }
