@@ -20,7 +20,7 @@ pub use pair::{
     RoundTrip,
 };
 pub use reply::{Chunk, Finish, FinishReason, Origin, Part, Piece, Reading};
-pub use request::{Ends, Generate, Speculation};
+pub use request::{Ends, Generate, RoundReport, Speculation};
 pub use round::{Proposer, RoundInfo, RoundTimings};
 pub use token::{ScoredToken, TokenLogprob};
 pub use usage::{FallbackReason, Usage};

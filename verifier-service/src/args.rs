@@ -105,12 +105,12 @@ pub struct RequestArgs {
     )]
     pub served_model_name: Vec<String>,
 
-    /// Sampling of HTTP requests that do not say, as a JSON object such as {"temperature": 0.7, "top_p": 0.8}; over what the model's
+    /// Sampling of HTTP requests that do not say, as a JSON object such as `{"temperature": 0.7, "top_p": 0.8}`; over what the model's
     /// own files suggest
     #[arg(long, env = "DUET_DEFAULT_SAMPLING", value_name = "JSON")]
     pub default_sampling: Option<String>,
 
-    /// Variables of the chat template as a JSON object, such as {"enable_thinking": false}; requests may give others
+    /// Variables of the chat template as a JSON object, such as `{"enable_thinking": false}`; requests may give others
     #[arg(long, env = "DUET_CHAT_TEMPLATE_KWARGS", value_name = "JSON")]
     pub chat_template_kwargs: Option<String>,
 

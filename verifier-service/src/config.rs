@@ -227,11 +227,13 @@ fn object(
 
 fn default_sampling(json: Option<&str>) -> Result<Map<String, Value>, OutOfRange> {
     let flag = "--default-sampling";
-    let expected = format!("a JSON object from any of {} to numbers", SAMPLING.join(", "));
+    let expected = format!(
+        "a JSON object from any of {} to numbers",
+        SAMPLING.join(", ")
+    );
     let sampling = object(flag, json, &expected)?;
-    let is_known = |(name, value): (&String, &Value)| {
-        SAMPLING.contains(&name.as_str()) && value.is_number()
-    };
+    let is_known =
+        |(name, value): (&String, &Value)| SAMPLING.contains(&name.as_str()) && value.is_number();
     if sampling.iter().all(is_known) {
         return Ok(sampling);
     }

@@ -32,10 +32,10 @@ pub fn encode(registry: &Registry) -> Result<String, fmt::Error> {
 }
 
 /// A value read at the moment of a scrape: name without `duet_`, help text and value.
-pub type Reading = (&'static str, &'static str, u64);
+pub type Scraped = (&'static str, &'static str, u64);
 
 /// Encodes gauges read by a collector.
-pub fn encode_gauges(encoder: &mut DescriptorEncoder<'_>, gauges: &[Reading]) -> fmt::Result {
+pub fn encode_gauges(encoder: &mut DescriptorEncoder<'_>, gauges: &[Scraped]) -> fmt::Result {
     for (name, about, value) in gauges {
         let descriptor = encoder.encode_descriptor(name, about, None, MetricType::Gauge)?;
         ConstGauge::new(*value as i64).encode(descriptor)?;
@@ -44,7 +44,7 @@ pub fn encode_gauges(encoder: &mut DescriptorEncoder<'_>, gauges: &[Reading]) ->
 }
 
 /// Encodes counters read by a collector.
-pub fn encode_counters(encoder: &mut DescriptorEncoder<'_>, counters: &[Reading]) -> fmt::Result {
+pub fn encode_counters(encoder: &mut DescriptorEncoder<'_>, counters: &[Scraped]) -> fmt::Result {
     for (name, about, value) in counters {
         let descriptor = encoder.encode_descriptor(name, about, None, MetricType::Counter)?;
         ConstCounter::new(*value).encode(descriptor)?;

@@ -36,12 +36,12 @@ use tokenizer::template::{ChatTemplate, TemplateError};
 pub use self::error::{EngineError, LoadError};
 pub use self::load::{Load, PrefixLoad};
 pub use self::model_info::ModelInfo;
-pub use crate::checkpoint::SuggestedSampling;
 pub use self::options::{DeviceChoice, EngineOptions};
 pub use self::passed::{Logits, Passed};
 pub use self::session::Session;
 use self::shared::Shared;
 pub use self::simulated::ProfileError;
+pub use crate::checkpoint::SuggestedSampling;
 
 /// A clonable handle to a model's thread, which stops when the last handle and session are gone.
 #[derive(Clone)]

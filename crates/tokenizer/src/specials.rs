@@ -156,10 +156,9 @@ fn infill(named: [Option<u32>; 3], pieces: &mut [Piece]) -> Option<InfillMarkers
         suffix: suffix.filter(is_there)?,
         middle: middle.filter(is_there),
     };
-    for id in [Some(markers.prefix), Some(markers.suffix), markers.middle] {
-        if let Some(id) = id {
-            pieces[id as usize].kind = PieceKind::Control;
-        }
+    let outer = [markers.prefix, markers.suffix];
+    for id in outer.into_iter().chain(markers.middle) {
+        pieces[id as usize].kind = PieceKind::Control;
     }
     Some(markers)
 }

@@ -30,10 +30,8 @@ pub struct Generate {
     pub requires_drafter: bool,
     /// Opaque, for logs and traces; `None`: the verifier makes one.
     pub request_id: Option<String>,
-    /// True if chunks report their round.
-    pub include_rounds: bool,
-    /// True if they report it token by token.
-    pub include_round_details: bool,
+    /// What chunks report of their round.
+    pub rounds: RoundReport,
     /// Number of likeliest tokens sent with each token of the reply, at most 20; `None`: tokens are not sent.
     pub top_logprobs: Option<u32>,
     /// Grammar that the reply follows.
@@ -81,6 +79,28 @@ pub enum Speculation {
     },
 }
 
+/// What chunks report of their round.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum RoundReport {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// Counts and times.
+    Counts,
+    /// The same and each token.
+    Details,
+}
+
+impl RoundReport {
+    fn of(rounds: bool, details: bool) -> Self {
+        match (rounds, details) {
+            (_, true) => Self::Details,
+            (true, false) => Self::Counts,
+            (false, false) => Self::Nothing,
+        }
+    }
+}
+
 impl Generate {
     /// A request with nothing but a prompt: the model's own distribution, the verifier's limits, speculation on.
     pub fn new(prompt: Prompt) -> Self {
@@ -94,8 +114,7 @@ impl Generate {
             speculation: Speculation::auto(),
             requires_drafter: false,
             request_id: None,
-            include_rounds: false,
-            include_round_details: false,
+            rounds: RoundReport::Nothing,
             top_logprobs: None,
             grammar: None,
             ends: Ends::default(),
@@ -176,8 +195,7 @@ impl TryFrom<wire::GenerateRequest> for Generate {
             speculation: Speculation::try_from(speculation).map_err(|e| e.within("speculation"))?,
             requires_drafter,
             request_id: Some(request_id).filter(|id| !id.is_empty()),
-            include_rounds: request.include_rounds,
-            include_round_details: request.include_round_details,
+            rounds: RoundReport::of(request.include_rounds, request.include_round_details),
             top_logprobs: request.top_logprobs,
             grammar: grammar.map_err(|e| e.within("grammar"))?,
             ends: Ends {
@@ -226,8 +244,8 @@ impl From<Generate> for wire::GenerateRequest {
             stop: request.stop,
             speculation: Some(speculation),
             request_id: request.request_id.unwrap_or_default(),
-            include_rounds: request.include_rounds,
-            include_round_details: request.include_round_details,
+            include_rounds: request.rounds != RoundReport::Nothing,
+            include_round_details: request.rounds == RoundReport::Details,
             top_logprobs: request.top_logprobs,
             grammar: request.grammar.map(Into::into),
             min_tokens: request.ends.min_tokens,

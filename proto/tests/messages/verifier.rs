@@ -8,8 +8,8 @@ use proto::{
     model::{Conversation, Ending, Message, Prompt, Role, Sampling},
     verifier::{
         Chunk, Ends, FallbackReason, Finish, FinishReason, Generate, Grammar, GrammarRule, Origin,
-        Part, Piece, Proposer, Reading, RoundInfo, RoundTimings, ScoredToken, Speculation,
-        TokenLogprob, Usage,
+        Part, Piece, Proposer, Reading, RoundInfo, RoundReport, RoundTimings, ScoredToken,
+        Speculation, TokenLogprob, Usage,
     },
     wire::{model::v1 as model, verifier::v1 as verifier},
 };
@@ -27,8 +27,7 @@ fn request_for_a_reply_survives_the_wire() {
     request.logit_bias = vec![(0, -100.0), (7, 1.5)];
     request.seed = Some(0);
     request.stop = vec!["\n\n".to_owned()];
-    request.include_rounds = true;
-    request.include_round_details = true;
+    request.rounds = RoundReport::Details;
     request.include_control = true;
     request.include_reading = true;
     request.prompt_logprobs = Some(3);
@@ -200,12 +199,16 @@ fn bad_fields_of_a_request_are_refused_by_name() {
         r.max_tokens = Some(3);
         r.min_tokens = 4;
     });
-    check("stop_tokens", |r| r.stop_tokens = vec![1; limits::MAX_STOP_TOKENS + 1]);
+    check("stop_tokens", |r| {
+        r.stop_tokens = vec![1; limits::MAX_STOP_TOKENS + 1]
+    });
     check("prompt_logprobs", |r| r.prompt_logprobs = Some(21));
     check("prediction", |r| {
         r.prediction = "x".repeat(limits::MAX_PREDICTION_BYTES + 1);
     });
-    check("grammar.rule", |r| r.grammar = Some(verifier::Grammar::default()));
+    check("grammar.rule", |r| {
+        r.grammar = Some(verifier::Grammar::default())
+    });
     check("grammar.regex", |r| {
         let rule = Some(verifier::grammar::Rule::Regex(String::new()));
         r.grammar = Some(verifier::Grammar {

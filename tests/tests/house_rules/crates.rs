@@ -11,7 +11,7 @@ use toml::Value;
 use crate::{SERVICES, assert_holds};
 
 /// Crates that each crate may use. Tests and benches of a crate may use `tests` as well.
-const FLOORS: [(&str, &[&str]); 13] = [
+const FLOORS: [(&str, &[&str]); 14] = [
     ("alignment", &[]),
     ("pacing", &[]),
     ("store", &[]),
@@ -19,13 +19,14 @@ const FLOORS: [(&str, &[&str]); 13] = [
     ("proto", &[]),
     ("chassis", &[]),
     ("tokenizer", &["alignment"]),
+    ("grammar", &["tokenizer"]),
     ("inference", &["kernels", "tokenizer", "alignment"]),
     (
         "serving",
         &["chassis", "inference", "tokenizer", "store", "proto"],
     ),
     ("drafter-service", &SHARED),
-    ("verifier-service", &SHARED),
+    ("verifier-service", &VERIFYING),
     ("cli", &ALL),
     ("tests", &ALL),
 ];
@@ -41,7 +42,8 @@ const SHARED: [&str; 9] = [
     "inference",
     "serving",
 ];
-const ALL: [&str; 11] = [
+/// The same and the crate that only the verifier needs.
+const VERIFYING: [&str; 10] = [
     "alignment",
     "pacing",
     "store",
@@ -49,6 +51,19 @@ const ALL: [&str; 11] = [
     "proto",
     "chassis",
     "tokenizer",
+    "grammar",
+    "inference",
+    "serving",
+];
+const ALL: [&str; 12] = [
+    "alignment",
+    "pacing",
+    "store",
+    "kernels",
+    "proto",
+    "chassis",
+    "tokenizer",
+    "grammar",
     "inference",
     "serving",
     "drafter-service",

@@ -96,15 +96,15 @@ fn echoed(prompt: &Prompt, target: &Target) -> String {
 
 /// Texts with a gap after them.
 fn with_suffix(prompts: Vec<Prompt>, suffix: &str) -> Result<Vec<Prompt>, ApiError> {
-    let with_gap = |prompt| match prompt {
-        Prompt::Text(prefix) => Ok(Prompt::Infill {
+    let with_gap = |prompt| {
+        let Prompt::Text(prefix) = prompt else {
+            let message = "suffix is given beside token ids: prompt must be a text";
+            return Err(ApiError::parameter("suffix", message));
+        };
+        Ok(Prompt::Infill {
             prefix,
             suffix: suffix.to_owned(),
-        }),
-        _ => {
-            let message = "suffix is given beside token ids: prompt must be a text";
-            Err(ApiError::parameter("suffix", message))
-        }
+        })
     };
     prompts.into_iter().map(with_gap).collect()
 }

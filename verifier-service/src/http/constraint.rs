@@ -52,11 +52,11 @@ impl Constraint {
         self.rule.clone().into()
     }
 
-    fn of_schema(path: &str, schema: Value) -> Self {
+    fn of_schema(path: &str, schema: &Value) -> Self {
         Self {
             rule: GrammarRule::JsonSchema(schema.to_string()),
             param: path.to_owned(),
-            schema: Some(on_one_line(&schema)),
+            schema: Some(on_one_line(schema)),
         }
     }
 
@@ -71,17 +71,18 @@ impl Constraint {
     /// A JSON Schema, as an object or as the text of one.
     fn json(path: &str, value: Value) -> Result<Self, ApiError> {
         match value {
-            Value::Object(_) | Value::Bool(true) => Ok(Self::of_schema(path, value)),
-            Value::String(text) => match serde_json::from_str(&text) {
-                Ok(schema @ Value::Object(_)) => Ok(Self::of_schema(path, schema)),
-                _ => {
+            Value::Object(_) | Value::Bool(true) => Ok(Self::of_schema(path, &value)),
+            Value::String(text) => {
+                let schema = serde_json::from_str(&text).ok().filter(Value::is_object);
+                let schema = schema.ok_or_else(|| {
                     let message = format!(
                         "{path} is {}: it must be a JSON Schema, as an object or as its text",
                         shown(&text)
                     );
-                    Err(ApiError::parameter(path, message))
-                }
-            },
+                    ApiError::parameter(path, message)
+                })?;
+                Ok(Self::of_schema(path, &schema))
+            }
             other => Err(wrong(path, &other, "a JSON Schema, which is an object")),
         }
     }
@@ -134,7 +135,7 @@ fn response_format(params: &mut Params) -> Result<Option<Constraint>, ApiError> 
             // Some servers take a schema here.
             let schema = format.take("schema").filter(Value::is_object);
             let schema = schema.unwrap_or_else(|| json!({"type": "object"}));
-            Some(Constraint::of_schema("response_format", schema))
+            Some(Constraint::of_schema("response_format", &schema))
         }
         "json_schema" => {
             let wrapped = format.object("json_schema")?;
@@ -186,7 +187,7 @@ fn structured_outputs(params: &mut Params) -> Result<Vec<Constraint>, ApiError> 
     }
     if outputs.flag("json_object")? == Some(true) {
         let path = outputs.path("json_object");
-        asked.push(Constraint::of_schema(&path, json!({"type": "object"})));
+        asked.push(Constraint::of_schema(&path, &json!({"type": "object"})));
     }
     outputs.refuse("structural_tag", &[])?;
     outputs.refuse("whitespace_pattern", &[])?;

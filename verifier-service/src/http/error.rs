@@ -138,11 +138,15 @@ impl ApiError {
         }
     }
 
-    /// The same about a parameter that the client knows by another name.
+    /// The same about a parameter that the client knows by another name: for `from` and the fields within it.
     pub(super) fn renamed(mut self, from: &str, to: &str) -> Self {
         let error = &mut self.body.error;
-        if error.param.as_deref() == Some(from) {
-            if let Some(rest) = error.message.strip_prefix(from) {
+        let is_within = |field: &str| {
+            let rest = field.strip_prefix(from);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        if let Some(field) = error.param.take_if(|field| is_within(field)) {
+            if let Some(rest) = error.message.strip_prefix(field.as_str()) {
                 error.message = format!("{to}{rest}");
             }
             error.param = Some(to.to_owned());

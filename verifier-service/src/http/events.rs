@@ -142,7 +142,7 @@ impl Events {
         let tokens = std::mem::take(&mut progress.prompt);
         let logprobs = self.options.logprobs.then(|| {
             let endpoint = self.envelope.endpoint;
-            Logprobs::new(endpoint, tokens, &mut progress.offset).from_beginning()
+            Logprobs::new(endpoint, tokens, &mut progress.offset).without_first()
         });
         let content = self.envelope.more(Some(&text));
         self.choice(index, content, logprobs, None);
@@ -161,7 +161,7 @@ impl Events {
             }
             let content = match (self.envelope.endpoint, addition) {
                 (Endpoint::Completions, Addition::Text(text)) => self.envelope.more(Some(text)),
-                _ => Envelope::addition(addition, output.calls.iter().enumerate().last()),
+                _ => Envelope::addition(addition, output.calls.iter().enumerate().next_back()),
             };
             self.choice(index, content, logprobs.take(), None);
             self.progress[index].output = output;

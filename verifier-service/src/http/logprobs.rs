@@ -76,7 +76,7 @@ impl Logprobs {
 
 impl Logprobs {
     /// The same for tokens of which the first begins the text: nothing is before it that would give it a probability.
-    pub(super) fn from_beginning(mut self) -> Self {
+    pub(super) fn without_first(mut self) -> Self {
         if let Self::Completions {
             token_logprobs,
             top_logprobs,

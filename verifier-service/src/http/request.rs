@@ -136,7 +136,7 @@ pub(super) fn completion(
         logit_bias: sampling::logit_bias(&mut params)?,
         seed: params.seed("seed")?,
         stop: stops,
-        ends: ends(&mut params, request.ends.clone())?,
+        ends: ends(&mut params, request.ends.include_stop)?,
         include_control: request.include_control
             || params.flag("skip_special_tokens")? == Some(false),
         include_reading: stream.is_some_and(|stream| stream.continuous_usage),
@@ -149,36 +149,17 @@ pub(super) fn completion(
         params.refuse(name, &neutral)?;
     }
     params.finish()?;
-    let (wanted, limit) = (
-        choices.saturating_mul(prompts.len()),
-        serving.admission.in_progress,
-    );
-    if choices == 0 || wanted > limit {
-        let what = if prompts.len() > 1 {
-            format!(" for {} prompts", prompts.len())
-        } else {
-            String::new()
-        };
-        let message = format!(
-            "n is {choices}{what}: it must be at least 1, and all choices together at most {limit}"
-        );
-        return Err(ApiError::parameter("n", message));
-    }
-    let replies = (0..wanted).map(|number| {
-        let choice = Generate {
-            prompt: prompts[number / choices].clone(),
-            // Each choice of a prompt has a seed of its own.
-            seed: request
-                .seed
-                .map(|seed| seed.wrapping_add((number % choices) as u64)),
-            request_id: Some(match wanted {
-                1 => id.to_owned(),
-                _ => format!("{id}-{number}"),
-            }),
-            ..request.clone()
-        };
-        let validated = choice.validated();
-        validated.map_err(|error| ApiError::from(error).about_parameter())
+    check_choices(choices, prompts.len(), serving.admission.in_progress)?;
+    let asked = each(&request, &prompts, choices, id).into_iter();
+    let replies = asked.map(|asked| {
+        let validated = asked.validated();
+        validated.map_err(|error| {
+            let error = ApiError::from(error).about_parameter();
+            match &grammar_param {
+                Some(param) => error.renamed("grammar", param),
+                None => error,
+            }
+        })
     });
     Ok(CompletionRequest {
         replies: replies.collect::<Result<_, _>>()?,
@@ -193,11 +174,45 @@ pub(super) fn completion(
     })
 }
 
+fn check_choices(choices: usize, prompts: usize, limit: usize) -> Result<(), ApiError> {
+    if choices > 0 && choices.saturating_mul(prompts) <= limit {
+        return Ok(());
+    }
+    let what = if prompts > 1 {
+        format!(" for {prompts} prompts")
+    } else {
+        String::new()
+    };
+    let message = format!(
+        "n is {choices}{what}: it must be at least 1, and all choices together at most {limit}"
+    );
+    Err(ApiError::parameter("n", message))
+}
+
+/// Requests of the replies: `choices` for each prompt.
+fn each(request: &Generate, prompts: &[Prompt], choices: usize, id: &str) -> Vec<Generate> {
+    let wanted = prompts.len() * choices;
+    let reply = |number: usize, prompt: &Prompt| Generate {
+        prompt: prompt.clone(),
+        // Each choice of a prompt has a seed of its own.
+        seed: request
+            .seed
+            .map(|seed| seed.wrapping_add((number % choices) as u64)),
+        request_id: Some(match wanted {
+            1 => id.to_owned(),
+            _ => format!("{id}-{number}"),
+        }),
+        ..request.clone()
+    };
+    let numbers = (0..wanted).map(|number| reply(number, &prompts[number / choices]));
+    numbers.collect()
+}
+
 /// Takes the ends of replies that other servers have.
-fn ends(params: &mut Params, asked: Ends) -> Result<Ends, ApiError> {
+fn ends(params: &mut Params, stop_is_part: bool) -> Result<Ends, ApiError> {
     let mut flag = |name| Ok::<_, ApiError>(params.flag(name)?.unwrap_or(false));
     let (ignore_end, include) = (flag("ignore_eos")?, flag("include_stop_str_in_output")?);
-    let include_stop = asked.include_stop || include || flag("no_stop_trim")?;
+    let include_stop = stop_is_part || include || flag("no_stop_trim")?;
     let path = params.path("stop_token_ids");
     let ids = params.list("stop_token_ids")?.unwrap_or_default();
     let ids = ids.into_iter().enumerate();

@@ -20,7 +20,7 @@ const MAX_TOOLS: usize = 512;
 pub(super) struct Tools {
     /// In OpenAI's form, for the template.
     described: Vec<Value>,
-    tools: Vec<Tool>,
+    listed: Vec<Tool>,
     choice: ToolChoice,
     /// True if several calls may come at once.
     pub(super) parallel: bool,
@@ -46,36 +46,36 @@ impl Tools {
     /// Takes `tools`, `tool_choice` and `parallel_tool_calls`; `None` if no tool may be called.
     pub(super) fn take(params: &mut Params) -> Result<Option<Self>, ApiError> {
         let parallel = params.flag("parallel_tool_calls")?.unwrap_or(true);
-        let listed = params.list("tools")?.unwrap_or_default();
-        if listed.len() > MAX_TOOLS {
+        let described = params.list("tools")?.unwrap_or_default();
+        if described.len() > MAX_TOOLS {
             let message = format!(
                 "tools has {} entries: it must have at most {MAX_TOOLS}",
-                listed.len()
+                described.len()
             );
             return Err(ApiError::parameter("tools", message));
         }
         let tool = |(i, value): (usize, &Value)| {
             Tool::take(params.within(format!("tools[{i}]"), value.clone())?)
         };
-        let tools: Vec<Tool> = listed
+        let listed: Vec<Tool> = described
             .iter()
             .enumerate()
             .map(tool)
             .collect::<Result<_, _>>()?;
         let choice = params.take("tool_choice");
-        let Some(choice) = ToolChoice::read(choice, &tools)? else {
+        let Some(choice) = ToolChoice::read(choice, &listed)? else {
             return Ok(None);
         };
-        Ok((!tools.is_empty()).then_some(Self {
-            described: listed,
-            tools,
+        Ok((!listed.is_empty()).then_some(Self {
+            described,
+            listed,
             choice,
             parallel,
         }))
     }
 
     pub(super) fn names(&self) -> Vec<String> {
-        self.tools.iter().map(|tool| tool.name.clone()).collect()
+        self.listed.iter().map(|tool| tool.name.clone()).collect()
     }
 
     /// Text that ends the reply where only one call may come and the model may choose.
@@ -124,8 +124,8 @@ impl Tools {
 
     fn lark(&self, syntax: ToolSyntax, opening: &str, answer: Option<&Value>) -> String {
         let callable: Vec<&Tool> = match &self.choice {
-            ToolChoice::Named(name) => self.tools.iter().filter(|t| t.name == *name).collect(),
-            ToolChoice::Auto | ToolChoice::Required => self.tools.iter().collect(),
+            ToolChoice::Named(name) => self.listed.iter().filter(|t| t.name == *name).collect(),
+            ToolChoice::Auto | ToolChoice::Required => self.listed.iter().collect(),
         };
         let again = self.parallel && !matches!(self.choice, ToolChoice::Named(_));
         let calls = match (syntax, opening.is_empty()) {
@@ -143,17 +143,15 @@ impl Tools {
             (ToolSyntax::List, _) => format!("{opening} \"[\" call \"]\""),
             (ToolSyntax::Bare, _) => "call".to_owned(),
         };
-        let mut lark = match answer {
+        let start = match answer {
             Some(schema) => {
-                format!("start: calls | answer\ncalls: {calls}\nanswer: %json {schema}\n")
+                format!("start: calls | answer\ncalls: {calls}\nanswer: %json {schema}")
             }
-            None => format!("start: {calls}\n"),
+            None => format!("start: {calls}"),
         };
         let names = (0..callable.len()).map(|i| format!("call_{i}"));
-        lark.push_str(&format!(
-            "call: {}\n",
-            names.collect::<Vec<_>>().join(" | ")
-        ));
+        let names: Vec<String> = names.collect();
+        let mut lines = vec![start, format!("call: {}", names.join(" | "))];
         let key = match syntax {
             ToolSyntax::Tagged | ToolSyntax::List => "arguments",
             ToolSyntax::Bare => "parameters",
@@ -162,11 +160,11 @@ impl Tools {
             let name = Value::from(tool.name.as_str());
             let head = literal(&format!("{{\"name\": {name}, \"{key}\": "));
             let parameters = on_one_line(&tool.parameters);
-            lark.push_str(&format!(
-                "call_{i}: {head} arguments_{i} \"}}\"\narguments_{i}: %json {parameters}\n"
-            ));
+            lines.push(format!("call_{i}: {head} arguments_{i} \"}}\""));
+            lines.push(format!("arguments_{i}: %json {parameters}"));
         }
-        lark
+        lines.push(String::new());
+        lines.join("\n")
     }
 
     /// The tools in OpenAI's form, as a list in JSON.

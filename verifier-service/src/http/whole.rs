@@ -43,7 +43,7 @@ pub(super) async fn read(
             let tokens = std::mem::take(&mut whole.tokens);
             let logprobs = Logprobs::new(envelope.endpoint, tokens, &mut 0);
             match options.echo {
-                Some(_) => logprobs.from_beginning(),
+                Some(_) => logprobs.without_first(),
                 None => logprobs,
             }
         }),
@@ -85,7 +85,9 @@ impl Whole {
                 additions
             }
         };
-        additions.iter().for_each(|more| self.output.add(more));
+        for more in &additions {
+            self.output.add(more);
+        }
         Ok(())
     }
 }

@@ -18,14 +18,11 @@ use inference::{
     engine::Logits,
     sampling::{Allowed, DistributionEvaluator, History, Scores},
 };
-use proto::verifier::Ends;
+use proto::verifier::{Ends, RoundReport};
 
 use super::{
-    drawn_distributions::CandidateSource,
-    grammar_walk::GrammarWalk,
-    probabilities,
-    request_plan::{RequestPlan, Telling},
-    stops::StopScanner,
+    drawn_distributions::CandidateSource, grammar_walk::GrammarWalk, probabilities,
+    request_plan::RequestPlan, stops::StopScanner,
 };
 use crate::{error::GenerateError, target::Target};
 
@@ -123,8 +120,8 @@ impl Decider {
             stops: StopScanner::new(&plan.stops),
             place: Place::default(),
             left,
-            top_logprobs: plan.top_logprobs,
-            tells_probabilities: plan.telling == Telling::Details,
+            top_logprobs: plan.report.top_logprobs,
+            tells_probabilities: plan.report.rounds == RoundReport::Details,
             target: Arc::clone(target),
         }
     }

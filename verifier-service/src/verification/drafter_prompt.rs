@@ -10,7 +10,6 @@ pub(super) fn of(target: &Target, prompt: &Prompt) -> Result<Prompt, GenerateErr
     let tokenizer = target.tokenizer();
     match prompt {
         Prompt::Text(text) => Ok(infill(tokenizer, text).unwrap_or_else(|| prompt.clone())),
-        Prompt::Conversation(_) => Ok(prompt.clone()),
         Prompt::Tokens(ids) => {
             let size = target.vocab_size();
             if let Some(place) = ids.iter().position(|id| *id as usize >= size) {
@@ -29,7 +28,7 @@ pub(super) fn of(target: &Target, prompt: &Prompt) -> Result<Prompt, GenerateErr
                 expected,
             ))
         }
-        Prompt::Infill { .. } => Ok(prompt.clone()),
+        Prompt::Conversation(_) | Prompt::Infill { .. } => Ok(prompt.clone()),
     }
 }
 

@@ -23,16 +23,11 @@ use pacing::{BlockFate, Round, Wish};
 use proto::{
     CommittedText,
     drafter::{self, CloseReason, Open, Traffic},
-    verifier::FallbackReason,
+    verifier::{FallbackReason, RoundReport},
 };
 use tokio::time::timeout_at;
 
-use super::{
-    pacing::Pacing,
-    proposal::Proposal,
-    request_plan::{RequestPlan, Telling},
-    shared::Shared,
-};
+use super::{pacing::Pacing, proposal::Proposal, request_plan::RequestPlan, shared::Shared};
 use crate::{
     drafters::{IdleDrafter, Lease},
     lexicon::LexiconError,
@@ -95,7 +90,7 @@ impl DraftingPeer {
             committed: CommittedText::default(),
             rejoin: Backoff::new(FIRST_REJOIN, LAST_REJOIN),
             is_worth_rejoining: false,
-            dropped: DroppedBlocks::new(plan.telling == Telling::Details),
+            dropped: DroppedBlocks::new(plan.report.rounds == RoundReport::Details),
             fate: BlockFate::None,
             traffic: Traffic::default(),
         };

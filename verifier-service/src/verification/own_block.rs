@@ -11,7 +11,7 @@ const BYTES_PER_TOKEN: usize = 16;
 impl Session {
     /// Block of the verifier's own with at most `room` candidates, if it has one for this round.
     pub(super) fn own_block(&mut self, room: usize) -> Option<Block> {
-        if room == 0 || !self.plan.takes_any_text {
+        if room == 0 || !self.plan.takes_any_text() {
             return None;
         }
         self.forced_block(room)

@@ -92,10 +92,15 @@ impl Prediction {
         self.followed += 1;
         if let Some(stray) = &mut self.stray {
             stray.bytes.push(byte);
-            if self.followed >= SURE {
-                self.replace_word();
-                self.stray = None;
-            }
+            self.settle();
+        }
+    }
+
+    /// Ends the edit if the reply surely is back.
+    fn settle(&mut self) {
+        if self.followed >= SURE {
+            self.replace_word();
+            self.stray = None;
         }
     }
 
@@ -119,12 +124,16 @@ impl Prediction {
         let Some(stray) = &mut self.stray else {
             return;
         };
-        if let Some(place) = place_after(&self.text, stray) {
-            stray.is_back = true;
-            self.cursor = place;
-            self.followed = 0;
-            self.trust = FIRST;
-        }
+        let Some(place) = place_after(&self.text, stray) else {
+            return;
+        };
+        let before = self.text[..place].iter().rev();
+        let same = before.zip(stray.bytes.iter().rev());
+        self.followed = same.take_while(|(one, other)| one == other).count();
+        stray.is_back = true;
+        self.cursor = place;
+        self.trust = FIRST;
+        self.settle();
     }
 
     /// Replaces a word in the text that is left, if the edit has replaced it.

@@ -18,7 +18,7 @@ impl Session {
     pub(super) async fn read(&mut self, outbox: &Outbox) -> Result<usize, GenerateError> {
         let prompt = std::mem::take(&mut self.prompt);
         let prompt_tokens = prompt.len() as u32 + 1;
-        if let Some(top) = self.plan.prompt_logprobs {
+        if let Some(top) = self.plan.report.prompt_logprobs {
             self.read_scored(prompt, top, outbox).await?;
             return Ok(0);
         }
@@ -27,7 +27,7 @@ impl Session {
             let pass = self.model.forward(prompt, 0, |_| ());
             cached = self.peer.during(pass).await?.reused;
         }
-        if self.plan.include_reading {
+        if self.plan.report.reading {
             let reading = Reading {
                 prompt_tokens,
                 cached_tokens: cached as u32,

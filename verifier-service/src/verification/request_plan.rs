@@ -8,7 +8,7 @@ use inference::sampling::{Sampling, SamplingError};
 use proto::{
     drafter::Open,
     limits::MAX_BLOCK_BYTES,
-    verifier::{Ends, Generate, Speculation},
+    verifier::{Ends, Generate, RoundReport, Speculation},
 };
 
 use crate::{config::Serving, error::GenerateError};
@@ -39,31 +39,26 @@ pub(crate) struct RequestPlan {
     pub(crate) adapts_length: bool,
     /// Alternatives of every block; `None` for as many as pay.
     pub(crate) alternatives: Option<usize>,
-    /// Number of the likeliest tokens to send with each token; `None` if no tokens are sent.
-    pub(crate) top_logprobs: Option<usize>,
-    pub(crate) telling: Telling,
+    pub(crate) report: Report,
     pub(crate) ends: Ends,
-    /// True if control tokens are sent by name.
-    pub(crate) include_control: bool,
-    /// True if the reply begins with a report on the prompt.
-    pub(crate) include_reading: bool,
-    /// Number of the likeliest tokens to send with each token of the prompt; `None` if none are sent.
-    pub(crate) prompt_logprobs: Option<usize>,
     /// Text that the reply may resemble; empty: none.
     pub(crate) prediction: String,
-    /// True if any text may be proposed, whoever proposes it.
-    pub(crate) takes_any_text: bool,
     /// Total wait for drafts that a reply may have in any case: the shortest deadline.
     pub(crate) least_wait: Duration,
 }
 
-/// Detail in which chunks report their rounds.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Telling {
-    Nothing,
-    Rounds,
-    /// Rounds, token by token.
-    Details,
+/// What a reply tells beside its text.
+#[derive(Clone, Debug)]
+pub(crate) struct Report {
+    pub(crate) rounds: RoundReport,
+    /// Number of the likeliest tokens to send with each token; `None` if no tokens are sent.
+    pub(crate) top_logprobs: Option<usize>,
+    /// The same for each token of the prompt.
+    pub(crate) prompt_logprobs: Option<usize>,
+    /// True if control tokens are sent by name.
+    pub(crate) control: bool,
+    /// True if the reply begins with a report on the prompt.
+    pub(crate) reading: bool,
 }
 
 impl RequestPlan {
@@ -85,19 +80,7 @@ impl RequestPlan {
                 expected,
             ));
         }
-        if let Some(id) = request
-            .ends
-            .stop_tokens
-            .iter()
-            .find(|id| **id as usize >= vocab_size)
-        {
-            let expected = format!("below {vocab_size}");
-            return Err(GenerateError::field(
-                "stop_tokens",
-                id.to_string(),
-                expected,
-            ));
-        }
+        check_stop_tokens(&request.ends, vocab_size)?;
         let (method, method_reason) = method(request, serving.method)?;
         let block_length = block_length(request, serving.block_length)?;
         let alternatives = alternatives(request, method)?;
@@ -109,11 +92,7 @@ impl RequestPlan {
             stops: request.stop.clone(),
             max_tokens: max_tokens as usize,
             speculates: request.speculation != Speculation::Off,
-            takes_any_text: request.speculation != Speculation::Off && has_trees(method),
             ends: request.ends.clone(),
-            include_control: request.include_control,
-            include_reading: request.include_reading,
-            prompt_logprobs: request.prompt_logprobs.map(|count| count as usize),
             prediction: request.prediction.clone(),
             open: Open {
                 session_id: request_id.clone(),
@@ -139,30 +118,58 @@ impl RequestPlan {
                 drawable: Vec::new(),
             },
             block_length: block_length as usize,
-            adapts_length: !matches!(
-                request.speculation,
-                Speculation::Auto {
-                    block_tokens: Some(_),
-                    ..
-                }
-            ),
+            adapts_length: adapts_length(&request.speculation),
             alternatives,
-            top_logprobs: request.top_logprobs.map(|count| count as usize),
-            telling: telling(request),
+            report: Report::of(request),
             least_wait: serving.deadline.floor,
             request_id,
             method,
             seed,
         })
     }
+
+    /// True if any text may be proposed, whoever proposes it.
+    pub(crate) fn takes_any_text(&self) -> bool {
+        self.speculates && has_trees(self.method)
+    }
 }
 
-fn telling(request: &Generate) -> Telling {
-    match (request.include_rounds, request.include_round_details) {
-        (_, true) => Telling::Details,
-        (true, false) => Telling::Rounds,
-        (false, false) => Telling::Nothing,
+impl Report {
+    fn of(request: &Generate) -> Self {
+        let count = |count: Option<u32>| count.map(|count| count as usize);
+        Self {
+            rounds: request.rounds,
+            top_logprobs: count(request.top_logprobs),
+            prompt_logprobs: count(request.prompt_logprobs),
+            control: request.include_control,
+            reading: request.include_reading,
+        }
     }
+}
+
+fn check_stop_tokens(ends: &Ends, vocab_size: usize) -> Result<(), GenerateError> {
+    let unknown = ends
+        .stop_tokens
+        .iter()
+        .find(|id| **id as usize >= vocab_size);
+    unknown.map_or(Ok(()), |id| {
+        let expected = format!("below {vocab_size}");
+        Err(GenerateError::field(
+            "stop_tokens",
+            id.to_string(),
+            expected,
+        ))
+    })
+}
+
+fn adapts_length(speculation: &Speculation) -> bool {
+    !matches!(
+        speculation,
+        Speculation::Auto {
+            block_tokens: Some(_),
+            ..
+        }
+    )
 }
 
 fn sampling_error(error: SamplingError) -> GenerateError {

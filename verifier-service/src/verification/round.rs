@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use alignment::{TargetToken, acceptance::Choice, aligned::Alignment};
 use inference::engine::Passed;
-use proto::verifier::{Chunk, FallbackReason, Origin, Piece, RoundInfo, RoundTimings};
+use proto::verifier::{Chunk, FallbackReason, Origin, Piece, RoundInfo, RoundReport, RoundTimings};
 use tracing::{Instrument as _, Span, info_span};
 
 use super::{
@@ -12,7 +12,6 @@ use super::{
     decider::{Decision, End},
     detail::Moments,
     proposal::Proposal,
-    request_plan::Telling,
     session::{Session, lock},
     usage_account::Entry,
 };
@@ -54,7 +53,7 @@ impl Session {
             self.observe(&block, &passed, draft_wait);
         }
         let pieces = self.commit(&block, decision);
-        let tokens = match self.plan.top_logprobs {
+        let tokens = match self.plan.report.top_logprobs {
             Some(_) => {
                 let released = self.text.released();
                 self.tokens.committed(&self.target, decision, released)
@@ -152,11 +151,11 @@ impl Session {
         passed: &Passed<Decision>,
         (began, submitted): (Instant, Instant),
     ) -> Option<RoundInfo> {
-        if self.plan.telling == Telling::Details {
+        if self.plan.report.rounds == RoundReport::Details {
             let moments = Moments::new(began, submitted, passed);
             info.detail = Some(Box::new(self.detail(block, &passed.value, moments)));
         }
-        (self.plan.telling != Telling::Nothing).then_some(info)
+        (self.plan.report.rounds != RoundReport::Nothing).then_some(info)
     }
 
     /// One pass over the pending token and the candidates, decided on the model's thread. Meanwhile
@@ -204,7 +203,7 @@ impl Session {
             let origin = origin(*choice, block);
             self.text.push(bytes, origin);
             said.extend_from_slice(bytes);
-            if self.plan.include_control
+            if self.plan.report.control
                 && !self.target.is_end(self.pending)
                 && let Some(name) = self.target.tokenizer().control_name(self.pending)
             {

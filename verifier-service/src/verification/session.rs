@@ -14,8 +14,8 @@ use tracing::{Instrument as _, field::Empty, info_span};
 use super::{
     decider::{Decider, End, Stop},
     drafting_peer::DraftingPeer,
-    latency::Latency,
     grammar_walk::GrammarWalk,
+    latency::Latency,
     logprobs::ReplyTokens,
     pacing::Pacing,
     prediction::Prediction,

@@ -1,6 +1,6 @@
 //! Details of rounds, token by token: the same with any drafter, and absent unless asked for.
 
-use proto::verifier::{Generate, RoundDetail, RoundInfo};
+use proto::verifier::{Generate, RoundDetail, RoundInfo, RoundReport};
 
 use crate::{
     drafters::{Kind, Running},
@@ -36,7 +36,7 @@ async fn tokens_and_their_probabilities_are_those_of_plain_decoding_with_any_dra
         let process = Process::endless(&[&drafter.address]).await;
         for request in requests() {
             let request = Generate {
-                include_round_details: true,
+                rounds: RoundReport::Details,
                 ..request
             };
             let plain = process.plain(&request).await;
@@ -56,7 +56,7 @@ async fn groups_part_draft_and_candidates_at_the_same_bytes() {
     let drafter = Running::start(Kind::Ahead).await;
     let process = Process::endless(&[&drafter.address]).await;
     let request = Generate {
-        include_round_details: true,
+        rounds: RoundReport::Details,
         ..request(0.8, 3)
     };
     drafter.learn(&process.plain(&request).await.text);
@@ -93,7 +93,7 @@ async fn blocks_drafted_in_vain_are_told_one_by_one() {
     let drafter = Running::start(Kind::WrongHash).await;
     let process = Process::endless(&[&drafter.address]).await;
     let request = Generate {
-        include_round_details: true,
+        rounds: RoundReport::Details,
         ..request(0.0, 0)
     };
     drafter.learn(&process.plain(&request).await.text);
@@ -109,7 +109,7 @@ async fn rounds_tell_no_details_that_nobody_asked_for() {
     let drafter = Running::start(Kind::Honest).await;
     let process = Process::endless(&[&drafter.address]).await;
     let request = Generate {
-        include_rounds: true,
+        rounds: RoundReport::Counts,
         ..request(0.8, 5)
     };
     let reply = process.generate(&request).await;

@@ -58,7 +58,7 @@ pub(crate) fn load(tiny: &Tiny) -> Engine {
     let folder = tempfile::tempdir().expect("a folder");
     let path = tiny.write_into(folder.path()).expect("a file");
     let options = EngineOptions {
-        context: Some(CONTEXT),
+        context: Some(tiny.context as usize),
         prefix_cache: 1 << 24,
         ..EngineOptions::default()
     };

@@ -2,7 +2,7 @@
 
 use proto::{
     model::{Message, Prompt, Role, Sampling},
-    verifier::{FinishReason, Generate, Origin, Speculation},
+    verifier::{FinishReason, Generate, Origin, RoundReport, Speculation},
 };
 use tonic::Request;
 use verifier_service::config::Serving;
@@ -128,7 +128,7 @@ async fn penalties_and_bias_hold_at_every_position_of_a_block() {
 #[tokio::test]
 async fn pieces_name_the_origin_of_text_and_rounds_add_up() {
     let request = Generate {
-        include_rounds: true,
+        rounds: RoundReport::Counts,
         ..request(0.8, 9)
     };
     let (reply, plain) = both(&[request]).await.remove(0);

@@ -29,12 +29,11 @@ const BAD_SAMPLING: [(&str, Change); 8] = [
     ("sampling.top_p", |r| r.sampling.top_p = f32::INFINITY),
 ];
 
-const BAD_FIELDS: [(&str, Change); 15] = [
+const BAD_FIELDS: [(&str, Change); 14] = [
     ("prompt.text", |r| r.prompt = Prompt::Text(String::new())),
     ("prompt.conversation.messages", |r| {
         r.prompt = Prompt::chat(Vec::new());
     }),
-    ("max_tokens", |r| r.max_tokens = Some(0)),
     ("max_tokens", |r| r.max_tokens = Some(1001)),
     ("logit_bias[7]", |r| r.logit_bias = vec![(7, 101.0)]),
     ("logit_bias", |r| r.logit_bias = vec![(1 << 20, 1.0)]),

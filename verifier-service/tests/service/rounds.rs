@@ -106,10 +106,6 @@ async fn what_is_wrong_with_a_request_is_said_in_the_shape_of_errors() {
             json!({"prompt": prompt, "stream": true}),
             "\"stream\" is not a parameter",
         ),
-        (
-            json!({"prompt": prompt, "max_tokens": 0}),
-            "max_tokens is 0",
-        ),
         (json!({"prompt": prompt, "max_tokens": 1001}), "1 to 1000"),
         (
             json!({"prompt": prompt, "speculation": {"method": "typical"}}),

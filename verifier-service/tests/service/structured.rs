@@ -2,12 +2,13 @@
 
 use proto::{
     model::Prompt,
-    verifier::{Generate, Grammar, GrammarRule, Proposer, Speculation},
+    verifier::{Generate, Grammar, GrammarRule, Proposer, RoundReport, Speculation},
 };
 use serde_json::{Value, json};
+use tests::tiny::Tiny;
 
 use crate::{
-    harness::{Process, Whole, request},
+    harness::{Process, Whole, load, request, serving},
     hostile::{assert_refused, chat},
     web::{CHAT, COMPLETIONS},
 };
@@ -28,7 +29,7 @@ fn proposed_by(whole: &Whole, proposer: Proposer) -> (usize, u32) {
 fn adaptive(temperature: f32, seed: u64) -> Generate {
     Generate {
         speculation: Speculation::auto(),
-        include_rounds: true,
+        rounds: RoundReport::Counts,
         ..request(temperature, seed)
     }
 }
@@ -112,17 +113,26 @@ async fn prediction_is_proposed_where_the_reply_follows_it() {
 #[tokio::test]
 async fn reply_ends_neither_too_early_nor_by_tokens_that_are_ruled_out() {
     let process = Process::endless(&[]).await;
-    let plain = process.generate(&request(0.8, 5)).await;
-    let id = u32::from(plain.text.as_bytes()[7]);
     let mut asked = request(0.8, 5);
+    asked.top_logprobs = Some(0);
+    let plain = process.generate(&asked).await;
+    let tokens: Vec<_> = plain
+        .chunks
+        .iter()
+        .flat_map(|chunk| &chunk.tokens)
+        .collect();
+    let id = tokens[7].token.id;
+    let before = tokens.iter().take_while(|token| token.token.id != id);
+    let before: Vec<u8> = before.flat_map(|token| token.token.bytes.clone()).collect();
+    let expected = String::from_utf8(before).expect("UTF-8");
     asked.ends.stop_tokens = vec![id];
     let stopped = process.generate(&asked).await;
-    let expected = plain.text.split(char::from(id as u8)).next().unwrap();
     assert_eq!(stopped.text, expected);
     assert_eq!(stopped.finish.matched_stop_token, Some(id));
     asked.ends.include_stop = true;
     let included = process.generate(&asked).await.text;
-    assert_eq!(included, format!("{expected}{}", char::from(id as u8)));
+    let stop = String::from_utf8(tokens[7].token.bytes.clone()).expect("UTF-8");
+    assert_eq!(included, format!("{expected}{stop}"));
     asked.ends.min_tokens = 20;
     let longer = process.generate(&asked).await;
     assert!(longer.finish.usage.completion_tokens >= 20);
@@ -132,9 +142,7 @@ async fn reply_ends_neither_too_early_nor_by_tokens_that_are_ruled_out() {
 async fn prompt_is_scored_and_repeated() {
     let process = Process::endless(&[]).await;
     let ids: Vec<u32> = b"let the fn".iter().map(|byte| u32::from(*byte)).collect();
-    let body = |prompt: Value| {
-        json!({"model": "tiny", "prompt": prompt, "echo": true, "logprobs": 2, "max_tokens": 1, "temperature": 0})
-    };
+    let body = |prompt: Value| json!({"model": "tiny", "prompt": prompt, "echo": true, "logprobs": 2, "max_tokens": 1, "temperature": 0});
     let answer = process.post(COMPLETIONS, &body(json!([ids]))).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     let choice = &answer.json()["choices"][0];
@@ -144,7 +152,11 @@ async fn prompt_is_scored_and_repeated() {
     let listed = |name: &str| logprobs[name].as_array().unwrap().clone();
     assert_eq!(listed("tokens").len(), ids.len() + 1);
     assert!(listed("token_logprobs")[0].is_null() && listed("top_logprobs")[0].is_null());
-    assert!(listed("token_logprobs")[1..].iter().all(|p| p.as_f64() <= Some(0.0)));
+    assert!(
+        listed("token_logprobs")[1..]
+            .iter()
+            .all(|p| p.as_f64() <= Some(0.0))
+    );
     assert_eq!(listed("text_offset")[ids.len()], ids.len());
     // A token's log probability is the same whether it is read or generated.
     let generated = json!({"model": "tiny", "prompt": [ids[..9]], "logprobs": 20, "max_tokens": 1, "temperature": 0});
@@ -156,7 +168,11 @@ async fn prompt_is_scored_and_repeated() {
     }
     let streamed = crate::hostile::merged(body(json!([ids])), &json!({"stream": true}));
     let streamed = process.post(COMPLETIONS, &streamed).await;
-    let pieces: String = streamed.events().iter().filter_map(|e| e["choices"][0]["text"].as_str().map(ToOwned::to_owned)).collect();
+    let pieces: String = streamed
+        .events()
+        .iter()
+        .filter_map(|e| e["choices"][0]["text"].as_str().map(ToOwned::to_owned))
+        .collect();
     assert_eq!(pieces, text);
     let nothing = json!({"model": "tiny", "prompt": "let", "echo": true, "max_tokens": 0});
     let nothing = process.post(COMPLETIONS, &nothing).await.json();
@@ -167,14 +183,22 @@ async fn prompt_is_scored_and_repeated() {
 
 #[tokio::test]
 async fn tools_that_must_be_called_are() {
-    let process = Process::endless(&[]).await;
+    // The tools take part of the prompt.
+    let tiny = Tiny {
+        context: 2048,
+        ..Tiny::default()
+    };
+    let process = Process::start(load(&tiny), serving(&[])).await;
     let tools = json!([
         {"type": "function", "function": {"name": "add", "parameters": {"type": "object", "properties":
             {"a": {"type": "integer", "minimum": 0, "maximum": 99}}, "required": ["a"], "additionalProperties": false}}},
         {"type": "function", "function": {"name": "say \"hello\"", "parameters": {"type": "object", "properties": {},
             "additionalProperties": false}}},
     ]);
-    for choice in [json!("required"), json!({"type": "function", "function": {"name": "add"}})] {
+    for choice in [
+        json!("required"),
+        json!({"type": "function", "function": {"name": "add"}}),
+    ] {
         let mut body = chat(&json!({
             "tools": tools, "tool_choice": choice, "parallel_tool_calls": false, "max_tokens": 200, "seed": 3, "temperature": 0.8,
         }));
@@ -189,11 +213,18 @@ async fn tools_that_must_be_called_are() {
         serde_json::from_str::<Value>(arguments).expect("JSON");
         body["stream"] = json!(true);
         let events = process.post(CHAT, &body).await.events();
-        let deltas = events.iter().filter_map(|e| e["choices"][0]["delta"]["tool_calls"][0].as_object().cloned());
+        let deltas = events.iter().filter_map(|e| {
+            e["choices"][0]["delta"]["tool_calls"][0]
+                .as_object()
+                .cloned()
+        });
         let deltas: Vec<_> = deltas.collect();
         assert_eq!(deltas[0]["function"]["name"], call["function"]["name"]);
         assert!(deltas[0]["id"].is_string() && deltas.iter().all(|delta| delta["index"] == 0));
-        let streamed: String = deltas.iter().map(|d| d["function"]["arguments"].as_str().unwrap()).collect();
+        let streamed: String = deltas
+            .iter()
+            .map(|d| d["function"]["arguments"].as_str().unwrap())
+            .collect();
         assert_eq!(streamed, arguments);
     }
 }
@@ -201,12 +232,14 @@ async fn tools_that_must_be_called_are() {
 #[tokio::test]
 async fn history_of_calls_and_a_choice_of_none_are_taken() {
     let process = Process::endless(&[]).await;
-    let body = chat(&json!({"tool_choice": "none", "tools": [{"type": "function", "function": {"name": "f"}}], "messages": [
-        {"role": "user", "content": "Weather?"},
-        {"role": "assistant", "content": null, "tool_calls": [
-            {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{\"a\": 1}"}}]},
-        {"role": "tool", "tool_call_id": "c", "content": "18 C"},
-    ]}));
+    let body = chat(
+        &json!({"tool_choice": "none", "tools": [{"type": "function", "function": {"name": "f"}}], "messages": [
+            {"role": "user", "content": "Weather?"},
+            {"role": "assistant", "content": null, "tool_calls": [
+                {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{\"a\": 1}"}}]},
+            {"role": "tool", "tool_call_id": "c", "content": "18 C"},
+        ]}),
+    );
     let answer = process.post(CHAT, &body).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(answer.header("x-duet-ignored"), None);
@@ -215,37 +248,67 @@ async fn history_of_calls_and_a_choice_of_none_are_taken() {
 #[tokio::test]
 async fn grammars_that_cannot_be_used_are_refused_by_the_parameter_that_has_them() {
     let process = Process::endless(&[]).await;
-    let schema = |schema: Value| {
-        json!({"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}})
-    };
+    let schema = |schema: Value| json!({"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}});
     let tool = |function: Value| json!({"tools": [{"type": "function", "function": function}]});
-    let many: Vec<Value> = (0..10_000).map(|i| json!({"type": "function", "function": {"name": format!("f{i}")}})).collect();
+    let many: Vec<Value> = (0..10_000)
+        .map(|i| json!({"type": "function", "function": {"name": format!("f{i}")}}))
+        .collect();
     for (parameters, param) in [
-        (schema(json!({"type": "hiccup"})), "response_format.json_schema.schema"),
+        (
+            schema(json!({"type": "hiccup"})),
+            "response_format.json_schema.schema",
+        ),
         (schema(json!("x")), "response_format.json_schema.schema"),
-        (schema(json!({"const": "x".repeat(300_000)})), "response_format.json_schema.schema"),
-        (json!({"response_format": {"type": "json_schema"}}), "response_format.json_schema"),
-        (json!({"response_format": {"type": "yaml"}}), "response_format.type"),
+        (
+            schema(json!({"const": "x".repeat(300_000)})),
+            "response_format.json_schema.schema",
+        ),
+        (
+            json!({"response_format": {"type": "json_schema"}}),
+            "response_format.json_schema",
+        ),
+        (
+            json!({"response_format": {"type": "yaml"}}),
+            "response_format.type",
+        ),
         (json!({"guided_regex": "("}), "guided_regex"),
         (json!({"guided_choice": []}), "guided_choice"),
         (json!({"guided_choice": ["a", 1]}), "guided_choice[1]"),
-        (json!({"structured_outputs": {"grammar": "nonsense"}}), "structured_outputs.grammar"),
-        (json!({"guided_regex": "a", "guided_choice": ["a"]}), "guided_choice"),
+        (
+            json!({"structured_outputs": {"grammar": "nonsense"}}),
+            "structured_outputs.grammar",
+        ),
+        (
+            json!({"guided_regex": "a", "guided_choice": ["a"]}),
+            "guided_choice",
+        ),
         (json!({"grammar": "root ::= [a-z]"}), "grammar"),
         (json!({"tools": many}), "tools"),
         (tool(json!({"name": ""})), "tools[0].function.name"),
         (tool(json!({"name": "a\nb"})), "tools[0].function.name"),
-        (tool(json!({"name": "f", "parameters": 3})), "tools[0].function.parameters"),
+        (
+            tool(json!({"name": "f", "parameters": 3})),
+            "tools[0].function.parameters",
+        ),
         (json!({"tools": [{"type": "retrieval"}]}), "tools[0].type"),
         (json!({"tool_choice": "required"}), "tool_choice"),
         (json!({"prediction": {"type": "file"}}), "prediction.type"),
-        (json!({"prediction": {"type": "content"}}), "prediction.content"),
-        (json!({"prediction": {"type": "content", "content": "x".repeat(1_100_000)}}), "prediction"),
+        (
+            json!({"prediction": {"type": "content"}}),
+            "prediction.content",
+        ),
+        (
+            json!({"prediction": {"type": "content", "content": "x".repeat(1_100_000)}}),
+            "prediction",
+        ),
         (json!({"stop_token_ids": [1, "x"]}), "stop_token_ids[1]"),
         (json!({"stop_token_ids": [5_000_000]}), "stop_token_ids"),
         (json!({"min_tokens": 9, "max_tokens": 8}), "min_tokens"),
         (json!({"chat_template_kwargs": [1]}), "chat_template_kwargs"),
-        (json!({"continue_final_message": true, "add_generation_prompt": true}), "continue_final_message"),
+        (
+            json!({"continue_final_message": true, "add_generation_prompt": true}),
+            "continue_final_message",
+        ),
     ] {
         assert_refused(&process, CHAT, &chat(&parameters), param).await;
     }
@@ -267,6 +330,9 @@ async fn control_tokens_of_a_raw_prompt_are_tokens_and_those_of_messages_are_tex
         let process = &process;
         async move { process.generate(&asked).await.finish.usage.prompt_tokens }
     };
-    assert_eq!(tokens(Prompt::Text("<|im_start|>a<|im_end|>".to_owned())).await, 3);
+    assert_eq!(
+        tokens(Prompt::Text("<|im_start|>a<|im_end|>".to_owned())).await,
+        3
+    );
     assert_eq!(tokens(Prompt::Tokens(vec![97, 98])).await, 2);
 }

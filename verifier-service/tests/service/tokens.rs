@@ -115,7 +115,16 @@ async fn bad_request_is_refused_by_the_name_of_its_field() {
             "messages[0].role",
             json!({"messages": [{"content": "a"}]}),
         ),
-        ("/tokenize", "tools", json!({"messages": [], "tools": [{}]})),
+        (
+            "/tokenize",
+            "tools[0].function",
+            json!({"messages": [{"role": "user", "content": "a"}], "tools": [{}]}),
+        ),
+        (
+            "/tokenize",
+            "chat_template",
+            json!({"messages": [{"role": "user", "content": "a"}], "chat_template": "x"}),
+        ),
         (
             "/tokenize",
             "return_token_strs",

@@ -2,7 +2,7 @@
 
 use proto::{
     drafter::{Block, EndRole},
-    verifier::{FallbackReason, Generate, Speculation, Usage},
+    verifier::{FallbackReason, Generate, RoundReport, Speculation, Usage},
 };
 
 use crate::{
@@ -195,7 +195,7 @@ async fn rounds_tell_of_the_way_that_was_taken() {
     let mut beside = 0;
     for request in asking() {
         let request = Generate {
-            include_round_details: true,
+            rounds: RoundReport::Details,
             ..request
         };
         let plain = process.plain(&request).await;

@@ -26,12 +26,21 @@ impl SuggestedSampling {
             let integer = || value.as_integer().map(|number| number as f64);
             value.as_float().or_else(integer)
         };
-        Self::read(number, ["temp", "top_k", "top_p", "min_p", "penalty_repeat"])
+        Self::read(
+            number,
+            ["temp", "top_k", "top_p", "min_p", "penalty_repeat"],
+        )
     }
 
     /// In a `generation_config.json`.
     pub(super) fn of_json(config: &Json) -> Self {
-        let names = ["temperature", "top_k", "top_p", "min_p", "repetition_penalty"];
+        let names = [
+            "temperature",
+            "top_k",
+            "top_p",
+            "min_p",
+            "repetition_penalty",
+        ];
         Self::read(|name| config.get(name)?.as_f64(), names)
     }
 
@@ -68,7 +77,8 @@ mod tests {
             repetition_penalty: Some(1.1),
         };
         assert_eq!(SuggestedSampling::of_json(&config), expected);
-        let senseless = serde_json::json!({"temperature": 70, "top_k": -1, "top_p": 0, "min_p": "x"});
+        let senseless =
+            serde_json::json!({"temperature": 70, "top_k": -1, "top_p": 0, "min_p": "x"});
         let nothing = SuggestedSampling::default();
         assert_eq!(SuggestedSampling::of_json(&senseless), nothing);
     }

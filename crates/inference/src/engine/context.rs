@@ -15,7 +15,11 @@ const SHARE: u64 = 2;
 /// Positions that a session may hold.
 pub(super) fn length(architecture: &Architecture, options: &EngineOptions) -> usize {
     let limit = options.context.unwrap_or_else(|| {
-        let affordable = affordable(position(architecture), options.max_sessions as u64, memory());
+        let affordable = affordable(
+            position(architecture),
+            options.max_sessions as u64,
+            memory(),
+        );
         usize::try_from(affordable).unwrap_or(usize::MAX)
     });
     architecture.context_length.min(limit)
@@ -36,7 +40,9 @@ fn affordable(position: u64, sessions: u64, memory: Option<u64>) -> u64 {
 /// Memory of the machine, or of the container, in bytes; `None` where it is not known.
 fn memory() -> Option<u64> {
     let installed = fs::read_to_string("/proc/meminfo").ok()?;
-    let line = installed.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let line = installed
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))?;
     let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     // A container without a limit says "max".
     let limit = fs::read_to_string("/sys/fs/cgroup/memory.max").ok();

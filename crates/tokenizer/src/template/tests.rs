@@ -29,8 +29,10 @@ fn a_chat_is_rendered_with_roles_and_the_prompt_for_the_reply() {
     let template = ChatTemplate::new(source, "", "").unwrap();
     let messages = [message(Role::Assistant, "x"), message(Role::Tool, "y")];
     assert_eq!(
-        template.render(&Chat::new(messages.to_vec()), false).unwrap(),
-        "<|im_start|>assistant\nx<|im_end|>\n<|im_start|>tool\ny<|im_end|>\n"
+        template
+            .render(&Chat::new(messages.to_vec()), false)
+            .unwrap(),
+        "<|im_start|>assistant\nx<|im_end|>\n<|im_start|>user\n<tool_response>\ny\n</tool_response><|im_end|>\n"
     );
 }
 
@@ -118,7 +120,8 @@ fn tools_are_shown_as_the_client_wrote_them() {
                   {% endfor %}{{ m.tool_call_id }}{% endfor %}";
     let template = ChatTemplate::new(source, "", "").unwrap();
     let mut asked = message(Role::Assistant, "");
-    asked.tool_calls = vec![serde_json::json!({"function": {"name": "add", "arguments": {"b": 1, "a": 2}}})];
+    asked.tool_calls =
+        vec![serde_json::json!({"function": {"name": "add", "arguments": {"b": 1, "a": 2}}})];
     let mut said = message(Role::Tool, "3");
     said.tool_call_id = Some("call-1".to_owned());
     let chat = Chat {
@@ -135,13 +138,21 @@ fn template_without_tools_is_told_about_them_in_words() {
     let source = "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}";
     let template = ChatTemplate::new(source, "", "").unwrap();
     let mut asked = message(Role::Assistant, "Let me see.");
-    asked.tool_calls = vec![serde_json::json!({"function": {"name": "add", "arguments": {"a": 2}}})];
+    asked.tool_calls =
+        vec![serde_json::json!({"function": {"name": "add", "arguments": {"a": 2}}})];
     let chat = Chat {
         tools: vec![tool()],
-        ..Chat::new(vec![message(Role::User, "Hi"), asked, message(Role::Tool, "3")])
+        ..Chat::new(vec![
+            message(Role::User, "Hi"),
+            asked,
+            message(Role::Tool, "3"),
+        ])
     };
     let rendered = template.render(&chat, true).unwrap();
-    assert!(rendered.starts_with("[system]You can call tools."), "{rendered}");
+    assert!(
+        rendered.starts_with("[system]You can call tools."),
+        "{rendered}"
+    );
     let end = "[user]Hi[assistant]Let me see.\n<tool_call>\n{\"name\": \"add\", \"arguments\": {\"a\": 2}}\n</tool_call>\
                [user]<tool_response>\n3\n</tool_response>";
     assert!(rendered.ends_with(end), "{rendered}");

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use proto::verifier::{
-    Chunk, DroppedBlock, FallbackReason, Finish, FinishReason, Origin, Proposer, RoundClock, RoundDetail,
-    RoundInfo, RoundTimings, TargetToken, Usage,
+    Chunk, DroppedBlock, FallbackReason, Finish, FinishReason, Origin, Proposer, RoundClock,
+    RoundDetail, RoundInfo, RoundTimings, TargetToken, Usage,
 };
 use serde::Serialize;
 

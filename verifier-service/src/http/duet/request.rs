@@ -3,7 +3,7 @@
 
 use proto::{
     model::{Prompt, Sampling},
-    verifier::Generate,
+    verifier::{Generate, RoundReport},
 };
 use serde_json::{Map, Value};
 
@@ -26,8 +26,7 @@ pub(super) fn read(fields: Map<String, Value>) -> Result<Generate, ApiError> {
         seed: params.seed("seed")?,
         stop: request::stop(&mut params)?,
         request_id: params.text("request_id")?,
-        include_rounds: true,
-        include_round_details: true,
+        rounds: RoundReport::Details,
         ..request::speculation(&mut params, "block_tokens", Generate::new(prompt))?
     };
     params.finish()?;
@@ -75,8 +74,7 @@ mod tests {
     fn prompt_alone_is_the_request_that_grpc_makes_of_it() {
         let body = r#"{"prompt": {"text": "fn "}}"#;
         let expected = Generate {
-            include_rounds: true,
-            include_round_details: true,
+            rounds: RoundReport::Details,
             ..Generate::new(Prompt::Text("fn ".to_owned()))
         };
         assert_eq!(parse(body).unwrap(), expected);
@@ -112,8 +110,8 @@ mod tests {
         let cases = [
             ("{}".to_owned(), "prompt is missing"),
             (
-                format!("{{{prompt}, \"max_tokens\": 0}}"),
-                "max_tokens is 0",
+                format!("{{{prompt}, \"max_tokens\": -3}}"),
+                "max_tokens is -3",
             ),
             (
                 format!("{{{prompt}, \"max_token\": 1}}"),
