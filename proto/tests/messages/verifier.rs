@@ -200,14 +200,14 @@ fn bad_fields_of_a_request_are_refused_by_name() {
         r.min_tokens = 4;
     });
     check("stop_tokens", |r| {
-        r.stop_tokens = vec![1; limits::MAX_STOP_TOKENS + 1]
+        r.stop_tokens = vec![1; limits::MAX_STOP_TOKENS + 1];
     });
     check("prompt_logprobs", |r| r.prompt_logprobs = Some(21));
     check("prediction", |r| {
         r.prediction = "x".repeat(limits::MAX_PREDICTION_BYTES + 1);
     });
     check("grammar.rule", |r| {
-        r.grammar = Some(verifier::Grammar::default())
+        r.grammar = Some(verifier::Grammar::default());
     });
     check("grammar.regex", |r| {
         let rule = Some(verifier::grammar::Rule::Regex(String::new()));
