@@ -77,9 +77,9 @@ test("completions and models are served", async () => {
 test("errors name the parameter", async () => {
   const refused = (parameters) => completions.create(asked(parameters, {}));
   await assert.rejects(refused({ temperature: 3 }), { status: 400, param: "temperature" });
-  await assert.rejects(refused({ tools: [{ type: "function", function: { name: "f" } }] }), { param: "tools" });
-  await assert.rejects(refused({ response_format: { type: "json_object" } }), { param: "response_format" });
-  await assert.rejects(refused({ ignore_eos: true }), { param: "ignore_eos", code: "unsupported_parameter" });
+  await assert.rejects(refused({ tools: [{ type: "function" }] }), { param: "tools[0].function" });
+  await assert.rejects(refused({ response_format: { type: "yaml" } }), { param: "response_format.type" });
+  await assert.rejects(refused({ functions: [{ name: "f" }] }), { param: "functions", code: "unsupported_parameter" });
   await assert.rejects(refused({ model: "gpt-4o" }), { status: 404, code: "model_not_found" });
 });
 

@@ -217,9 +217,9 @@ class Api(unittest.TestCase):
             "stop": dict(stop=list("abcdefghijklmnopq")),
             "top_logprobs": dict(logprobs=True, top_logprobs=21),
             "n": dict(n=100),
-            "tools": dict(tools=[{"type": "function", "function": {"name": "f", "parameters": {}}}]),
-            "response_format": dict(response_format={"type": "json_object"}),
-            "ignore_eos": dict(extra_body={"ignore_eos": True}),
+            "tools[0].function": dict(tools=[{"type": "function"}]),
+            "response_format.json_schema": dict(response_format={"type": "json_schema"}),
+            "functions": dict(functions=[{"name": "f"}]),
             "speculation.mode": dict(extra_body={"speculation": {"mode": "on"}}),
         }.items():
             with self.subTest(param=param), self.assertRaises(openai.BadRequestError) as raised:
