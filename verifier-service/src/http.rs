@@ -14,6 +14,7 @@ mod duet;
 mod endpoint;
 mod error;
 mod events;
+mod exchange;
 mod health;
 mod hosts;
 mod ignored;

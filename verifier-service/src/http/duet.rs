@@ -23,7 +23,7 @@ use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
 use tracing::Instrument as _;
 
 use self::events::{ChunkEvent, FinishEvent};
-use super::{answer, api::Api, error::ApiError};
+use super::{api::Api, error::ApiError, exchange::call_span};
 use crate::{error::GenerateError, verification::Parts};
 
 pub(super) fn routes() -> Router<Arc<Api>> {
@@ -41,7 +41,7 @@ async fn generate(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Sse<impl Stream<Item = Result<Event, axum::Error>>>, ApiError> {
-    let span = answer::call_span("/duet/v1/generate", &headers);
+    let span = call_span("/duet/v1/generate", &headers);
     let parts = begin(&api, &headers, body).instrument(span).await?;
     let events = ReceiverStream::new(parts).map(event);
     Ok(Sse::new(events).keep_alive(KeepAlive::default()))

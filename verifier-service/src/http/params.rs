@@ -88,7 +88,17 @@ impl Params {
 
     /// True if the parameter is there and not null.
     pub(super) fn has(&self, name: &str) -> bool {
-        self.fields.get(name).is_some_and(|value| !value.is_null())
+        self.get(name).is_some()
+    }
+
+    /// The value of a parameter that is there and not null, which stays where it is.
+    pub(super) fn get(&self, name: &str) -> Option<&Value> {
+        self.fields.get(name).filter(|value| !value.is_null())
+    }
+
+    /// The parameters that are left, and the treatment of unknown ones.
+    pub(super) fn into_parts(self) -> (Map<String, Value>, Unknown) {
+        (self.fields, self.unknown)
     }
 
     pub(super) fn text(&mut self, name: &str) -> Result<Option<String>, ApiError> {
@@ -200,17 +210,28 @@ impl Params {
     /// Refuses or collects parameters that are left.
     pub(super) fn finish(self) -> Result<(), ApiError> {
         for name in self.fields.keys() {
-            let mut path = self.path(name);
+            let path = self.path(name);
             let message = format!("{} is not a parameter of this API", shown(&path));
-            path.truncate(path.floor_char_boundary(MAX_PATH_BYTES));
-            match &self.unknown {
-                Unknown::Refused => {
-                    return Err(ApiError::parameter(path, message).coded("unknown_parameter"));
-                }
-                Unknown::Ignored(ignored) => ignored.add(path),
-            }
+            self.unknown(path, message, "unknown_parameter")?;
         }
         Ok(())
+    }
+
+    /// Refuses what is at `path` and this server does not have, or ignores and names it.
+    pub(super) fn unknown(
+        &self,
+        mut path: String,
+        message: String,
+        code: &'static str,
+    ) -> Result<(), ApiError> {
+        path.truncate(path.floor_char_boundary(MAX_PATH_BYTES));
+        match &self.unknown {
+            Unknown::Refused => Err(ApiError::parameter(path, message).coded(code)),
+            Unknown::Ignored(ignored) => {
+                ignored.add(path);
+                Ok(())
+            }
+        }
     }
 
     fn typed<T>(
