@@ -65,6 +65,27 @@ test("the client's own helper puts a stream together", async () => {
   assert.equal(final.choices[0].message.content, whole.choices[0].message.content);
 });
 
+test("responses say what chats say, whole and streamed", async () => {
+  const chat = await completions.create(asked({}, on));
+  const question = { model, input: messages, temperature: 0, seed: 1, max_output_tokens: 12 };
+  for (const speculation of [on, off]) {
+    const whole = await client.responses.create({ ...question, ...speculation });
+    assert.equal(whole.output_text, chat.choices[0].message.content);
+    assert.equal(whole.usage.output_tokens, chat.usage.completion_tokens);
+    let [text, last] = ["", null];
+    for await (const event of await client.responses.create({ ...question, ...speculation, stream: true })) {
+      if (event.type === "response.output_text.delta") text += event.delta;
+      last = event;
+    }
+    assert.equal(text, whole.output_text);
+    assert.equal(last.response.status, whole.status);
+  }
+  const final = await client.responses.stream(question).finalResponse();
+  assert.equal(final.output_text, chat.choices[0].message.content);
+  const refused = client.responses.create({ ...question, max_output_tokens: 0 });
+  await assert.rejects(refused, { status: 400, param: "max_output_tokens" });
+});
+
 test("completions and models are served", async () => {
   const answer = await client.completions.create({ model, prompt, max_tokens: 6, temperature: 0, logprobs: 2 });
   assert.equal(answer.object, "text_completion");

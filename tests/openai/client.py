@@ -6,6 +6,7 @@ probabilities, usage.
 
 import asyncio
 import itertools
+import json
 import re
 import sys
 import time
@@ -153,6 +154,72 @@ class Matrix(unittest.TestCase):
                     self.assertEqual(ends, [choice.finish_reason for choice in whole.choices])
                     self.assertEqual(chunks[-1].choices, [])
                     self.assertEqual(chunks[-1].usage.completion_tokens, whole.usage.completion_tokens)
+
+
+class Responses(unittest.TestCase):
+    """The newer API, which says what chats say."""
+
+    asked = dict(model=MODEL, input=QUESTION[0]["content"], temperature=0, max_output_tokens=12)
+    tool = {
+        "type": "function",
+        "name": "look",
+        "description": "Looks outside.",
+        "parameters": {"type": "object", "properties": {"where": {"enum": ["here", "there"]}}, "required": ["where"]},
+        "strict": True,
+    }
+
+    def test_response_is_the_chat_in_another_shape(self):
+        chat = CLIENT.chat.completions.create(model=MODEL, messages=QUESTION, temperature=0, max_completion_tokens=12)
+        for speculation in (ON, OFF):
+            response = CLIENT.responses.create(**self.asked, extra_body=speculation)
+            self.assertEqual(response.output_text, chat.choices[0].message.content)
+            self.assertEqual((response.status, response.incomplete_details.reason), ("incomplete", "max_output_tokens"))
+            self.assertEqual(response.usage.output_tokens, chat.usage.completion_tokens)
+            self.assertEqual(response.usage.input_tokens, chat.usage.prompt_tokens)
+            self.assertEqual(response.id, f"resp_{response._request_id}")
+            # The client itself is lenient; the shape is checked here.
+            type(response).model_validate(response.model_dump())
+
+    def test_stream_says_what_the_whole_response_says(self):
+        whole = CLIENT.responses.create(**self.asked)
+        text, numbers = "", []
+        for event in CLIENT.responses.create(**self.asked, stream=True):
+            type(event).model_validate(event.model_dump())
+            numbers.append(event.sequence_number)
+            text += event.delta if event.type == "response.output_text.delta" else ""
+        self.assertEqual(text, whole.output_text)
+        self.assertEqual(numbers, list(range(len(numbers))))
+        self.assertEqual(event.type, "response.incomplete")
+        self.assertEqual(event.response.output_text, whole.output_text)
+        with CLIENT.responses.stream(**self.asked) as stream:
+            self.assertEqual(stream.get_final_response().output_text, whole.output_text)
+
+    def test_tool_is_called_and_its_result_is_taken_back(self):
+        asked = self.asked | {"max_output_tokens": 60, "tools": [self.tool]}
+        response = CLIENT.responses.create(**asked, tool_choice="required", parallel_tool_calls=False)
+        (call,) = response.output
+        self.assertEqual((response.status, call.type, call.name), ("completed", "function_call", "look"))
+        self.assertIn(json.loads(call.arguments)["where"], ("here", "there"))
+        result = {"type": "function_call_output", "call_id": call.call_id, "output": "Rain."}
+        turns = [QUESTION[0], *response.output, result]
+        CLIENT.responses.create(**asked | {"input": turns, "max_output_tokens": 4, "instructions": "Be brief."})
+
+    def test_text_follows_a_schema(self):
+        schema = {"type": "object", "properties": {"n": {"enum": [1, 2]}}, "required": ["n"], "additionalProperties": False}
+        form = {"format": {"type": "json_schema", "name": "number", "schema": schema, "strict": True}}
+        response = CLIENT.responses.create(**self.asked | {"max_output_tokens": 60}, text=form)
+        self.assertIn(json.loads(response.output_text)["n"], (1, 2))
+
+    def test_errors_name_the_parameter(self):
+        for param, arguments in {
+            "max_output_tokens": dict(max_output_tokens=0),
+            "previous_response_id": dict(previous_response_id="resp_1"),
+            "input[0].content[0].type": dict(input=[{"role": "user", "content": [{"type": "input_image"}]}]),
+            "tools[0].name": dict(tools=[{"type": "function"}]),
+        }.items():
+            with self.subTest(param=param), self.assertRaises(openai.BadRequestError) as raised:
+                ONCE.responses.create(**self.asked | arguments)
+            self.assertEqual(raised.exception.param, param)
 
 
 class Api(unittest.TestCase):

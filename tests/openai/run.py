@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Starts a drafter and a verifier, real models and real processes, and runs OpenAI's clients against them.
+"""Starts a drafter and a verifier, real models and real processes, and runs OpenAI's clients and Anthropic's against them.
 
-run.py BINARIES NODE_MODULES: the folder of the services' binaries, and the one in which npm has put the client. The client
-for Python is the one that this interpreter imports.
+run.py BINARIES NODE_MODULES: the folder of the services' binaries, and the one in which npm has put the client. The clients
+for Python are those that this interpreter imports.
 """
 
 import contextlib
@@ -79,7 +79,8 @@ def main():
             url = f"http://{verifier['serving HTTP']}/v1"
             asked = [url, f"http://{verifier['serving metrics and probes']}", TARGET]
             wait_for_drafter(url)
-            clients = ([sys.executable, HERE / "client.py"], ["node", HERE / "client.mjs"])
+            python = [[sys.executable, HERE / name] for name in ("client.py", "messages.py")]
+            clients = [*python, ["node", HERE / "client.mjs"]]
             ended = [subprocess.run([*client, *asked, modules], check=False).returncode for client in clients]
     sys.exit(any(ended))
 

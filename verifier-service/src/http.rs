@@ -4,8 +4,10 @@
 //! What would change the text is honoured, or refused by its name. What asks for nothing or is only a hint passes. Unknown
 //! parameters are ignored and named in a header of the answer, or refused with `--strict-parameters`.
 
+mod anthropic;
 mod answer;
 mod api;
+mod blocks;
 mod body;
 mod chat;
 mod completions;
@@ -21,6 +23,7 @@ mod ignored;
 mod logprobs;
 mod messages;
 mod models;
+mod narration;
 mod origins;
 mod output;
 mod page;
@@ -28,9 +31,11 @@ mod params;
 mod replies;
 mod request;
 mod response;
+mod responses;
 mod sampling;
 mod tokens;
 mod tools;
+mod translation;
 mod whole;
 
 use std::{net::IpAddr, sync::Arc};
@@ -54,6 +59,8 @@ pub(crate) fn router(verifier: Arc<Verifier>, address: Option<IpAddr>, metrics: 
     Router::new()
         .merge(chat::routes())
         .merge(completions::routes())
+        .merge(responses::routes())
+        .merge(anthropic::routes())
         .merge(models::routes())
         .merge(health::routes())
         .merge(tokens::routes())

@@ -42,7 +42,8 @@ use proto::{
 use tokio::sync::Semaphore;
 
 use crate::{
-    NAME, VERSION, admission::Admission, config::Serving, drafters::Drafters, error::GenerateError,
+    NAME, VERSION,
+    admission::{Admission, Permit}, config::Serving, drafters::Drafters, error::GenerateError,
     grammars::CompiledGrammars, lexicon::Lexicons, metrics::Metrics, target::Target,
 };
 use grammar_walk::GrammarWalk;
@@ -148,13 +149,7 @@ impl Verifier {
         let arrived = Instant::now();
         let plan = |request: &Generate| self.plan(request);
         let plans: Vec<RequestPlan> = requests.iter().map(plan).collect::<Result<_, _>>()?;
-        let permits = tokio::select! {
-            permits = self.admission.admit(plans.len()) => permits,
-            () = self.shared.lifecycle.stopping().cancelled() => {
-                return Err(GenerateError::Stopping);
-            }
-        };
-        let permits = permits.map_err(|after| self.busy(after))?;
+        let permits = self.places(plans.len()).await?;
         // Time in the queue is none of the reply's.
         let since = Instant::now();
         let mut sessions = Vec::with_capacity(plans.len());
@@ -193,6 +188,16 @@ impl Verifier {
             return Err(GenerateError::NoDrafter { method });
         }
         Ok(plan)
+    }
+
+    /// Number of tokens of a request's prompt, even if it does not fit. The request has a place meanwhile, as others have.
+    pub(crate) async fn count_tokens(&self, request: Generate) -> Result<usize, GenerateError> {
+        let counting = async {
+            let _permits = self.places(1).await?;
+            Ok(self.tokens(request.prompt).await?.len())
+        };
+        let counted = counting.await;
+        counted.inspect_err(|error| self.refused(error))
     }
 
     /// True once the process has been told to stop.
@@ -288,20 +293,26 @@ impl Verifier {
         compiled.map(Some).map_err(GenerateError::Grammar)
     }
 
-    /// Target ids of a prompt. A long one takes a while, so the runtime's threads do not encode it.
+    /// Places for requests that begin together, after a wait if need be.
+    async fn places(&self, count: usize) -> Result<Vec<Permit>, GenerateError> {
+        let permits = tokio::select! {
+            permits = self.admission.admit(count) => permits,
+            () = self.shared.lifecycle.stopping().cancelled() => {
+                return Err(GenerateError::Stopping);
+            }
+        };
+        permits.map_err(|after| self.busy(after))
+    }
+
+    /// Target ids of a prompt that fits.
     async fn encode(&self, request: Generate) -> Result<Vec<u32>, GenerateError> {
-        let target = Arc::clone(&self.shared.target);
         let field = match &request.prompt {
             model::Prompt::Text(_) => "prompt.text",
             model::Prompt::Conversation(_) => "prompt.conversation",
             model::Prompt::Tokens(_) => "prompt.tokens",
             model::Prompt::Infill { .. } => "prompt.infill",
         };
-        let prompt = serving::request::prompt(request.prompt);
-        let prompt = prompt.map_err(|error| error.within("prompt"))?;
-        let encoding = move || target.engine().encode_prompt(&prompt);
-        let encoded = self.on_blocking_thread(encoding).await?;
-        let prompt = encoded.map_err(template_error)?;
+        let prompt = self.tokens(request.prompt).await?;
         let (tokens, limit) = (
             prompt.len(),
             self.shared.target.engine().info().context_length,
@@ -318,6 +329,16 @@ impl Verifier {
             });
         }
         Ok(prompt)
+    }
+
+    /// Target ids of any prompt. A long one takes a while, so the runtime's threads do not encode it.
+    async fn tokens(&self, prompt: model::Prompt) -> Result<Vec<u32>, GenerateError> {
+        let target = Arc::clone(&self.shared.target);
+        let prompt = serving::request::prompt(prompt);
+        let prompt = prompt.map_err(|error| error.within("prompt"))?;
+        let encoding = move || target.engine().encode_prompt(&prompt);
+        let encoded = self.on_blocking_thread(encoding).await?;
+        encoded.map_err(template_error)
     }
 
     fn describe_model(&self) -> Model {

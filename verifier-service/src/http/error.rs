@@ -154,6 +154,20 @@ impl ApiError {
         self
     }
 
+    /// The same about the parameter that the client knows by the name that `name` gives to a path.
+    pub(super) fn renamed_by(mut self, name: impl Fn(&str) -> String) -> Self {
+        let error = &mut self.body.error;
+        if let Some(param) = &mut error.param {
+            let end = error.message.find(' ').unwrap_or(error.message.len());
+            let (path, rest) = error.message.split_at(end);
+            if path.starts_with(param.as_str()) {
+                error.message = format!("{}{rest}", name(path));
+            }
+            *param = name(param);
+        }
+        self
+    }
+
     /// The same with a code that clients branch on.
     pub(super) fn coded(mut self, code: &'static str) -> Self {
         self.body.error.code = Some(code);
@@ -163,6 +177,32 @@ impl ApiError {
     /// The body, for an event of a stream that has begun.
     pub(super) fn into_body(self) -> Body {
         self.body
+    }
+
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    pub(super) fn message(&self) -> &str {
+        &self.body.error.message
+    }
+
+    pub(super) fn param(&self) -> Option<&str> {
+        self.body.error.param.as_deref()
+    }
+
+    pub(super) fn code(&self) -> Option<&'static str> {
+        self.body.error.code
+    }
+
+    /// The answer with this body, for an API whose errors have another shape.
+    pub(super) fn answer(&self, body: impl Serialize) -> Response {
+        let mut response = (self.status, Json(body)).into_response();
+        if let Some(after) = self.retry_after {
+            let seconds = HeaderValue::from(after.as_secs().max(1));
+            response.headers_mut().insert(RETRY_AFTER, seconds);
+        }
+        response
     }
 
     fn about(mut self, param: impl Into<String>) -> Self {
@@ -179,12 +219,7 @@ impl fmt::Display for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let mut response = (self.status, Json(self.body)).into_response();
-        if let Some(after) = self.retry_after {
-            let seconds = HeaderValue::from(after.as_secs().max(1));
-            response.headers_mut().insert(RETRY_AFTER, seconds);
-        }
-        response
+        self.answer(&self.body)
     }
 }
 

@@ -78,7 +78,7 @@ impl Output {
 }
 
 /// A new id of a call: nine letters and digits, which every family's template takes back.
-fn call_id() -> String {
+pub(super) fn call_id() -> String {
     let mut id = verification::fresh_id();
     id.truncate(CALL_ID);
     id

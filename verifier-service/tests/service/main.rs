@@ -1,6 +1,7 @@
 //! The verifier over a real server, with a tiny model and drafters of every kind: the text is
 //! always that of plain decoding.
 
+mod answers;
 mod browsers;
 mod clients;
 mod details;
