@@ -10,7 +10,9 @@ BASE_URL, _, MODEL = sys.argv[1:4]
 CLIENT = anthropic.Anthropic(base_url=BASE_URL.removesuffix("/v1"), api_key="none", timeout=300, max_retries=0)
 
 QUESTION = [{"role": "user", "content": "Count from one to ten in words, separated by commas."}]
-ASKED = dict(model=MODEL, messages=QUESTION, max_tokens=12, temperature=0)
+# This client has no parameters for sampling; the API has.
+GREEDY = {"temperature": 0, "seed": 1}
+ASKED = dict(model=MODEL, messages=QUESTION, max_tokens=12, extra_body=GREEDY)
 ON = {"speculation": {"mode": "required", "block_length": 4}}
 OFF = {"speculation": {"mode": "off"}}
 TOOL = {
@@ -28,16 +30,20 @@ def checked(answer):
 
 class Messages(unittest.TestCase):
     def test_message_is_the_same_with_and_without_speculation(self):
-        for case in ({}, {"temperature": 0.8, "top_k": 9}, {"stop_sequences": [","]}, {"system": "Be brief."}):
+        for case in ({}, {"temperature": 0.8, "top_k": 9}, {"system": "Be brief."}):
             said = []
             for speculation in (ON, OFF):
-                message = checked(CLIENT.messages.create(**ASKED | case, extra_body=speculation | {"seed": 1}))
+                message = checked(CLIENT.messages.create(**ASKED | {"extra_body": GREEDY | case | speculation}))
                 said.append((message.content, message.stop_reason, message.stop_sequence, message.usage.output_tokens))
             self.assertEqual(said[0], said[1])
-            if "stop_sequences" in case:
-                self.assertEqual(said[0][1:3], ("stop_sequence", ","))
-            else:
-                self.assertEqual(said[0][1], "max_tokens")
+            self.assertEqual(said[0][1], "max_tokens")
+
+    def test_stop_sequence_ends_the_message_and_is_named(self):
+        whole = CLIENT.messages.create(**ASKED).content[0].text
+        stop = whole[4:6]
+        message = CLIENT.messages.create(**ASKED, stop_sequences=["never", stop])
+        self.assertEqual((message.stop_reason, message.stop_sequence), ("stop_sequence", stop))
+        self.assertEqual(message.content[0].text, whole.split(stop)[0])
 
     def test_stream_says_what_the_whole_message_says(self):
         whole = CLIENT.messages.create(**ASKED)
@@ -77,7 +83,7 @@ class Messages(unittest.TestCase):
 
     def test_errors_have_their_classes(self):
         with self.assertRaisesRegex(anthropic.BadRequestError, "temperature is 3"):
-            CLIENT.messages.create(**ASKED | {"temperature": 3})
+            CLIENT.messages.create(**ASKED | {"extra_body": {"temperature": 3}})
         with self.assertRaisesRegex(anthropic.BadRequestError, r"messages\[0\].content\[0\].type"):
             CLIENT.messages.create(**ASKED | {"messages": [{"role": "user", "content": [{"type": "image", "source": {}}]}]})
         with self.assertRaises(anthropic.NotFoundError):
