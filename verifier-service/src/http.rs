@@ -1,4 +1,4 @@
-//! The API that OpenAI's clients speak, over HTTP. It adds nothing of its own: a request becomes the same
+//! The APIs that OpenAI's clients and Anthropic's speak, over HTTP. They add nothing of their own: a request becomes the same
 //! [`proto::verifier::Generate`] that gRPC carries, passes the same validation, and is answered by the same sessions.
 //!
 //! What would change the text is honoured, or refused by its name. What asks for nothing or is only a hint passes. Unknown

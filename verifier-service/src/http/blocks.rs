@@ -189,7 +189,10 @@ mod tests {
             assert_eq!(open, None);
             assert_eq!(texts, ["hm", "I call.", "{\"a\": 1}", "{}"]);
             let all = blocks.all();
-            let same = all.iter().zip(&texts).all(|(block, text)| block.text == *text);
+            let same = all
+                .iter()
+                .zip(&texts)
+                .all(|(block, text)| block.text == *text);
             assert!(same && all[2].kind == BlockKind::Call("f".to_owned()));
             let cut: Vec<bool> = all.iter().map(|block| block.is_cut).collect();
             assert_eq!(cut, [false, false, false, true]);

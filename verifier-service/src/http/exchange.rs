@@ -48,11 +48,7 @@ impl Exchange {
     }
 
     /// The parameters in a body.
-    pub(super) async fn params(
-        &self,
-        headers: &HeaderMap,
-        body: Body,
-    ) -> Result<Params, ApiError> {
+    pub(super) async fn params(&self, headers: &HeaderMap, body: Body) -> Result<Params, ApiError> {
         let fields = self.api.budget.read(headers, body).await;
         let fields = fields.inspect_err(|error| self.api.refused(error))?;
         Ok(Params::new(fields, self.api.unknown(&self.ignored)))

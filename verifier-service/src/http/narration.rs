@@ -54,7 +54,8 @@ impl Outgoing {
     /// Adds an event, whose data has its name, too.
     pub(super) fn push(&mut self, name: &'static str, mut data: Value) {
         data["type"] = json!(name);
-        self.0.push_back(Event::default().event(name).json_data(data));
+        self.0
+            .push_back(Event::default().event(name).json_data(data));
     }
 }
 

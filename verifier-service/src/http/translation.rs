@@ -100,7 +100,8 @@ impl Translation {
         );
         self.names.add(format!("{here}.function"), path);
         self.names.add(here, path);
-        self.tools.push(json!({"type": "function", "function": function}));
+        self.tools
+            .push(json!({"type": "function", "function": function}));
     }
 
     /// Sets the one tool that has to be called, whose name the client has at `client.name`.
@@ -111,7 +112,7 @@ impl Translation {
     }
 
     /// Asks for a reply that follows a schema, which the client has at `path.schema`.
-    pub(super) fn schema(&mut self, schema: Value, path: &str) {
+    pub(super) fn schema(&mut self, schema: &Value, path: &str) {
         self.names.add("response_format.json_schema", path);
         let format = json!({"type": "json_schema", "json_schema": {"schema": schema}});
         self.set("response_format", path, format);

@@ -21,8 +21,9 @@ const SCHEMA: &str = r#"{"type": "object", "properties": {"where": {"enum": ["he
 
 /// A body for the endpoint at `path` that keeps the answer short, repeatable and ASCII.
 fn body(path: &str, parameters: &Value) -> Value {
-    let biases: serde_json::Map<String, Value> =
-        (128..256).map(|id: u32| (id.to_string(), json!(-100))).collect();
+    let biases: serde_json::Map<String, Value> = (128..256)
+        .map(|id: u32| (id.to_string(), json!(-100)))
+        .collect();
     let common = json!({
         "model": "tiny", "temperature": 0.8, "seed": 7, "logit_bias": biases, "speculation": {"mode": "off"},
     });
@@ -90,8 +91,15 @@ async fn responses_say_what_chats_say() {
         let response = answered(&process, RESPONSES, &parameters).await.json();
         let item = &response["output"][0];
         assert_eq!(item["content"][0]["text"], text);
-        let ended = if parameters.get("stop").is_some() { "completed" } else { "incomplete" };
-        assert_eq!((&response["status"], &item["status"]), (&json!(ended), &json!(ended)));
+        let ended = if parameters.get("stop").is_some() {
+            "completed"
+        } else {
+            "incomplete"
+        };
+        assert_eq!(
+            (&response["status"], &item["status"]),
+            (&json!(ended), &json!(ended))
+        );
         let usage = &response["usage"];
         assert_eq!(usage["input_tokens"], prompt);
         assert_eq!(usage["output_tokens"], completion);
@@ -100,22 +108,38 @@ async fn responses_say_what_chats_say() {
         assert_eq!(response["object"], "response");
 
         let streamed = merged(parameters, &json!({"stream": true}));
-        let events = answered(&process, RESPONSES, &streamed).await.named_events();
-        let numbers = events.iter().map(|(_, data)| data["sequence_number"].as_u64());
+        let events = answered(&process, RESPONSES, &streamed)
+            .await
+            .named_events();
+        let numbers = events
+            .iter()
+            .map(|(_, data)| data["sequence_number"].as_u64());
         assert!(numbers.eq((0..events.len() as u64).map(Some)));
         assert!(events.iter().all(|(name, data)| data["type"] == **name));
         assert_eq!(deltas(&events, "response.output_text.delta"), text);
         let names: Vec<&str> = events.iter().map(|(name, _)| name.as_str()).collect();
         let ended = format!("response.{ended}");
-        let around: Vec<&str> =
-            names.iter().copied().filter(|name| *name != "response.output_text.delta").collect();
+        let around: Vec<&str> = names
+            .iter()
+            .copied()
+            .filter(|name| *name != "response.output_text.delta")
+            .collect();
         let expected = [
-            "response.created", "response.in_progress", "response.output_item.added", "response.content_part.added",
-            "response.output_text.done", "response.content_part.done", "response.output_item.done", &ended,
+            "response.created",
+            "response.in_progress",
+            "response.output_item.added",
+            "response.content_part.added",
+            "response.output_text.done",
+            "response.content_part.done",
+            "response.output_item.done",
+            &ended,
         ];
         assert_eq!(around, expected);
         let last = &events.last().expect("events").1["response"];
-        assert_eq!(last["output"][0]["content"], response["output"][0]["content"]);
+        assert_eq!(
+            last["output"][0]["content"],
+            response["output"][0]["content"]
+        );
         assert_eq!(last["usage"]["output_tokens"], completion);
     }
 }
@@ -123,7 +147,11 @@ async fn responses_say_what_chats_say() {
 #[tokio::test]
 async fn messages_say_what_chats_say() {
     let process = Process::endless(&[]).await;
-    for parameters in [json!({}), json!({"temperature": 0}), json!({"stop_sequences": ["never", "e"]})] {
+    for parameters in [
+        json!({}),
+        json!({"temperature": 0}),
+        json!({"stop_sequences": ["never", "e"]}),
+    ] {
         let chat = match parameters.get("stop_sequences") {
             Some(stop) => json!({"stop": stop}),
             None => parameters.clone(),
@@ -136,7 +164,10 @@ async fn messages_say_what_chats_say() {
         } else {
             (json!("max_tokens"), Value::Null)
         };
-        assert_eq!((&message["stop_reason"], &message["stop_sequence"]), (&ended.0, &ended.1));
+        assert_eq!(
+            (&message["stop_reason"], &message["stop_sequence"]),
+            (&ended.0, &ended.1)
+        );
         assert_eq!(read(&message["usage"]), prompt);
         assert_eq!(message["usage"]["output_tokens"], completion);
         let counted = merged(parameters.clone(), &json!({"max_tokens": null}));
@@ -146,18 +177,33 @@ async fn messages_say_what_chats_say() {
         let streamed = merged(parameters, &json!({"stream": true}));
         let events = answered(&process, MESSAGES, &streamed).await.named_events();
         assert!(events.iter().all(|(name, data)| data["type"] == **name));
-        let texts = events.iter().filter_map(|(_, data)| data["delta"]["text"].as_str());
+        let texts = events
+            .iter()
+            .filter_map(|(_, data)| data["delta"]["text"].as_str());
         assert_eq!(texts.collect::<String>(), text);
         let names = events.iter().map(|(name, _)| name.as_str());
-        let around: Vec<&str> = names.filter(|name| *name != "content_block_delta").collect();
+        let around: Vec<&str> = names
+            .filter(|name| *name != "content_block_delta")
+            .collect();
         let expected = [
-            "message_start", "ping", "content_block_start", "content_block_stop", "message_delta", "message_stop",
+            "message_start",
+            "ping",
+            "content_block_start",
+            "content_block_stop",
+            "message_delta",
+            "message_stop",
         ];
         assert_eq!(around, expected);
         let start = &events[0].1["message"];
-        assert_eq!((read(&start["usage"]), &start["content"]), (prompt, &json!([])));
+        assert_eq!(
+            (read(&start["usage"]), &start["content"]),
+            (prompt, &json!([]))
+        );
         let (_, end) = &events[events.len() - 2];
-        assert_eq!((&end["delta"]["stop_reason"], &end["delta"]["stop_sequence"]), (&ended.0, &ended.1));
+        assert_eq!(
+            (&end["delta"]["stop_reason"], &end["delta"]["stop_sequence"]),
+            (&ended.0, &ended.1)
+        );
         assert_eq!(end["usage"]["output_tokens"], completion);
     }
 }
@@ -170,7 +216,9 @@ fn read(usage: &Value) -> u64 {
 
 fn deltas(events: &[(String, Value)], name: &str) -> String {
     let named = events.iter().filter(|(event, _)| event == name);
-    named.filter_map(|(_, data)| data["delta"].as_str()).collect()
+    named
+        .filter_map(|(_, data)| data["delta"].as_str())
+        .collect()
 }
 
 #[tokio::test]
@@ -181,14 +229,25 @@ async fn response_calls_a_tool_and_takes_its_result_back() {
     let response = answer.json();
     assert_eq!(response["status"], "completed");
     let call = &response["output"][0];
-    assert_eq!((&call["type"], &call["name"]), (&json!("function_call"), &json!("look")));
-    let arguments: Value = serde_json::from_str(call["arguments"].as_str().expect("a text")).expect("JSON");
+    assert_eq!(
+        (&call["type"], &call["name"]),
+        (&json!("function_call"), &json!("look"))
+    );
+    let arguments: Value =
+        serde_json::from_str(call["arguments"].as_str().expect("a text")).expect("JSON");
     assert!(arguments["where"].is_string(), "{call}");
 
     let streamed = merged(called(RESPONSES), &json!({"stream": true}));
-    let events = answered(&process, RESPONSES, &streamed).await.named_events();
-    assert_eq!(deltas(&events, "response.function_call_arguments.delta"), call["arguments"]);
-    let done = events.iter().find(|(name, _)| name == "response.function_call_arguments.done");
+    let events = answered(&process, RESPONSES, &streamed)
+        .await
+        .named_events();
+    assert_eq!(
+        deltas(&events, "response.function_call_arguments.delta"),
+        call["arguments"]
+    );
+    let done = events
+        .iter()
+        .find(|(name, _)| name == "response.function_call_arguments.done");
     assert_eq!(done.expect("an end").1["arguments"], call["arguments"]);
 
     let id = call["call_id"].as_str().expect("an id");
@@ -207,15 +266,25 @@ async fn message_calls_a_tool_and_takes_its_result_back() {
     let message = answer.json();
     assert_eq!(message["stop_reason"], "tool_use", "{message}");
     let call = &message["content"][0];
-    assert_eq!((&call["type"], &call["name"]), (&json!("tool_use"), &json!("look")));
+    assert_eq!(
+        (&call["type"], &call["name"]),
+        (&json!("tool_use"), &json!("look"))
+    );
     assert!(call["input"]["where"].is_string(), "{call}");
     assert!(call["id"].as_str().expect("an id").starts_with("toolu_"));
 
     let streamed = merged(called(MESSAGES), &json!({"stream": true}));
     let events = answered(&process, MESSAGES, &streamed).await.named_events();
-    let start = events.iter().find(|(name, _)| name == "content_block_start");
-    assert_eq!(start.expect("a block").1["content_block"]["input"], json!({}));
-    let parts = events.iter().filter_map(|(_, data)| data["delta"]["partial_json"].as_str());
+    let start = events
+        .iter()
+        .find(|(name, _)| name == "content_block_start");
+    assert_eq!(
+        start.expect("a block").1["content_block"]["input"],
+        json!({})
+    );
+    let parts = events
+        .iter()
+        .filter_map(|(_, data)| data["delta"]["partial_json"].as_str());
     let input: Value = serde_json::from_str(&parts.collect::<String>()).expect("JSON");
     assert_eq!(input, call["input"]);
 
@@ -312,9 +381,15 @@ async fn bad_parameter_of_a_response_is_refused_by_the_clients_name() {
         ..serving(&[])
     };
     let process = Process::start(endless(), strict).await;
-    for (param, parameters) in [("tools[0]", called(RESPONSES)), ("shiny", json!({"shiny": 1}))] {
+    for (param, parameters) in [
+        ("tools[0]", called(RESPONSES)),
+        ("shiny", json!({"shiny": 1})),
+    ] {
         let answer = process.post(RESPONSES, &body(RESPONSES, &parameters)).await;
-        assert_eq!((answer.status, answer.error().0.as_deref()), (400, Some(param)));
+        assert_eq!(
+            (answer.status, answer.error().0.as_deref()),
+            (400, Some(param))
+        );
     }
 }
 
@@ -325,17 +400,28 @@ async fn bad_parameter_of_a_message_is_refused_in_anthropics_shape() {
         let answer = process.post(MESSAGES, &body(MESSAGES, &parameters)).await;
         assert_eq!(answer.status, 400, "{parameters}: {answer:?}");
         let error = answer.json();
-        assert_eq!((&error["type"], &error["error"]["type"]), (&json!("error"), &json!("invalid_request_error")));
+        assert_eq!(
+            (&error["type"], &error["error"]["type"]),
+            (&json!("error"), &json!("invalid_request_error"))
+        );
         let message = error["error"]["message"].as_str().expect("a message");
         assert!(message.starts_with(param), "{parameters}: {message}");
     }
-    let other = process.post(MESSAGES, &body(MESSAGES, &json!({"model": "claude-x"}))).await;
-    assert_eq!((other.status, &other.json()["error"]["type"]), (404, &json!("not_found_error")));
+    let other = process
+        .post(MESSAGES, &body(MESSAGES, &json!({"model": "claude-x"})))
+        .await;
+    assert_eq!(
+        (other.status, &other.json()["error"]["type"]),
+        (404, &json!("not_found_error"))
+    );
     let long = json!({"messages": [{"role": "user", "content": "x".repeat(4000)}]});
     let long = body(MESSAGES, &long);
     let error = process.post(MESSAGES, &long).await.json();
     let message = error["error"]["message"].as_str().expect("a message");
-    assert!(message.starts_with("prompt is too long: messages is "), "{message}");
+    assert!(
+        message.starts_with("prompt is too long: messages is "),
+        "{message}"
+    );
     let counted = process.post(COUNT_TOKENS, &long).await.json();
     assert!(counted["input_tokens"].as_u64() > Some(512), "{counted}");
     eventually(|| async { process.sessions().await == 0 }).await;
@@ -352,16 +438,23 @@ async fn what_changes_nothing_passes_and_what_is_unknown_is_named() {
     });
     let answer = answered(&process, RESPONSES, &hints).await;
     assert_eq!(answer.header("x-duet-ignored"), None);
-    assert_eq!(answer.json()["text"], json!({"verbosity": "low", "format": {"type": "text"}}));
+    assert_eq!(
+        answer.json()["text"],
+        json!({"verbosity": "low", "format": {"type": "text"}})
+    );
     let hints = json!({
         "metadata": {"user_id": "u"}, "service_tier": "auto", "cache_control": {"type": "ephemeral"}, "thinking": {"type": "disabled"},
         "context_management": {"edits": []}, "tools": [], "tool_choice": {"type": "none"},
     });
     let answer = answered(&process, MESSAGES, &hints).await;
     assert_eq!(answer.header("x-duet-ignored"), None);
-    let unknown = json!({"shiny": 1, "input": [{"role": "user", "content": "let", "mood": "good"}]});
+    let unknown =
+        json!({"shiny": 1, "input": [{"role": "user", "content": "let", "mood": "good"}]});
     let answer = answered(&process, RESPONSES, &unknown).await;
-    assert_eq!(answer.header("x-duet-ignored"), Some("input[0].mood, shiny"));
+    assert_eq!(
+        answer.header("x-duet-ignored"),
+        Some("input[0].mood, shiny")
+    );
     for path in ["/responses", "/v1/responses/"] {
         let answer = process.post(path, &body(RESPONSES, &json!({}))).await;
         assert_eq!(answer.status, 200, "{path}");

@@ -34,7 +34,7 @@ impl MessageFrame {
 
     /// The whole message.
     pub(super) fn message(&self, blocks: &[Block], finish: &Finish) -> Value {
-        let mut message = self.begun(usage(
+        let mut message = self.begun(&usage(
             finish.usage.prompt_tokens,
             finish.usage.cached_prompt_tokens,
             finish.usage.completion_tokens,
@@ -47,7 +47,7 @@ impl MessageFrame {
     }
 
     /// The message before there is any content.
-    pub(super) fn begun(&self, usage: Value) -> Value {
+    pub(super) fn begun(&self, usage: &Value) -> Value {
         json!({
             "id": self.id, "type": "message", "role": "assistant", "model": self.model, "content": [], "stop_reason": null,
             "stop_sequence": null, "usage": usage,
@@ -60,7 +60,9 @@ impl MessageFrame {
         blocks: &[Block],
         finish: &'a Finish,
     ) -> (&'static str, Option<&'a str>) {
-        let has_calls = blocks.iter().any(|block| matches!(block.kind, BlockKind::Call(_)));
+        let has_calls = blocks
+            .iter()
+            .any(|block| matches!(block.kind, BlockKind::Call(_)));
         let stop = finish.matched_stop.as_deref();
         let stop = stop.filter(|stop| self.stops.iter().any(|own| own == stop));
         match finish.reason {

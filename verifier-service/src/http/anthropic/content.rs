@@ -122,7 +122,8 @@ impl<'a> Turn<'a> {
             Some(input @ Value::Object(_)) => input,
             Some(other) => return Err(wrong(&block.path("input"), &other, "an object")),
         };
-        self.chat.call((own_id(&id), &name), &arguments.to_string(), path);
+        self.chat
+            .call((own_id(&id), &name), &arguments.to_string(), path);
         block.skip(&["caller", "toolset_name"]);
         block.finish()
     }

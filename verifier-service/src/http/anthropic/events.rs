@@ -34,7 +34,7 @@ impl Narration for MessageEvents {
             return;
         }
         let usage = usage(reading.prompt_tokens, reading.cached_tokens, 0);
-        let message = self.frame.begun(usage);
+        let message = self.frame.begun(&usage);
         out.push("message_start", json!({"message": message}));
         out.push("ping", json!({}));
     }

@@ -84,7 +84,12 @@ pub(super) fn translate(mut params: Params) -> Result<(Params, Names), ApiError>
 
 /// Takes the tools that the client runs. Others would be run by the server: this one has none.
 fn tools(params: &mut Params, chat: &mut Translation) -> Result<(), ApiError> {
-    for (i, tool) in params.list("tools")?.unwrap_or_default().into_iter().enumerate() {
+    for (i, tool) in params
+        .list("tools")?
+        .unwrap_or_default()
+        .into_iter()
+        .enumerate()
+    {
         let path = format!("tools[{i}]");
         let mut tool = params.within(path.clone(), tool)?;
         let kind = tool.text("type")?.filter(|kind| kind != "custom");
@@ -168,7 +173,7 @@ fn schema(mut format: Params, path: &str, chat: &mut Translation) -> Result<(), 
         return Err(wrong(&format!("{path}.type"), &kind, "json_schema"));
     }
     let schema = format.take("schema");
-    chat.schema(format.required("schema", schema)?, path);
+    chat.schema(&format.required("schema", schema)?, path);
     format.skip(&["name"]);
     format.finish()
 }
@@ -207,9 +212,7 @@ mod tests {
             "thinking": {"type": "enabled", "budget_tokens": 1024}
         }"#,
         );
-        let call = |id, arguments: &str| {
-            json!({"id": id, "type": "function", "function": {"name": "f", "arguments": arguments}})
-        };
+        let call = |id, arguments: &str| json!({"id": id, "type": "function", "function": {"name": "f", "arguments": arguments}});
         let expected = json!({
             "model": "m", "max_tokens": 9, "temperature": 0, "top_k": 5, "stop": ["x"], "metadata": {"user_id": "u"},
             "messages": [

@@ -70,7 +70,10 @@ impl Frame {
 
     /// The response in this state, with its output so far.
     pub(super) fn response(&self, state: &State<'_>, blocks: &[Block]) -> Value {
-        let output: Vec<Value> = blocks.iter().map(|block| item(block, status(block))).collect();
+        let output: Vec<Value> = blocks
+            .iter()
+            .map(|block| item(block, status(block)))
+            .collect();
         let mut response = json!({
             "id": self.id, "object": "response", "created_at": self.created_at, "model": self.model, "output": output,
             "status": "in_progress", "completed_at": null, "error": null, "incomplete_details": null, "usage": null,
@@ -104,12 +107,19 @@ impl Frame {
 
 /// True if a limit ended the reply.
 pub(super) fn is_cut(finish: &Finish) -> bool {
-    matches!(finish.reason, FinishReason::Length | FinishReason::ContextFull)
+    matches!(
+        finish.reason,
+        FinishReason::Length | FinishReason::ContextFull
+    )
 }
 
 /// Status of an item that nothing is added to.
 pub(super) fn status(block: &Block) -> &'static str {
-    if block.is_cut { "incomplete" } else { "completed" }
+    if block.is_cut {
+        "incomplete"
+    } else {
+        "completed"
+    }
 }
 
 /// A block as an item of output.

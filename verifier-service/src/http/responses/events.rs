@@ -123,7 +123,8 @@ impl Narration for ResponseEvents {
     }
 
     fn fail(&mut self, blocks: &[Block], error: &ApiError, out: &mut Outgoing) {
-        let told = json!({"message": error.message(), "code": error.code(), "param": error.param()});
+        let told =
+            json!({"message": error.message(), "code": error.code(), "param": error.param()});
         self.push("error", told, out);
         let response = self.frame.response(&State::Failed(error), blocks);
         self.push("response.failed", json!({"response": response}), out);

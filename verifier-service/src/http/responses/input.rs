@@ -9,7 +9,12 @@ use super::super::{
 };
 
 /// Types of text in this API, all of which are texts to a chat.
-const TEXTS: [&str; 4] = ["input_text", "output_text", "reasoning_text", "summary_text"];
+const TEXTS: [&str; 4] = [
+    "input_text",
+    "output_text",
+    "reasoning_text",
+    "summary_text",
+];
 /// What a text may have beside itself, which no model is shown.
 const UNSEEN: [&str; 3] = ["annotations", "logprobs", "prompt_cache_breakpoint"];
 /// The same of an item.
@@ -44,7 +49,10 @@ fn item(mut item: Params, path: &str, chat: &mut Translation) -> Result<(), ApiE
     match kind.as_deref() {
         None | Some("message") => message(&mut item, path, chat),
         Some("function_call") => {
-            let (id, name) = (required(&mut item, "call_id")?, required(&mut item, "name")?);
+            let (id, name) = (
+                required(&mut item, "call_id")?,
+                required(&mut item, "name")?,
+            );
             let arguments = required(&mut item, "arguments")?;
             chat.call((&id, &name), &arguments, path);
         }
@@ -104,7 +112,10 @@ fn required(item: &mut Params, name: &str) -> Result<String, ApiError> {
 fn texts(mut content: Value) -> Value {
     for part in content.as_array_mut().into_iter().flatten() {
         if let Some(fields) = part.as_object_mut()
-            && fields.get("type").and_then(Value::as_str).is_some_and(|kind| TEXTS.contains(&kind))
+            && fields
+                .get("type")
+                .and_then(Value::as_str)
+                .is_some_and(|kind| TEXTS.contains(&kind))
         {
             fields.insert("type".to_owned(), json!("text"));
             fields.retain(|name, _| !UNSEEN.contains(&name.as_str()));

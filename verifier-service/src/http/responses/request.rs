@@ -83,7 +83,12 @@ pub(super) fn translate(mut params: Params) -> Result<(Params, Names), ApiError>
 
 /// Takes the tools that are functions. Others would be run by the server: this one has none.
 fn tools(params: &mut Params, chat: &mut Translation) -> Result<(), ApiError> {
-    for (i, tool) in params.list("tools")?.unwrap_or_default().into_iter().enumerate() {
+    for (i, tool) in params
+        .list("tools")?
+        .unwrap_or_default()
+        .into_iter()
+        .enumerate()
+    {
         let path = format!("tools[{i}]");
         let mut tool = params.within(path.clone(), tool)?;
         let kind = tool.text("type")?;
@@ -94,7 +99,9 @@ fn tools(params: &mut Params, chat: &mut Translation) -> Result<(), ApiError> {
             continue;
         }
         let fields = ["name", "description", "parameters", "strict"];
-        let fields = fields.into_iter().filter_map(|name| Some((name.to_owned(), tool.take(name)?)));
+        let fields = fields
+            .into_iter()
+            .filter_map(|name| Some((name.to_owned(), tool.take(name)?)));
         chat.tool(&fields.collect::<Map<_, _>>(), &path, "parameters");
     }
     Ok(())
@@ -140,7 +147,7 @@ fn text(params: &mut Params, chat: &mut Translation) -> Result<(), ApiError> {
             }
             "json_schema" => {
                 let schema = format.take("schema");
-                chat.schema(format.required("schema", schema)?, "text.format");
+                chat.schema(&format.required("schema", schema)?, "text.format");
                 format.skip(&["name", "description", "strict"]);
             }
             other => {
