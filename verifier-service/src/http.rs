@@ -4,8 +4,8 @@
 //! What would change the text is honoured, or refused by its name. What asks for nothing or is only a hint passes. Unknown
 //! parameters are ignored and named in a header of the answer, or refused with `--strict-parameters`.
 
-mod anthropic;
 mod answer;
+mod anthropic;
 mod api;
 mod blocks;
 mod body;

@@ -43,8 +43,14 @@ use tokio::sync::Semaphore;
 
 use crate::{
     NAME, VERSION,
-    admission::{Admission, Permit}, config::Serving, drafters::Drafters, error::GenerateError,
-    grammars::CompiledGrammars, lexicon::Lexicons, metrics::Metrics, target::Target,
+    admission::{Admission, Permit},
+    config::Serving,
+    drafters::Drafters,
+    error::GenerateError,
+    grammars::CompiledGrammars,
+    lexicon::Lexicons,
+    metrics::Metrics,
+    target::Target,
 };
 use grammar_walk::GrammarWalk;
 use pacing::SharedPasses;
