@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use proto::model::Prompt;
+use proto::{model::Prompt, verifier::GrammarRule};
 
 use super::task::{Task, question};
 
@@ -54,6 +54,25 @@ const VERBS: [&str; 8] = [
     "carried", "found", "repaired", "sold", "painted", "hid", "measured", "borrowed",
 ];
 
+/// Schema of the facts of a sentence.
+const FACTS: &str = r#"{
+    "type": "object",
+    "properties": {
+        "day_of_the_year": {"type": "integer"},
+        "acting_person": {"type": "string"},
+        "action": {"type": "string"},
+        "object_acted_on": {"type": "string"},
+        "place_of_the_object": {"type": "string"},
+        "watching_person": {"type": "string"},
+        "place_of_the_watching_person": {"type": "string"}
+    },
+    "required": [
+        "day_of_the_year", "acting_person", "action", "object_acted_on", "place_of_the_object", "watching_person",
+        "place_of_the_watching_person"
+    ],
+    "additionalProperties": false
+}"#;
+
 /// `count` requests to repeat a text, of three kinds by turns.
 pub(super) fn repetitions(count: usize) -> Vec<Task> {
     let task = |number: usize| {
@@ -71,10 +90,10 @@ pub(super) fn repetitions(count: usize) -> Vec<Task> {
             }
         }
         let asked = "Repeat the following text word for word, from its first line to its last, and write nothing else.";
+        let prompt = question(format!("{asked}\n\n{}", text.trim_end()));
         Task {
-            id: format!("repeat-{number}"),
             kind: Some(kind.to_owned()),
-            prompt: question(format!("{asked}\n\n{}", text.trim_end())),
+            ..Task::new(format!("repeat-{number}"), prompt)
         }
     };
     (0..count).map(task).collect()
@@ -90,10 +109,21 @@ pub(super) fn random_words(count: usize) -> Vec<Task> {
             // Writing to a String cannot fail.
             let _ = write!(text, "{} ", numbers.pick(set));
         }
+        let prompt = Prompt::Text(text.trim_end().to_owned());
+        Task::new(format!("words-{number}"), prompt)
+    };
+    (0..count).map(task).collect()
+}
+
+/// `count` sentences whose facts are asked for as JSON.
+pub(super) fn extractions(count: usize) -> Vec<Task> {
+    let task = |number: usize| {
+        let text = sentence(&mut Numbers::stream(number as u64), 1);
+        let asked = "Extract the facts of this sentence as JSON.";
+        let prompt = question(format!("{asked}\n\n{}", text.trim_end()));
         Task {
-            id: format!("words-{number}"),
-            kind: None,
-            prompt: Prompt::Text(text.trim_end().to_owned()),
+            grammar: Some(GrammarRule::JsonSchema(FACTS.to_owned())),
+            ..Task::new(format!("extract-{number}"), prompt)
         }
     };
     (0..count).map(task).collect()

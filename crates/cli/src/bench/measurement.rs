@@ -199,6 +199,8 @@ impl<'a> Measurement<'a> {
                 Vec::new()
             },
             speculation: setting.map_or(Speculation::Off, Variant::speculation),
+            grammar: task.grammar.clone().map(Into::into),
+            prediction: task.prediction.clone(),
             ..Generate::new(task.prompt.clone())
         }
     }
@@ -270,11 +272,7 @@ mod tests {
 
     #[test]
     fn few_prompts_are_asked_for_again_to_keep_all_busy() {
-        let task = Task {
-            id: String::new(),
-            kind: None,
-            prompt: Prompt::Text("x".to_owned()),
-        };
+        let task = Task::new(String::new(), Prompt::Text("x".to_owned()));
         let workload = |count| Workload {
             name: String::new(),
             tasks: vec![task.clone(); count],

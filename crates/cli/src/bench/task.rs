@@ -1,7 +1,10 @@
 //! Tasks and the names of the known workloads: what the command line names, a workload holds, and the generated prompts fill.
 
 use clap::ValueEnum;
-use proto::model::{Message, Prompt, Role};
+use proto::{
+    model::{Message, Prompt, Role},
+    verifier::GrammarRule,
+};
 
 /// Prompts under one name.
 #[derive(Clone, Debug)]
@@ -19,6 +22,23 @@ pub(super) struct Task {
     /// Kind of text asked for, in workloads with several kinds.
     pub(super) kind: Option<String>,
     pub(super) prompt: Prompt,
+    /// Text that the reply may resemble; empty: none.
+    pub(super) prediction: String,
+    /// Structure that the reply must have.
+    pub(super) grammar: Option<GrammarRule>,
+}
+
+impl Task {
+    /// A task of no kind, with its prompt alone.
+    pub(super) fn new(id: String, prompt: Prompt) -> Self {
+        Self {
+            id,
+            kind: None,
+            prompt,
+            prediction: String::new(),
+            grammar: None,
+        }
+    }
 }
 
 /// Workloads that the command line knows by name.
@@ -32,6 +52,10 @@ pub(super) enum KnownWorkload {
     MtBench,
     /// Asks to repeat a text of about 3,000 bytes word for word
     LongRepeat,
+    /// HumanEval: asks for a file with one function renamed, and predicts the file
+    Rename,
+    /// Asks for the facts of a sentence as JSON under a schema
+    Extract,
     /// Goes on with random words for the full number of tokens; with --verifier only until the model ends it
     Synthetic,
 }

@@ -19,6 +19,8 @@ use crate::prompts;
 
 /// Largest data set, in unpacked bytes.
 const MAX_BYTES: u64 = 16 << 20;
+/// Functions of a file to edit.
+const FUNCTIONS: usize = 3;
 
 /// Fetches and reads the known workloads and a user's file of prompts, at most `count` prompts of each.
 pub(super) async fn load(
@@ -53,6 +55,8 @@ fn known_workload(
             humaneval(&fetch(store, "prompts:humaneval")?, body, count)
         }
         KnownWorkload::MtBench => mt_bench(&fetch(store, "prompts:mt-bench")?, count),
+        KnownWorkload::Rename => renames(&fetch(store, "prompts:humaneval")?, count),
+        KnownWorkload::Extract => Some(generated::extractions(count)),
         KnownWorkload::LongRepeat => Some(generated::repetitions(count)),
         KnownWorkload::Synthetic => Some(generated::random_words(count)),
     };
@@ -68,11 +72,7 @@ fn known_workload(
 fn of_file(file: &Path, count: usize) -> anyhow::Result<Workload> {
     let name = file.file_stem().unwrap_or(file.as_os_str());
     let tasks = prompts::read(file)?.into_iter().take(count);
-    let tasks = tasks.map(|named| Task {
-        id: named.id,
-        kind: None,
-        prompt: named.prompt,
-    });
+    let tasks = tasks.map(|named| Task::new(named.id, named.prompt));
     Ok(Workload {
         name: name.to_string_lossy().into_owned(),
         tasks: tasks.collect(),
@@ -107,11 +107,8 @@ fn read(path: &Path) -> io::Result<String> {
 fn humaneval(text: &str, ask: fn(&str) -> Prompt, count: usize) -> Option<Vec<Task>> {
     let task = |line: &str| {
         let value: Value = serde_json::from_str(line).ok()?;
-        Some(Task {
-            id: value["task_id"].as_str()?.to_owned(),
-            kind: None,
-            prompt: ask(value["prompt"].as_str()?),
-        })
+        let id = value["task_id"].as_str()?.to_owned();
+        Some(Task::new(id, ask(value["prompt"].as_str()?)))
     };
     let lines = text.lines().filter(|line| !line.is_empty());
     lines.take(count).map(task).collect()
@@ -123,13 +120,37 @@ fn mt_bench(text: &str, count: usize) -> Option<Vec<Task>> {
     let count = count.min(lines.len());
     let task = |i: usize| {
         let value: Value = serde_json::from_str(lines[i * lines.len() / count]).ok()?;
+        let prompt = question(value["turns"][0].as_str()?.to_owned());
         Some(Task {
-            id: value["question_id"].to_string(),
             kind: value["category"].as_str().map(str::to_owned),
-            prompt: question(value["turns"][0].as_str()?.to_owned()),
+            ..Task::new(value["question_id"].to_string(), prompt)
         })
     };
     (0..count).map(task).collect()
+}
+
+/// `count` files of several solved functions, of which the first is to be renamed.
+fn renames(text: &str, count: usize) -> Option<Vec<Task>> {
+    let lines: Vec<&str> = text.lines().filter(|line| !line.is_empty()).collect();
+    let task = |lines: &[&str]| {
+        let functions = lines.iter().map(|line| serde_json::from_str(line).ok());
+        let functions: Vec<Value> = functions.collect::<Option<_>>()?;
+        let mut file = String::new();
+        for function in &functions {
+            file += function["prompt"].as_str()?;
+            file += function["canonical_solution"].as_str()?;
+        }
+        let name = functions.first()?["entry_point"].as_str()?;
+        let asked = format!(
+            "Rename the function {name} to solve, wherever it is named. Reply with the whole file."
+        );
+        let prompt = question(format!("{asked}\n\n```python\n{file}```"));
+        Some(Task {
+            prediction: file,
+            ..Task::new(format!("rename-{name}"), prompt)
+        })
+    };
+    lines.chunks(FUNCTIONS).take(count).map(task).collect()
 }
 
 fn chat(code: &str) -> Prompt {
@@ -152,7 +173,7 @@ mod tests {
 
     use super::*;
 
-    const FUNCTIONS: &str = "{\"task_id\": \"HumanEval/0\", \"prompt\": \"def f():\\n\", \"test\": \"\"}\n\
+    const SET: &str = "{\"task_id\": \"HumanEval/0\", \"prompt\": \"def f():\\n\", \"test\": \"\"}\n\
                              {\"task_id\": \"HumanEval/1\", \"prompt\": \"def g():\\n\"}\n";
 
     #[test]
@@ -161,10 +182,10 @@ mod tests {
         let asked =
             "Complete this function. Reply with the whole function.\n\n```python\ndef f():\n```";
         let expected = vec![message(Role::User, asked)];
-        let tasks = humaneval(FUNCTIONS, chat, 9).unwrap();
+        let tasks = humaneval(SET, chat, 9).unwrap();
         assert_eq!(tasks[0].prompt, Prompt::chat(expected));
         assert_eq!(tasks[1].id, "HumanEval/1");
-        let tasks = humaneval(FUNCTIONS, body, 1).unwrap();
+        let tasks = humaneval(SET, body, 1).unwrap();
         let expected = vec![
             message(
                 Role::User,
@@ -174,6 +195,24 @@ mod tests {
         ];
         assert_eq!(tasks.len(), 1);
         assert_eq!(tasks[0].prompt, Prompt::chat(expected));
+    }
+
+    #[test]
+    fn files_to_edit_have_several_functions_and_are_predicted() {
+        let line = |i: usize| {
+            format!(
+                "{{\"task_id\": \"{i}\", \"entry_point\": \"f{i}\", \"prompt\": \"def f{i}():\\n\", \"canonical_solution\": \"    pass\\n\"}}\n"
+            )
+        };
+        let text: String = (0..6).map(line).collect();
+        let tasks = renames(&text, 9).unwrap();
+        assert_eq!(tasks.len(), 2);
+        let file = "def f3():\n    pass\ndef f4():\n    pass\ndef f5():\n    pass\n";
+        assert_eq!(tasks[1].prediction, file);
+        let asked =
+            "Rename the function f3 to solve, wherever it is named. Reply with the whole file.";
+        let expected = question(format!("{asked}\n\n```python\n{file}```"));
+        assert_eq!(tasks[1].prompt, expected);
     }
 
     #[test]
@@ -204,11 +243,11 @@ mod tests {
     fn packed_and_plain_files_read_alike() {
         let folder = tempfile::tempdir().unwrap();
         let (plain, packed) = (folder.path().join("plain"), folder.path().join("packed"));
-        std::fs::write(&plain, FUNCTIONS).unwrap();
+        std::fs::write(&plain, SET).unwrap();
         let mut encoder = GzEncoder::new(File::create(&packed).unwrap(), Compression::fast());
-        encoder.write_all(FUNCTIONS.as_bytes()).unwrap();
+        encoder.write_all(SET.as_bytes()).unwrap();
         encoder.finish().unwrap();
-        assert_eq!(read(&plain).unwrap(), FUNCTIONS);
-        assert_eq!(read(&packed).unwrap(), FUNCTIONS);
+        assert_eq!(read(&plain).unwrap(), SET);
+        assert_eq!(read(&packed).unwrap(), SET);
     }
 }
