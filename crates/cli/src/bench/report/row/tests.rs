@@ -9,9 +9,11 @@ use crate::bench::task::Task;
 
 fn workload(name: &str, count: usize) -> Workload {
     let task = |i: usize| Task {
-        id: format!("task {i}"),
         kind: Some(["even", "odd"][i % 2].to_owned()),
-        prompt: proto::model::Prompt::Text("x".to_owned()),
+        ..Task::new(
+            format!("task {i}"),
+            proto::model::Prompt::Text("x".to_owned()),
+        )
     };
     Workload {
         name: name.to_owned(),
