@@ -22,13 +22,10 @@ use tracing::Instrument as _;
 use self::{answer::MessageFrame, events::MessageEvents};
 use super::{
     api::Api,
-    blocks, chat, endpoint,
+    blocks, endpoint,
     error::ApiError,
     exchange::{Exchange, call_span},
-    narration,
-    params::Params,
-    request::CompletionRequest,
-    translation::Names,
+    narration, translation,
 };
 
 const MESSAGES: &str = "/v1/messages";
@@ -61,7 +58,7 @@ async fn respond(
     let limited = request::require_limit(&params);
     limited.inspect_err(|error| exchange.api.refused(error))?;
     let frame = MessageFrame::new(&exchange.api, &exchange.id, &params);
-    let (request, names) = read(exchange, params)?;
+    let (request, names) = translation::read(exchange, params, request::translate)?;
     let begun = exchange.begin(request).await;
     let (options, replies) = begun.map_err(|error| names.restore(error))?;
     if options.stream.is_some() {
@@ -78,7 +75,7 @@ async fn count_tokens(State(api): State<Arc<Api>>, headers: HeaderMap, body: Bod
     let span = call_span(COUNT_TOKENS, &headers);
     let counting = async {
         let params = exchange.params(&headers, body).await?;
-        let (mut request, names) = read(&exchange, params)?;
+        let (mut request, names) = translation::read(&exchange, params, request::translate)?;
         let Some(reply) = request.replies.pop() else {
             return Err(ApiError::fault("the request has no prompt"));
         };
@@ -91,13 +88,4 @@ async fn count_tokens(State(api): State<Arc<Api>>, headers: HeaderMap, body: Bod
         Err(error) => fault::response(&error, &exchange.id),
     };
     exchange.headed(answered)
-}
-
-/// The request in the parameters, with the client's names of a chat's.
-fn read(exchange: &Exchange, params: Params) -> Result<(CompletionRequest, Names), ApiError> {
-    let translated = request::translate(params);
-    let (params, names) = translated.inspect_err(|error| exchange.api.refused(error))?;
-    let request = exchange.read(params, chat::read);
-    let request = request.map_err(|error| names.restore(error))?;
-    Ok((request, names))
 }

@@ -20,10 +20,10 @@ use tracing::Instrument as _;
 use self::{answer::Frame, events::ResponseEvents};
 use super::{
     api::Api,
-    blocks, chat, endpoint,
+    blocks, endpoint,
     error::ApiError,
     exchange::{Exchange, call_span},
-    narration,
+    narration, translation,
 };
 
 pub(super) fn routes() -> Router<Arc<Api>> {
@@ -48,11 +48,9 @@ async fn respond(
 ) -> Result<Response, ApiError> {
     let params = exchange.params(headers, body).await?;
     let frame = Frame::new(&exchange.api, &exchange.id, &params);
-    let translated = request::translate(params);
-    let (params, names) = translated.inspect_err(|error| exchange.api.refused(error))?;
-    let restored = |error| names.restore(error);
-    let request = exchange.read(params, chat::read).map_err(restored)?;
-    let (options, replies) = exchange.begin(request).await.map_err(restored)?;
+    let (request, names) = translation::read(exchange, params, request::translate)?;
+    let begun = exchange.begin(request).await;
+    let (options, replies) = begun.map_err(|error| names.restore(error))?;
     if options.stream.is_some() {
         let events = ResponseEvents::new(frame);
         return Ok(narration::response(replies, &options.form, events));

@@ -3,7 +3,29 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{error::ApiError, params::Params};
+use super::{
+    chat,
+    error::{ApiError, shown},
+    exchange::Exchange,
+    params::Params,
+    request::CompletionRequest,
+};
+
+/// From a request's parameters to those of the chat that it asks for, and the client's names of them.
+pub(super) type Translate = fn(Params) -> Result<(Params, Names), ApiError>;
+
+/// The request in the parameters, and the client's names of the chat's.
+pub(super) fn read(
+    exchange: &Exchange,
+    params: Params,
+    translate: Translate,
+) -> Result<(CompletionRequest, Names), ApiError> {
+    let translated = translate(params);
+    let (params, names) = translated.inspect_err(|error| exchange.api.refused(error))?;
+    let request = exchange.read(params, chat::read);
+    let request = request.map_err(|error| names.restore(error))?;
+    Ok((request, names))
+}
 
 /// The body of a chat, as far as it is written.
 #[derive(Debug, Default)]
@@ -14,6 +36,16 @@ pub(super) struct Translation {
     /// Reasoning of the assistant's next message.
     reasoning: Option<String>,
     pub(super) names: Names,
+}
+
+/// How an API writes a tool that the client runs.
+pub(super) struct ToolForm {
+    /// The tool's `type`.
+    pub(super) kind: &'static str,
+    /// True if a tool without a `type` is of that one.
+    pub(super) is_default: bool,
+    /// Name of the schema of its parameters.
+    pub(super) parameters: &'static str,
 }
 
 /// Paths in a chat's body, each with its path in the client's request.
@@ -91,8 +123,38 @@ impl Translation {
         }
     }
 
-    /// Adds a tool, which the client has at `path`; the schema of its parameters at `parameters`.
-    pub(super) fn tool(&mut self, function: &Map<String, Value>, path: &str, parameters: &str) {
+    /// Takes the tools that the client runs. Others would be run by the server: this one has none.
+    pub(super) fn tools(&mut self, params: &mut Params, form: &ToolForm) -> Result<(), ApiError> {
+        let tools = params.list("tools")?.unwrap_or_default();
+        for (i, tool) in tools.into_iter().enumerate() {
+            let path = format!("tools[{i}]");
+            let mut tool = params.within(path.clone(), tool)?;
+            let kind = tool.text("type")?;
+            let kind = kind.or_else(|| form.is_default.then(|| form.kind.to_owned()));
+            let kind = tool.required("type", kind)?;
+            if kind != form.kind {
+                let own = form.kind;
+                let message = format!("{path}.type is {}: it must be {own}", shown(&kind));
+                params.unknown(path, message, "unsupported_parameter")?;
+                continue;
+            }
+            let mut function = Map::new();
+            for (here, name) in [
+                ("name", "name"),
+                ("description", "description"),
+                (form.parameters, "parameters"),
+                ("strict", "strict"),
+            ] {
+                if let Some(value) = tool.take(here) {
+                    function.insert(name.to_owned(), value);
+                }
+            }
+            self.tool(&function, &path, form.parameters);
+        }
+        Ok(())
+    }
+
+    fn tool(&mut self, function: &Map<String, Value>, path: &str, parameters: &str) {
         let here = format!("tools[{}]", self.tools.len());
         self.names.add(
             format!("{here}.function.parameters"),
@@ -111,11 +173,16 @@ impl Translation {
         self.fields.insert("tool_choice".to_owned(), choice);
     }
 
-    /// Asks for a reply that follows a schema, which the client has at `path.schema`.
-    pub(super) fn schema(&mut self, schema: &Value, path: &str) {
+    /// Asks for a reply that follows the schema in `format`, which the client has at `path`.
+    pub(super) fn schema(&mut self, mut format: Params, path: &str) -> Result<(), ApiError> {
+        let schema = format.take("schema");
+        let schema = format.required("schema", schema)?;
+        format.skip(&["name", "description", "strict"]);
+        format.finish()?;
         self.names.add("response_format.json_schema", path);
         let format = json!({"type": "json_schema", "json_schema": {"schema": schema}});
         self.set("response_format", path, format);
+        Ok(())
     }
 
     /// The chat's parameters: what is written here, and what `params` has left.
@@ -135,8 +202,15 @@ fn is_assistant(message: &Value) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
+pub(super) mod tests {
+    use super::{super::params::Unknown, *};
+
+    /// The chat that a body asks for, and the client's names of its parameters.
+    pub(in crate::http) fn translated(body: &str, translate: Translate) -> (Value, Names) {
+        let fields = serde_json::from_str(body).unwrap();
+        let (chat, names) = translate(Params::new(fields, Unknown::Refused)).unwrap();
+        (chat.into_parts().0.into(), names)
+    }
 
     #[test]
     fn longest_prefix_gives_the_name() {

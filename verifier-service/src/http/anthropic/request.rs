@@ -1,12 +1,12 @@
 //! A request to Anthropic's API, as the chat that it asks for.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{
     super::{
         error::{ApiError, shown},
         params::{Params, wrong},
-        translation::{Names, Translation},
+        translation::{Names, ToolForm, Translation},
     },
     content,
 };
@@ -45,6 +45,12 @@ const HINTS: [&str; 9] = [
     "workspace_id",
 ];
 
+const TOOLS: ToolForm = ToolForm {
+    kind: "custom",
+    is_default: true,
+    parameters: "input_schema",
+};
+
 /// Refuses a request to generate that has no limit, as Anthropic does.
 pub(super) fn require_limit(params: &Params) -> Result<(), ApiError> {
     let limit = params.get("max_tokens");
@@ -60,7 +66,7 @@ pub(super) fn translate(mut params: Params) -> Result<(Params, Names), ApiError>
     content::take_system(&mut params, &mut chat)?;
     content::take_messages(&mut params, &mut chat)?;
     chat.pass(&mut params, "stop_sequences", "stop");
-    tools(&mut params, &mut chat)?;
+    chat.tools(&mut params, &TOOLS)?;
     tool_choice(&mut params, &mut chat)?;
     thinking(&mut params, &mut chat)?;
     if let Some(mut output) = params.object("output_config")? {
@@ -80,35 +86,6 @@ pub(super) fn translate(mut params: Params) -> Result<(Params, Names), ApiError>
     chat.set("stream_options", "stream_options", options);
     params.skip(&HINTS);
     Ok(chat.into_chat(params))
-}
-
-/// Takes the tools that the client runs. Others would be run by the server: this one has none.
-fn tools(params: &mut Params, chat: &mut Translation) -> Result<(), ApiError> {
-    for (i, tool) in params
-        .list("tools")?
-        .unwrap_or_default()
-        .into_iter()
-        .enumerate()
-    {
-        let path = format!("tools[{i}]");
-        let mut tool = params.within(path.clone(), tool)?;
-        let kind = tool.text("type")?.filter(|kind| kind != "custom");
-        if let Some(kind) = kind {
-            let message = format!("{path}.type is {}: it must be custom", shown(&kind));
-            params.unknown(path, message, "unsupported_parameter")?;
-            continue;
-        }
-        let fields = [
-            ("name", "name"),
-            ("description", "description"),
-            ("input_schema", "parameters"),
-            ("strict", "strict"),
-        ];
-        let fields = fields.into_iter();
-        let fields = fields.filter_map(|(here, name)| Some((name.to_owned(), tool.take(here)?)));
-        chat.tool(&fields.collect::<Map<_, _>>(), &path, "input_schema");
-    }
-    Ok(())
 }
 
 fn tool_choice(params: &mut Params, chat: &mut Translation) -> Result<(), ApiError> {
@@ -172,21 +149,12 @@ fn schema(mut format: Params, path: &str, chat: &mut Translation) -> Result<(), 
         let kind = Value::from(kind);
         return Err(wrong(&format!("{path}.type"), &kind, "json_schema"));
     }
-    let schema = format.take("schema");
-    chat.schema(&format.required("schema", schema)?, path);
-    format.skip(&["name"]);
-    format.finish()
+    chat.schema(format, path)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{super::super::params::Unknown, *};
-
-    fn translated(body: &str) -> (Value, Names) {
-        let fields = serde_json::from_str(body).unwrap();
-        let (chat, names) = translate(Params::new(fields, Unknown::Refused)).unwrap();
-        (chat.into_parts().0.into(), names)
-    }
+    use super::{super::super::translation::tests::translated, *};
 
     #[test]
     fn conversation_with_tools_is_the_same_chat() {
@@ -211,6 +179,7 @@ mod tests {
             "tool_choice": {"type": "any", "disable_parallel_tool_use": true},
             "thinking": {"type": "enabled", "budget_tokens": 1024}
         }"#,
+            translate,
         );
         let call = |id, arguments: &str| json!({"id": id, "type": "function", "function": {"name": "f", "arguments": arguments}});
         let expected = json!({

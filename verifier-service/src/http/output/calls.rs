@@ -90,12 +90,8 @@ impl CallReader {
         }
     }
 
-    /// A bare call begins the reply; other calls come anywhere.
+    /// A bare call begins the reply; other calls come anywhere. Small models of every family leave out what marks a call.
     fn start(&mut self) -> bool {
-        if self.syntax != ToolSyntax::Bare {
-            self.state = State::Text;
-            return true;
-        }
         let trimmed = self.waiting.trim_start();
         let begins = trimmed.strip_prefix(PYTHON).unwrap_or(trimmed).trim_start();
         if PYTHON.starts_with(begins) || self.may_be_call(begins) == Some(true) {
@@ -103,6 +99,7 @@ impl CallReader {
         }
         if self.may_be_call(begins).is_none() {
             self.waiting = begins.to_owned();
+            self.syntax = ToolSyntax::Bare;
             self.state = State::Within(PartialCall::default());
         } else {
             self.state = State::Text;

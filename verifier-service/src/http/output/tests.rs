@@ -130,6 +130,25 @@ fn lists_of_calls_follow_their_token() {
 }
 
 #[test]
+fn bare_call_is_read_in_every_family() {
+    let reply =
+        "{\"name\": \"add\", \"arguments\": {\"a\": 1}}\n{\"name\": \"add\", \"arguments\": {}}";
+    let expected = [call("add", "{\"a\": 1}"), call("add", "{}")];
+    for syntax in [ToolSyntax::Tagged, ToolSyntax::List, ToolSyntax::Bare] {
+        let form = calling(syntax);
+        assert_eq!(read(&form, reply), expected.concat());
+        for other in [
+            "{\"name\": \"ad\"}",
+            "{\"name\": \"adder\"}",
+            " {",
+            "[{\"name\": \"add\"}]",
+        ] {
+            assert_eq!(read(&form, other), [text(other)]);
+        }
+    }
+}
+
+#[test]
 fn bare_call_begins_the_reply_and_names_a_tool() {
     let form = calling(ToolSyntax::Bare);
     let reply =

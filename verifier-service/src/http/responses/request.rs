@@ -1,12 +1,12 @@
 //! A request to the Responses API, as the chat that it asks for.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{
     super::{
         error::{ApiError, shown},
         params::{Params, wrong},
-        translation::{Names, Translation},
+        translation::{Names, ToolForm, Translation},
     },
     input,
 };
@@ -45,6 +45,12 @@ const HINTS: [&str; 8] = [
     "truncation",
 ];
 
+const TOOLS: ToolForm = ToolForm {
+    kind: "function",
+    is_default: false,
+    parameters: "parameters",
+};
+
 /// The one thing that `include` may ask for and that would change the answer here.
 const LOGPROBS: &str = "message.output_text.logprobs";
 
@@ -61,7 +67,7 @@ pub(super) fn translate(mut params: Params) -> Result<(Params, Names), ApiError>
     }
     input::take(&mut params, &mut chat)?;
     chat.pass(&mut params, "max_output_tokens", "max_completion_tokens");
-    tools(&mut params, &mut chat)?;
+    chat.tools(&mut params, &TOOLS)?;
     tool_choice(&mut params, &mut chat)?;
     text(&mut params, &mut chat)?;
     if let Some(mut reasoning) = params.object("reasoning")? {
@@ -79,32 +85,6 @@ pub(super) fn translate(mut params: Params) -> Result<(Params, Names), ApiError>
     }
     params.skip(&HINTS);
     Ok(chat.into_chat(params))
-}
-
-/// Takes the tools that are functions. Others would be run by the server: this one has none.
-fn tools(params: &mut Params, chat: &mut Translation) -> Result<(), ApiError> {
-    for (i, tool) in params
-        .list("tools")?
-        .unwrap_or_default()
-        .into_iter()
-        .enumerate()
-    {
-        let path = format!("tools[{i}]");
-        let mut tool = params.within(path.clone(), tool)?;
-        let kind = tool.text("type")?;
-        let kind = tool.required("type", kind)?;
-        if kind != "function" {
-            let message = format!("{path}.type is {}: it must be function", shown(&kind));
-            params.unknown(path, message, "unsupported_parameter")?;
-            continue;
-        }
-        let fields = ["name", "description", "parameters", "strict"];
-        let fields = fields
-            .into_iter()
-            .filter_map(|name| Some((name.to_owned(), tool.take(name)?)));
-        chat.tool(&fields.collect::<Map<_, _>>(), &path, "parameters");
-    }
-    Ok(())
 }
 
 fn tool_choice(params: &mut Params, chat: &mut Translation) -> Result<(), ApiError> {
@@ -140,16 +120,13 @@ fn text(params: &mut Params, chat: &mut Translation) -> Result<(), ApiError> {
         let kind = format.text("type")?;
         let kind = format.required("type", kind)?;
         match kind.as_str() {
-            "text" => {}
+            "text" => format.finish()?,
             "json_object" => {
-                let format = json!({"type": "json_object"});
-                chat.set("response_format", "text.format", format);
+                let json_object = json!({"type": "json_object"});
+                chat.set("response_format", "text.format", json_object);
+                format.finish()?;
             }
-            "json_schema" => {
-                let schema = format.take("schema");
-                chat.schema(&format.required("schema", schema)?, "text.format");
-                format.skip(&["name", "description", "strict"]);
-            }
+            "json_schema" => chat.schema(format, "text.format")?,
             other => {
                 let path = format.path("type");
                 let message = format!(
@@ -159,20 +136,13 @@ fn text(params: &mut Params, chat: &mut Translation) -> Result<(), ApiError> {
                 return Err(ApiError::parameter(path, message));
             }
         }
-        format.finish()?;
     }
     text.finish()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{super::super::params::Unknown, *};
-
-    fn translated(body: &str) -> (Value, Names) {
-        let fields = serde_json::from_str(body).unwrap();
-        let (chat, names) = translate(Params::new(fields, Unknown::Refused)).unwrap();
-        (chat.into_parts().0.into(), names)
-    }
+    use super::{super::super::translation::tests::translated, *};
 
     #[test]
     fn conversation_with_tools_is_the_same_chat() {
@@ -195,6 +165,7 @@ mod tests {
             "reasoning": {"effort": "low", "summary": "auto"}, "truncation": "disabled", "include": ["reasoning.encrypted_content"],
             "store": false
         }"#,
+            translate,
         );
         let call = |id| json!({"id": id, "type": "function", "function": {"name": "f", "arguments": "{}"}});
         let expected = json!({
@@ -223,6 +194,7 @@ mod tests {
                 {"type": "reasoning", "summary": []}, {"role": "user", "content": "a"},
                 {"type": "function_call_output", "call_id": "a", "output": "b"}
             ]}"#,
+            translate,
         );
         for (chat, client) in [
             ("messages[0].content", "instructions"),
