@@ -71,17 +71,16 @@ impl Grammars {
     pub fn json_schema(&self, schema: &str) -> Result<Guide, GrammarError> {
         let mut schema: Value = serde_json::from_str(schema)
             .map_err(|error| GrammarError(format!("the schema is not JSON: {error}")))?;
-        match &mut schema {
-            Value::Object(fields) => {
-                fields.entry("x-guidance").or_insert_with(one_line);
-            }
-            Value::Bool(true) => schema = json!({"x-guidance": one_line()}),
-            _ => {
-                let message = "the schema must be a JSON object";
-                return Err(GrammarError(message.to_owned()));
-            }
+        if schema == Value::Bool(true) {
+            schema = json!({});
         }
-        self.guide(TopLevelGrammar::from_json_schema(schema))
+        if !schema.is_object() {
+            let message = "the schema must be a JSON object";
+            return Err(GrammarError(message.to_owned()));
+        }
+        self.guide(TopLevelGrammar::from_json_schema(on_one_line(
+            &schema, false,
+        )))
     }
 
     /// Guide to text that matches a regular expression as a whole.
@@ -123,8 +122,19 @@ pub fn quoted(text: &str) -> String {
     Value::from(text).to_string()
 }
 
-fn one_line() -> Value {
-    json!({"item_separator": ", ", "key_separator": ": ", "whitespace_flexible": false})
+/// A schema whose JSON is on one line, unless it asks for other spaces. One that `is_lenient` passes over keywords that the
+/// library does not know; any other is refused for them.
+pub fn on_one_line(schema: &Value, is_lenient: bool) -> Value {
+    let mut schema = schema.clone();
+    if let Value::Object(fields) = &mut schema {
+        let mut options =
+            json!({"item_separator": ", ", "key_separator": ": ", "whitespace_flexible": false});
+        if is_lenient {
+            options["lenient"] = json!(true);
+        }
+        fields.entry("x-guidance").or_insert(options);
+    }
+    schema
 }
 
 fn reason(error: impl std::fmt::Display) -> GrammarError {

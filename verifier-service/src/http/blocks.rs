@@ -147,7 +147,7 @@ pub(super) async fn whole(
 mod tests {
     use tokenizer::template::ToolSyntax;
 
-    use super::*;
+    use super::{super::output::CallForm, *};
 
     const REPLY: &str = "<think>hm</think>\n\nI call.\n<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": 1}}\n</tool_call>\n\
                          <tool_call>\n{\"name\": \"f\", \"arguments\": {}}\n</tool_call>";
@@ -155,8 +155,11 @@ mod tests {
     fn form() -> OutputForm {
         OutputForm {
             thinks: true,
-            calls: Some(ToolSyntax::Tagged),
-            tools: vec!["f".to_owned()],
+            calls: Some(CallForm {
+                syntax: ToolSyntax::Tagged,
+                tools: vec!["f".to_owned()],
+                is_single: false,
+            }),
             ..OutputForm::default()
         }
     }

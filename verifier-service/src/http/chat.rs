@@ -6,7 +6,7 @@ use axum::{
     Router, body::Body, extract::State, http::HeaderMap, response::Response, routing::post,
 };
 use proto::{
-    model::{Conversation, Ending, Prompt},
+    model::{Conversation, Ending, Prompt, Role},
     verifier::{Generate, Grammar},
 };
 use serde_json::{Map, Value, json};
@@ -21,7 +21,7 @@ use super::{
     messages,
     output::OutputForm,
     params::{Params, wrong},
-    request::{self, Begun, CompletionRequest},
+    request::{self, Begun, CompletionRequest, GrammarSource},
     tools::Tools,
 };
 use crate::config::Serving;
@@ -74,23 +74,31 @@ pub(super) fn read(
     }
     request.top_logprobs = top_logprobs(&mut params)?;
     request.grammar = grammar((tools.as_ref(), constraint.as_ref()), syntax, context)?;
+    let holds_throughout = |grammar: &Grammar| grammar.after.is_none();
+    let is_held = request.grammar.as_ref().is_some_and(holds_throughout);
+    // A reply that may not think is no thought, whatever the prompt opens.
+    let may_think = begins_turn(&conversation) && !is_held;
     let mut form = OutputForm {
         thinks: template.is_some_and(ChatTemplate::thinks),
-        opens_thought: template.is_some_and(|template| template.opens_thought(&variables)),
+        opens_thought: may_think
+            && template.is_some_and(|template| template.opens_thought(&variables)),
         drops_reasoning: params.flag("include_reasoning")? == Some(false),
         ..OutputForm::default()
     };
     if let Some(tools) = tools {
         conversation.tools = Some(tools.to_json());
-        form.calls = Some(syntax);
-        form.tools = tools.names();
+        form.calls = Some(tools.form(syntax));
         // Control tokens mark calls in some families.
         request.include_control = syntax != ToolSyntax::Tagged;
-        if let Some(end) = tools.end_of_one(syntax) {
-            request.stop.push(end.to_owned());
-            request.ends.include_stop = true;
-        }
+        request
+            .stop
+            .extend(tools.end_of_one(syntax).map(str::to_owned));
     }
+    let source = GrammarSource {
+        param: constraint.map_or_else(|| "tools".to_owned(), |asked| asked.param),
+        // Where the model may call or not, its calls are read all the same.
+        is_optional: !is_held,
+    };
     for (name, neutral) in unsupported() {
         params.refuse(name, &neutral)?;
     }
@@ -100,7 +108,7 @@ pub(super) fn read(
         request,
         form,
         echo: None,
-        grammar_param: Some(constraint.map_or_else(|| "tools".to_owned(), |asked| asked.param)),
+        grammar: Some(source),
     };
     request::completion(params, begun, context)
 }
@@ -121,6 +129,19 @@ pub(super) fn conversation(
         ending,
     };
     Ok((conversation, variables))
+}
+
+/// True if the reply opens a turn, rather than going on with the last message.
+fn begins_turn(conversation: &Conversation) -> bool {
+    let last = conversation.messages.last();
+    match conversation.ending {
+        Ending::Answer => true,
+        Ending::Either => !last.is_some_and(|last| {
+            let is_text = last.tool_calls.is_none() && !last.content.is_empty();
+            last.role == Role::Assistant && is_text
+        }),
+        Ending::Continue | Ending::Closed => false,
+    }
 }
 
 /// Grammar of the reply: of calls, of structured output, or of either.

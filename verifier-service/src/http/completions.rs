@@ -16,7 +16,7 @@ use super::{
     error::ApiError,
     output::OutputForm,
     params::{Params, wrong},
-    request::{self, Begun, CompletionRequest},
+    request::{self, Begun, CompletionRequest, GrammarSource},
 };
 use crate::target::Target;
 
@@ -79,7 +79,10 @@ fn read(mut params: Params, context: CallContext<'_>) -> Result<CompletionReques
         prompts,
         request,
         form: OutputForm::default(),
-        grammar_param: constraint.map(|asked| asked.param),
+        grammar: constraint.map(|asked| GrammarSource {
+            param: asked.param,
+            is_optional: false,
+        }),
     };
     request::completion(params, begun, context)
 }

@@ -1,12 +1,12 @@
 //! Structured output: the ways in which clients ask for a reply that follows a grammar.
 
+use grammar::on_one_line;
 use proto::verifier::{Grammar, GrammarRule};
 use serde_json::{Value, json};
 
 use super::{
     error::{ApiError, shown},
     params::{Params, wrong},
-    tools::on_one_line,
 };
 
 /// Grammar that a request asks for.
@@ -56,7 +56,7 @@ impl Constraint {
         Self {
             rule: GrammarRule::JsonSchema(schema.to_string()),
             param: path.to_owned(),
-            schema: Some(on_one_line(schema)),
+            schema: Some(on_one_line(schema, false)),
         }
     }
 
@@ -133,9 +133,10 @@ fn response_format(params: &mut Params) -> Result<Option<Constraint>, ApiError> 
         "text" => None,
         "json_object" => {
             // Some servers take a schema here.
-            let schema = format.take("schema").filter(Value::is_object);
-            let schema = schema.unwrap_or_else(|| json!({"type": "object"}));
-            Some(Constraint::of_schema("response_format", &schema))
+            let any = || Constraint::of_schema("response_format", &json!({"type": "object"}));
+            let schema = format.take("schema");
+            let asked = schema.map(|schema| Constraint::json(&format.path("schema"), schema));
+            Some(asked.transpose()?.unwrap_or_else(any))
         }
         "json_schema" => {
             let wrapped = format.object("json_schema")?;

@@ -7,6 +7,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, header::HOST},
     response::Response,
 };
+use proto::verifier::Generate;
 
 use super::{
     api::{Api, CallContext},
@@ -77,12 +78,25 @@ impl Exchange {
         &self,
         request: CompletionRequest,
     ) -> Result<(AnswerOptions, Replies), ApiError> {
-        let replies = Replies::begin(&self.api.verifier, request.replies).await;
-        let replies = replies.map_err(|error| match &request.grammar_param {
-            Some(param) => error.renamed("grammar", param),
+        let CompletionRequest {
+            replies,
+            options,
+            grammar,
+        } = request;
+        let is_optional = grammar.as_ref().is_some_and(|source| source.is_optional);
+        let free = is_optional.then(|| replies.iter().map(without_grammar).collect());
+        let mut begun = Replies::begin(&self.api.verifier, replies).await;
+        if let (Err(error), Some(free)) = (&begun, free)
+            && error.param() == Some("grammar")
+        {
+            tracing::info!(%error, "tools are not enforced");
+            begun = Replies::begin(&self.api.verifier, free).await;
+        }
+        let replies = begun.map_err(|error| match &grammar {
+            Some(source) => error.renamed("grammar", &source.param),
             None => error,
         })?;
-        Ok((request.options, replies))
+        Ok((options, replies))
     }
 
     /// The answer with the headers that every one has.
@@ -92,6 +106,13 @@ impl Exchange {
         }
         ignored::name(&self.ignored, &self.api, &mut response);
         response
+    }
+}
+
+fn without_grammar(request: &Generate) -> Generate {
+    Generate {
+        grammar: None,
+        ..request.clone()
     }
 }
 

@@ -35,9 +35,17 @@ pub(super) struct OutputForm {
     /// True if reasoning is left out of the answer.
     pub(super) drops_reasoning: bool,
     /// Form of calls; `None`: there are no tools.
-    pub(super) calls: Option<ToolSyntax>,
+    pub(super) calls: Option<CallForm>,
+}
+
+/// Calls of tools as they may come.
+#[derive(Clone, Debug)]
+pub(super) struct CallForm {
+    pub(super) syntax: ToolSyntax,
     /// Names of the tools.
     pub(super) tools: Vec<String>,
+    /// True if there is one call at most.
+    pub(super) is_single: bool,
 }
 
 /// An answer put together.
@@ -98,9 +106,7 @@ impl OutputReader {
         let reasoning = form
             .thinks
             .then(|| ReasoningReader::new(form.opens_thought));
-        let calls = form
-            .calls
-            .map(|syntax| CallReader::new(syntax, &form.tools));
+        let calls = form.calls.as_ref().map(CallReader::new);
         Self {
             reasoning,
             drops_reasoning: form.drops_reasoning,

@@ -1,6 +1,7 @@
 //! From parameters to requests of our own. Ranges are not checked here but by [`Generate::validated`], as for gRPC's requests.
 
 use proto::{
+    limits::MAX_STOPS,
     model::Prompt,
     verifier::{Ends, Generate, Speculation},
 };
@@ -61,6 +62,15 @@ const HINTS: [&str; 12] = [
     "user",
 ];
 
+/// Where the grammar of a request comes from.
+#[derive(Debug)]
+pub(super) struct GrammarSource {
+    /// The parameter that asks for it.
+    pub(super) param: String,
+    /// True if replies do without a grammar that cannot be compiled.
+    pub(super) is_optional: bool,
+}
+
 /// A request to either endpoint, as far as that has read it.
 pub(super) struct Begun {
     pub(super) prompts: Vec<Prompt>,
@@ -68,8 +78,7 @@ pub(super) struct Begun {
     pub(super) form: OutputForm,
     /// Texts ahead of the replies, one for each prompt, where the answer repeats the prompt.
     pub(super) echo: Option<Vec<String>>,
-    /// The parameter that asks for the grammar.
-    pub(super) grammar_param: Option<String>,
+    pub(super) grammar: Option<GrammarSource>,
 }
 
 /// A request to either endpoint.
@@ -78,8 +87,7 @@ pub(super) struct CompletionRequest {
     /// One request a choice, those of a prompt one after another.
     pub(super) replies: Vec<Generate>,
     pub(super) options: AnswerOptions,
-    /// The parameter that asks for the grammar.
-    pub(super) grammar_param: Option<String>,
+    pub(super) grammar: Option<GrammarSource>,
 }
 
 /// The form of an answer.
@@ -125,12 +133,13 @@ pub(super) fn completion(
         request,
         form,
         echo,
-        grammar_param,
+        grammar,
     } = begun;
     let (serving, id) = (context.serving, context.id);
     let stream = stream(&mut params)?;
-    let mut stops = request.stop.clone();
-    stops.extend(stop(&mut params)?);
+    let mut stops = stop(&mut params)?;
+    let room = MAX_STOPS.saturating_sub(stops.len());
+    stops.extend(request.stop.iter().take(room).cloned());
     let request = Generate {
         sampling: sampling::take(&mut params, sampling::default(context)?)?,
         logit_bias: sampling::logit_bias(&mut params)?,
@@ -155,8 +164,8 @@ pub(super) fn completion(
         let validated = asked.validated();
         validated.map_err(|error| {
             let error = ApiError::from(error).about_parameter();
-            match &grammar_param {
-                Some(param) => error.renamed("grammar", param),
+            match &grammar {
+                Some(source) => error.renamed("grammar", &source.param),
                 None => error,
             }
         })
@@ -170,7 +179,7 @@ pub(super) fn completion(
             form,
             echo,
         },
-        grammar_param,
+        grammar,
     })
 }
 

@@ -1,5 +1,6 @@
 //! Tools that a client offers, which of them the model has to call, and the grammar of its calls.
 
+use grammar::{on_one_line, quoted};
 use proto::{
     limits::{MAX_GRAMMAR_BYTES, MAX_NAME_BYTES},
     verifier::{Grammar, GrammarRule},
@@ -9,6 +10,7 @@ use tokenizer::{Tokenizer, template::ToolSyntax};
 
 use super::{
     error::{ApiError, shown},
+    output::CallForm,
     params::{Params, wrong},
 };
 
@@ -23,7 +25,7 @@ pub(super) struct Tools {
     listed: Vec<Tool>,
     choice: ToolChoice,
     /// True if several calls may come at once.
-    pub(super) parallel: bool,
+    parallel: bool,
 }
 
 #[derive(Debug)]
@@ -74,14 +76,20 @@ impl Tools {
         }))
     }
 
-    pub(super) fn names(&self) -> Vec<String> {
-        self.listed.iter().map(|tool| tool.name.clone()).collect()
+    /// Form of the calls that may come.
+    pub(super) fn form(&self, syntax: ToolSyntax) -> CallForm {
+        CallForm {
+            syntax,
+            tools: self.listed.iter().map(|tool| tool.name.clone()).collect(),
+            is_single: !self.parallel,
+        }
     }
 
-    /// Text that ends the reply where only one call may come and the model may choose.
+    /// Text that ends the reply where only one call may come and the model may choose. No call has it within, since no JSON text
+    /// has a line break.
     pub(super) fn end_of_one(&self, syntax: ToolSyntax) -> Option<&'static str> {
         let chooses = self.choice == ToolChoice::Auto;
-        (chooses && !self.parallel && syntax == ToolSyntax::Tagged).then_some("</tool_call>")
+        (chooses && !self.parallel && syntax == ToolSyntax::Tagged).then_some("\n</tool_call>")
     }
 
     /// Grammar of the reply: calls in this form. Where the model may choose, it holds from the beginning of a call on; `answer`,
@@ -102,7 +110,7 @@ impl Tools {
         let opening = match syntax {
             _ if is_free => String::new(),
             ToolSyntax::List => control(tokenizer, LIST),
-            ToolSyntax::Tagged | ToolSyntax::Bare => literal(after),
+            ToolSyntax::Tagged | ToolSyntax::Bare => quoted(after),
         };
         let lark = self.lark(syntax, &opening, answer);
         if lark.len() > MAX_GRAMMAR_BYTES {
@@ -158,8 +166,8 @@ impl Tools {
         };
         for (i, tool) in callable.into_iter().enumerate() {
             let name = Value::from(tool.name.as_str());
-            let head = literal(&format!("{{\"name\": {name}, \"{key}\": "));
-            let parameters = on_one_line(&tool.parameters);
+            let head = quoted(&format!("{{\"name\": {name}, \"{key}\": "));
+            let parameters = on_one_line(&tool.parameters, true);
             lines.push(format!("call_{i}: {head} arguments_{i} \"}}\""));
             lines.push(format!("arguments_{i}: %json {parameters}"));
         }
@@ -176,26 +184,11 @@ impl Tools {
 /// Control token ahead of a list of calls.
 const LIST: &str = "[TOOL_CALLS]";
 
-/// A schema whose JSON is written on one line, and whose unknown keywords are passed over.
-pub(super) fn on_one_line(schema: &Value) -> Value {
-    let mut schema = schema.clone();
-    if let Value::Object(fields) = &mut schema {
-        let spaces = json!({"item_separator": ", ", "key_separator": ": ", "whitespace_flexible": false, "lenient": true});
-        fields.entry("x-guidance").or_insert(spaces);
-    }
-    schema
-}
-
-/// A text as a literal of a Lark grammar.
-fn literal(text: &str) -> String {
-    Value::from(text).to_string()
-}
-
 /// A control token in a Lark grammar; its name where the vocabulary has no such token.
 fn control(tokenizer: &Tokenizer, name: &str) -> String {
     match tokenizer.encode_with_specials(name).as_slice() {
         [id] if tokenizer.is_control(*id) => format!("<[{id}]>"),
-        _ => literal(name),
+        _ => quoted(name),
     }
 }
 
@@ -226,6 +219,10 @@ impl Tool {
             Some(Value::Object(fields)) => Value::Object(fields),
             Some(other) => return Err(wrong(&path, &other, "a JSON Schema, which is an object")),
         };
+        function.skip(&["description", "strict"]);
+        function.finish()?;
+        tool.skip(&["cache_control"]);
+        tool.finish()?;
         Ok(Self { name, parameters })
     }
 }

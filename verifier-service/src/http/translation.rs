@@ -38,6 +38,15 @@ pub(super) struct Translation {
     pub(super) names: Names,
 }
 
+/// What a tool may have beside itself, which no model is shown.
+const UNSEEN_OF_TOOLS: [&str; 5] = [
+    "allowed_callers",
+    "cache_control",
+    "defer_loading",
+    "eager_input_streaming",
+    "input_examples",
+];
+
 /// How an API writes a tool that the client runs.
 pub(super) struct ToolForm {
     /// The tool's `type`.
@@ -149,6 +158,8 @@ impl Translation {
                     function.insert(name.to_owned(), value);
                 }
             }
+            tool.skip(&UNSEEN_OF_TOOLS);
+            tool.finish()?;
             self.tool(&function, &path, form.parameters);
         }
         Ok(())

@@ -32,9 +32,24 @@ enum Head {
     Whole,
 }
 
+/// What an object has turned out to be, and the text after it.
+#[derive(Debug)]
+pub(super) enum Ended {
+    Call { rest: String },
+    Text { object: String, rest: String },
+}
+
 impl PartialCall {
-    /// Reads more of the call; `additions` gets what is certain. Returns the text after the call once it is complete.
-    pub(super) fn push(&mut self, text: &str, additions: &mut Vec<Addition>) -> Option<String> {
+    /// Reader of a call that is passed on when it is complete.
+    pub(super) fn held() -> Self {
+        Self {
+            head: Head::Whole,
+            ..Self::default()
+        }
+    }
+
+    /// Reads more of the call; `additions` gets what is certain.
+    pub(super) fn push(&mut self, text: &str, additions: &mut Vec<Addition>) -> Option<Ended> {
         self.raw.push_str(text);
         let mut end = None;
         while self.scanned < self.raw.len() {
@@ -64,9 +79,13 @@ impl PartialCall {
         }
         let rest = self.raw.split_off(end?);
         if matches!(self.head, Head::Unknown | Head::Whole) {
-            additions.extend(self.whole());
+            let Some((name, arguments)) = self.whole() else {
+                let object = std::mem::take(&mut self.raw);
+                return Some(Ended::Text { object, rest });
+            };
+            additions.extend([Addition::Call(name), Addition::Arguments(arguments)]);
         }
-        Some(rest)
+        Some(Ended::Call { rest })
     }
 
     /// Text of a call that never was completed, unless its beginning has been passed on.
@@ -94,13 +113,13 @@ impl PartialCall {
 
     /// Looks for a name, followed by arguments that begin with a brace.
     fn read_head(&mut self, additions: &mut Vec<Addition>) {
-        let head = &self.raw[..self.scanned];
-        if !head.ends_with('{') {
+        let opened = self.scanned - 1;
+        // In the middle of a character there is no text to look at.
+        if self.raw.as_bytes()[opened] != b'{' {
             return;
         }
-        let opened = self.scanned - 1;
         // What is there so far, closed, is an object with the name and nothing else.
-        let before = head[..opened].trim_end();
+        let before = self.raw[..opened].trim_end();
         let key = ARGUMENTS.iter().find_map(|key| {
             let before = before.strip_suffix(':')?.trim_end();
             let before = before.strip_suffix(&format!("\"{key}\""))?.trim_end();
@@ -122,14 +141,13 @@ impl PartialCall {
         };
     }
 
-    /// A complete call; text if it is none.
-    fn whole(&self) -> Vec<Addition> {
-        let as_text = || vec![Addition::Text(self.raw.clone())];
+    /// Name and arguments of a complete call; `None` if it is none.
+    fn whole(&self) -> Option<(String, String)> {
         let Ok(Value::Object(mut fields)) = serde_json::from_str(&self.raw) else {
-            return as_text();
+            return None;
         };
         let Some(Value::String(name)) = fields.remove("name") else {
-            return as_text();
+            return None;
         };
         let arguments = ARGUMENTS.iter().find_map(|key| fields.remove(*key));
         let arguments = match arguments {
@@ -137,6 +155,6 @@ impl PartialCall {
             Some(Value::String(text)) => text,
             Some(arguments) => arguments.to_string(),
         };
-        vec![Addition::Call(name), Addition::Arguments(arguments)]
+        Some((name, arguments))
     }
 }

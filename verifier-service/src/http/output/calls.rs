@@ -2,7 +2,10 @@
 
 use tokenizer::template::ToolSyntax;
 
-use super::{Addition, begun, call::PartialCall};
+use super::{
+    Addition, CallForm, begun,
+    call::{Ended, PartialCall},
+};
 
 /// Text ahead of a call, and after it.
 const TAGS: (&str, &str) = ("<tool_call>", "</tool_call>");
@@ -11,14 +14,25 @@ const LIST: &str = "[TOOL_CALLS]";
 /// Control token that may be ahead of a bare call.
 const PYTHON: &str = "<|python_tag|>";
 
+/// What may be between two calls of a list, and between bare ones.
+const SEPARATORS: [char; 6] = [',', ';', ' ', '\n', '\t', '\r'];
+
 /// Finds calls in a reply's text.
 #[derive(Debug)]
 pub(super) struct CallReader {
     syntax: ToolSyntax,
     tools: Vec<String>,
+    /// True if nothing is read after one call.
+    is_single: bool,
+    /// True if a call counts only once it is complete: it is not what the family writes, and may be text.
+    is_held: bool,
+    /// True if nothing but white space has come since a call.
+    follows_call: bool,
     state: State,
     /// Text that is not judged yet.
     waiting: String,
+    /// Text just before what may be a call, and left out if it is one.
+    ahead: String,
 }
 
 #[derive(Debug)]
@@ -32,15 +46,30 @@ enum State {
     Within(PartialCall),
     /// After a call.
     After,
+    /// After the only call.
+    Over,
+}
+
+/// What a text looks like.
+enum Likeness {
+    /// A call of a tool begins here.
+    Call,
+    /// It may be the beginning of one.
+    Beginning,
+    Text,
 }
 
 impl CallReader {
-    pub(super) fn new(syntax: ToolSyntax, tools: &[String]) -> Self {
+    pub(super) fn new(form: &CallForm) -> Self {
         Self {
-            syntax,
-            tools: tools.to_vec(),
+            syntax: form.syntax,
+            tools: form.tools.clone(),
+            is_single: form.is_single,
+            is_held: false,
+            follows_call: false,
             state: State::Start,
             waiting: String::new(),
+            ahead: String::new(),
         }
     }
 
@@ -51,16 +80,20 @@ impl CallReader {
 
     /// The rest: a call that never was completed is text, unless its arguments have begun.
     pub(super) fn finish(&mut self, additions: &mut Vec<Addition>) {
-        let rest = std::mem::take(&mut self.waiting);
-        match std::mem::replace(&mut self.state, State::Text) {
-            State::Within(call) => additions.extend(call.abandoned().map(Addition::Text)),
-            State::After if rest.trim().is_empty() || TAGS.1.starts_with(rest.trim()) => {}
-            State::Before => {
-                let tag = self.opening();
-                additions.push(Addition::Text(format!("{tag}{rest}")));
-            }
-            State::Start | State::Text | State::After => additions.push(Addition::Text(rest)),
+        let mut rest = std::mem::take(&mut self.waiting);
+        let is_blank = rest.trim().is_empty();
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::Within(call) => match call.abandoned() {
+                Some(begun) => rest = std::mem::take(&mut self.ahead) + &begun,
+                None => return,
+            },
+            State::Before => rest.insert_str(0, &self.ahead),
+            State::Over => return,
+            State::After if TAGS.1.starts_with(rest.trim()) => return,
+            State::Text | State::After if self.follows_call && is_blank => return,
+            State::Start | State::Text | State::After => {}
         }
+        additions.push(Addition::Text(rest));
     }
 
     fn opening(&self) -> &'static str {
@@ -79,14 +112,32 @@ impl CallReader {
             State::Before => self.before(additions),
             State::Within(call) => {
                 let text = std::mem::take(&mut self.waiting);
-                let Some(rest) = call.push(&text, additions) else {
-                    return false;
-                };
-                self.waiting = rest;
-                self.state = State::After;
+                match call.push(&text, additions) {
+                    None => return false,
+                    Some(Ended::Call { rest }) => {
+                        self.waiting = rest;
+                        self.ahead.clear();
+                        self.follows_call = true;
+                        self.state = if self.is_single {
+                            State::Over
+                        } else {
+                            State::After
+                        };
+                    }
+                    Some(Ended::Text { object, rest }) => {
+                        self.waiting = rest;
+                        let text = std::mem::take(&mut self.ahead) + &object;
+                        additions.push(Addition::Text(text));
+                        self.state = State::Text;
+                    }
+                }
                 true
             }
-            State::After => self.after(additions),
+            State::After => self.after(),
+            State::Over => {
+                self.waiting.clear();
+                false
+            }
         }
     }
 
@@ -94,32 +145,46 @@ impl CallReader {
     fn start(&mut self) -> bool {
         let trimmed = self.waiting.trim_start();
         let begins = trimmed.strip_prefix(PYTHON).unwrap_or(trimmed).trim_start();
-        if PYTHON.starts_with(begins) || self.may_be_call(begins) == Some(true) {
+        if PYTHON.starts_with(begins) {
             return false;
         }
-        if self.may_be_call(begins).is_none() {
-            self.waiting = begins.to_owned();
-            self.syntax = ToolSyntax::Bare;
-            self.state = State::Within(PartialCall::default());
-        } else {
-            self.state = State::Text;
+        match self.likeness(begins) {
+            Likeness::Beginning => return false,
+            Likeness::Text => self.state = State::Text,
+            Likeness::Call => {
+                let ahead = self.waiting.len() - begins.len();
+                let call = self.waiting.split_off(ahead);
+                self.ahead = std::mem::replace(&mut self.waiting, call);
+                self.is_held = self.syntax != ToolSyntax::Bare;
+                self.syntax = ToolSyntax::Bare;
+                self.begin_call();
+            }
         }
         true
     }
 
-    /// `None`: a call of a known tool begins; true: it may; false: it does not.
-    fn may_be_call(&self, text: &str) -> Option<bool> {
-        let mut may_be = false;
+    fn begin_call(&mut self) {
+        self.state = State::Within(if self.is_held {
+            PartialCall::held()
+        } else {
+            PartialCall::default()
+        });
+    }
+
+    fn likeness(&self, text: &str) -> Likeness {
+        let mut likeness = Likeness::Text;
         for tool in &self.tools {
             let name = serde_json::Value::from(tool.as_str()).to_string();
             for head in [format!("{{\"name\": {name}"), format!("{{\"name\":{name}")] {
                 if text.starts_with(&head) {
-                    return None;
+                    return Likeness::Call;
                 }
-                may_be |= head.starts_with(text);
+                if head.starts_with(text) {
+                    likeness = Likeness::Beginning;
+                }
             }
         }
-        Some(may_be)
+        likeness
     }
 
     fn text(&mut self, additions: &mut Vec<Addition>) -> bool {
@@ -128,19 +193,22 @@ impl CallReader {
             additions.push(Addition::Text(std::mem::take(&mut self.waiting)));
             return false;
         }
-        if let Some((text, rest)) = self.waiting.split_once(opening) {
-            additions.push(Addition::Text(text.trim_end().to_owned()));
-            self.waiting = rest.to_owned();
-            self.state = State::Before;
-            return true;
-        }
+        let found = self.waiting.find(opening);
+        let end = found.unwrap_or(self.waiting.len() - begun(&self.waiting, opening));
         // White space ahead of a call is not sent.
-        let certain = self.waiting.len() - begun(&self.waiting, opening);
-        let certain = self.waiting[..certain].trim_end().len();
-        let rest = self.waiting.split_off(certain);
-        let text = std::mem::replace(&mut self.waiting, rest);
+        let certain = self.waiting[..end].trim_end().len();
+        let mut rest = self.waiting.split_off(certain);
+        let text = std::mem::take(&mut self.waiting);
+        self.follows_call &= text.is_empty();
         additions.push(Addition::Text(text));
-        false
+        if found.is_some() {
+            self.waiting = rest.split_off(end - certain + opening.len());
+            self.state = State::Before;
+            self.ahead = rest;
+        } else {
+            self.waiting = rest;
+        }
+        found.is_some()
     }
 
     fn before(&mut self, additions: &mut Vec<Addition>) -> bool {
@@ -148,46 +216,54 @@ impl CallReader {
             ToolSyntax::List => &[' ', '\n', '[', ','],
             ToolSyntax::Tagged | ToolSyntax::Bare => &[' ', '\n', '\t', '\r'],
         };
-        let rest = self.waiting.trim_start_matches(ahead);
-        if rest.is_empty() {
+        let rest = self.waiting.trim_start_matches(ahead).to_owned();
+        self.ahead += &self.waiting[..self.waiting.len() - rest.len()];
+        self.waiting = rest;
+        if self.waiting.is_empty() {
             return false;
         }
-        if rest.starts_with('{') {
-            self.waiting = rest.to_owned();
-            self.state = State::Within(PartialCall::default());
+        if self.waiting.starts_with('{') {
+            self.begin_call();
         } else {
-            // No call follows the tag.
-            additions.push(Addition::Text(self.opening().to_owned()));
+            additions.push(Addition::Text(std::mem::take(&mut self.ahead)));
             self.state = State::Text;
         }
         true
     }
 
-    fn after(&mut self, additions: &mut Vec<Addition>) -> bool {
-        let rest = self.waiting.trim_start();
-        match self.syntax {
-            ToolSyntax::Tagged => {
-                if TAGS.1.starts_with(rest) && rest != TAGS.1 {
-                    return false;
-                }
-                let rest = rest.strip_prefix(TAGS.1).unwrap_or(&self.waiting);
-                self.waiting = rest.to_owned();
-                self.state = State::Text;
-            }
-            ToolSyntax::List | ToolSyntax::Bare => {
-                let rest = rest.trim_start_matches([',', ';', ' ', '\n']);
-                if rest.is_empty() {
-                    return false;
-                }
-                if rest.starts_with('{') {
-                    self.waiting = rest.to_owned();
-                    self.state = State::Within(PartialCall::default());
-                    return true;
-                }
-                let rest = rest.strip_prefix(']').unwrap_or(rest);
-                additions.push(Addition::Text(rest.to_owned()));
-                self.waiting.clear();
+    fn after(&mut self) -> bool {
+        if self.syntax == ToolSyntax::Tagged {
+            let rest = self.waiting.trim_start();
+            if TAGS.1.starts_with(rest) && rest != TAGS.1 {
                 return false;
+            }
+            if let Some(rest) = rest.strip_prefix(TAGS.1) {
+                self.waiting = rest.to_owned();
+            }
+            self.state = State::Text;
+            return true;
+        }
+        let rest = self.waiting.trim_start_matches(SEPARATORS);
+        let likeness = match self.syntax {
+            _ if rest.is_empty() => Likeness::Beginning,
+            ToolSyntax::List if rest.starts_with('{') => Likeness::Call,
+            ToolSyntax::List => Likeness::Text,
+            ToolSyntax::Bare | ToolSyntax::Tagged => self.likeness(rest),
+        };
+        match likeness {
+            Likeness::Beginning => return false,
+            Likeness::Call => {
+                self.waiting = rest.to_owned();
+                self.begin_call();
+            }
+            Likeness::Text => {
+                let list_end = rest
+                    .strip_prefix(']')
+                    .filter(|_| self.syntax == ToolSyntax::List);
+                if let Some(rest) = list_end {
+                    self.waiting = rest.to_owned();
+                }
+                self.state = State::Text;
             }
         }
         true

@@ -36,8 +36,11 @@ fn parts(form: &OutputForm, parts: &[&str]) -> Vec<Addition> {
 
 fn calling(syntax: ToolSyntax) -> OutputForm {
     OutputForm {
-        calls: Some(syntax),
-        tools: vec!["add".to_owned(), "get \"x\"".to_owned()],
+        calls: Some(CallForm {
+            syntax,
+            tools: vec!["add".to_owned(), "get \"x\"".to_owned()],
+            is_single: false,
+        }),
         ..OutputForm::default()
     }
 }
@@ -93,21 +96,65 @@ fn text_that_is_no_call_stays_text() {
     let form = calling(ToolSyntax::Tagged);
     for reply in [
         "a <tool_call is not a tag",
+        "use the <tool_call> tag",
         "plain  text \n",
         "<tool_call>\nnothing",
         "<tool_call>{\"nom\": 1}",
+        "so\n<tool_call>\n{\"nom\": 1}\n</tool_call>\n",
+        "<tool_call>\n{\"name\": \"ad",
+        "<tool_call>{\"name\": \"add\"，\"arguments\": {}}",
         "1 < 2 <tool",
-        "",
+        "{\"name\": \"add\"",
+        "{\"name\": \"add\", \"arguments\": {\"a\": ",
+        "{\"name\": \"add\"，\"arguments\": {}}",
+        "  \n",
     ] {
-        let read = read(&form, reply);
-        assert!(
-            read.iter()
-                .all(|addition| matches!(addition, Addition::Text(_))),
-            "{read:?}"
-        );
+        assert_eq!(read(&form, reply), [text(reply)]);
     }
-    assert_eq!(read(&form, "plain  text \n"), [text("plain  text \n")]);
-    assert_eq!(read(&form, "1 < 2 <tool"), [text("1 < 2 <tool")]);
+    assert_eq!(read(&form, ""), []);
+}
+
+#[test]
+fn text_after_calls_stays_as_it_is() {
+    let after = "\n\nThis, here; will help: {\"a\": 1}]\n";
+    for (syntax, reply) in [
+        (
+            ToolSyntax::Tagged,
+            "<tool_call>\n{\"name\": \"add\", \"arguments\": {}}\n</tool_call>",
+        ),
+        (
+            ToolSyntax::List,
+            "[TOOL_CALLS][{\"name\": \"add\", \"arguments\": {}}]",
+        ),
+        (ToolSyntax::Bare, "{\"name\": \"add\", \"parameters\": {}}"),
+    ] {
+        let expected = [&call("add", "{}")[..], &[text(after)]].concat();
+        assert_eq!(read(&calling(syntax), &format!("{reply}{after}")), expected);
+    }
+}
+
+#[test]
+fn one_call_is_read_where_several_may_not_come() {
+    let form = |syntax| {
+        let mut form = calling(syntax);
+        form.calls = form.calls.map(|calls| CallForm {
+            is_single: true,
+            ..calls
+        });
+        form
+    };
+    let one = "{\"name\": \"add\", \"arguments\": {\"b\": \"</tool_call>\"}}";
+    for (syntax, reply) in [
+        (
+            ToolSyntax::Tagged,
+            format!("<tool_call>{one}</tool_call>\n<tool_call>{one}</tool_call>"),
+        ),
+        (ToolSyntax::List, format!("[TOOL_CALLS][{one}, {one}]")),
+        (ToolSyntax::Bare, format!("{one}; {one}")),
+    ] {
+        let expected = call("add", "{\"b\": \"</tool_call>\"}");
+        assert_eq!(read(&form(syntax), &reply), expected);
+    }
 }
 
 #[test]
@@ -132,8 +179,8 @@ fn lists_of_calls_follow_their_token() {
 #[test]
 fn bare_call_is_read_in_every_family() {
     let reply =
-        "{\"name\": \"add\", \"arguments\": {\"a\": 1}}\n{\"name\": \"add\", \"arguments\": {}}";
-    let expected = [call("add", "{\"a\": 1}"), call("add", "{}")];
+        "{\"name\": \"add\", \"arguments\": {\"a\":1}}\n{\"name\": \"add\", \"arguments\": {}}";
+    let expected = [call("add", "{\"a\":1}"), call("add", "{}")];
     for syntax in [ToolSyntax::Tagged, ToolSyntax::List, ToolSyntax::Bare] {
         let form = calling(syntax);
         assert_eq!(read(&form, reply), expected.concat());
