@@ -35,6 +35,8 @@ pub(crate) struct Block {
     pub(crate) proposer: Option<Proposer>,
     /// Reason for a round without candidates; `None` if there are some.
     pub(crate) fallback: Option<FallbackReason>,
+    /// True if the grammar forbids what the drafter proposed after the chain.
+    is_cut: bool,
     /// Time that re-encoding took.
     pub(crate) took: Duration,
 }
@@ -84,9 +86,14 @@ impl Block {
             };
             (candidates, sources)
         };
-        // What the grammar forbids would be rejected.
-        candidates.truncate(admits(&candidates.tokens));
-        sources.truncate(candidates.tokens.len());
+        let drawn = candidates.tokens.len();
+        // What the grammar forbids would be rejected. Where tokens were drawn, it has to be: the target then draws from what the
+        // drafter left out.
+        if !method.needs_distributions() {
+            candidates.truncate(admits(&candidates.tokens));
+            sources.truncate(candidates.tokens.len());
+        }
+        let is_cut = candidates.tokens.len() < drawn;
         let most =
             ALTERNATIVE_CANDIDATES.min(room.rows.saturating_sub(1 + candidates.tokens.len()));
         let mut tree = CandidateTree::new(candidates);
@@ -110,6 +117,7 @@ impl Block {
             tree: Arc::new(tree),
             sources: sources.into(),
             fallback: nothing.then_some(FallbackReason::NothingUsable),
+            is_cut,
             took: began.elapsed(),
         })
     }
@@ -126,13 +134,17 @@ impl Block {
                 .token_ends
                 .partition_point(|end| *end <= bytes)
         };
-        let verified = until(candidates.covered_bytes() as u32);
+        let covered = until(candidates.covered_bytes() as u32);
+        // The draft token that the grammar forbids is as good as rejected.
+        let forbidden = usize::from(self.is_cut && covered < self.proposal.token_ends.len());
+        let verified = covered + forbidden;
         // Draft tokens committed before the block was used count as accepted.
         let skipped = self.proposal.drafted - self.proposal.token_ends.len();
         (verified > 0).then(|| BlockFate::Judged {
             drafted: skipped + verified,
             accepted: skipped + until(kept_bytes),
-            candidates_per_token: Some(candidates.tokens.len() as f64 / verified as f64),
+            candidates_per_token: (covered > 0)
+                .then(|| candidates.tokens.len() as f64 / covered as f64),
             compute: self.proposal.timings.compute_of(self.proposal.drafted),
             latency: self.proposal.latency,
         })
@@ -175,12 +187,19 @@ impl Block {
             sources: Arc::default(),
             proposer: None,
             fallback: Some(why),
+            is_cut: false,
             took: Duration::ZERO,
         }
     }
 
     /// Block of the verifier's own: `candidates` that this source proposes after the committed text.
-    pub(crate) fn own(target: &Target, candidates: Candidates, proposer: Proposer) -> Self {
+    /// It has been prepared since `began`.
+    pub(crate) fn own(
+        target: &Target,
+        candidates: Candidates,
+        proposer: Proposer,
+        began: Instant,
+    ) -> Self {
         let text = candidates.tokens.iter();
         let text: Vec<u8> = text
             .flat_map(|token| target.token_bytes(token.0))
@@ -198,7 +217,8 @@ impl Block {
             sources: Arc::default(),
             proposer: Some(proposer),
             fallback: None,
-            took: Duration::ZERO,
+            is_cut: false,
+            took: began.elapsed(),
         }
     }
 

@@ -36,8 +36,8 @@ pub(crate) struct Decider {
     stops: StopScanner,
     ends: Ends,
     grammar: Option<GrammarWalk>,
-    /// Tokens that would end the reply too early.
-    too_early: Vec<u32>,
+    /// Tokens that end a reply. The model's own come first, as many as the number says.
+    end_tokens: (Vec<u32>, usize),
     place: Place,
     /// Tokens that may still be emitted.
     left: usize,
@@ -94,10 +94,20 @@ impl Decision {
         let stand = self.path.iter().map(|candidate| candidate + 1);
         std::iter::once(0).chain(stand).collect()
     }
+
+    /// Number of tokens that the reply shows: all but an end, and a stop token that is left out.
+    pub(crate) fn shown(&self, include_stop: bool) -> usize {
+        let is_left_out = match self.end {
+            Some(End::Token) => true,
+            Some(End::Stop { stop, .. }) => matches!(stop, Stop::Token(_)) && !include_stop,
+            _ => false,
+        };
+        self.choices.len() - usize::from(is_left_out)
+    }
 }
 
 impl Decider {
-    /// Decider of a reply to `prompt` with at most `left` tokens; `left` is at least 1.
+    /// Decider of a reply to `prompt` with at most `left` tokens.
     pub(crate) fn new(
         target: &Arc<Target>,
         plan: &RequestPlan,
@@ -105,14 +115,13 @@ impl Decider {
         left: usize,
     ) -> Self {
         let own_ends = target.tokenizer().specials().end_tokens.iter().copied();
-        let mut too_early: Vec<u32> = own_ends.collect();
-        if !plan.ends.ignore_end {
-            too_early.extend(&plan.ends.stop_tokens);
-        }
+        let mut ends: Vec<u32> = own_ends.collect();
+        let own_ends = ends.len();
+        ends.extend(&plan.ends.stop_tokens);
         Self {
             ends: plan.ends.clone(),
             grammar,
-            too_early,
+            end_tokens: (ends, own_ends),
             method: plan.method,
             noise: SharedNoise::new(plan.seed),
             evaluator: DistributionEvaluator::new(plan.sampling.clone(), target.vocab_size()),
@@ -190,12 +199,13 @@ impl Decider {
             .as_mut()
             .map(GrammarWalk::allowed)
             .transpose()?;
+        let (all_ends, own_ends) = &self.end_tokens;
         let allowed = Allowed {
             set: set.flatten().map(TokenSet::words),
-            banned: if is_early || self.ends.ignore_end {
-                &self.too_early
-            } else {
-                &[]
+            banned: match (is_early, self.ends.ignore_end) {
+                (true, _) => all_ends,
+                (false, true) => &all_ends[..*own_ends],
+                (false, false) => &[],
             },
         };
         let distribution = self.evaluator.evaluate_among(row, &self.history, allowed)?;
@@ -220,8 +230,12 @@ impl Decider {
         self.left = self.left.saturating_sub(1);
         let bytes = self.target.tokenizer().token_bytes(emitted.0);
         let before = self.stops.length();
-        let found = self.stops.push(bytes);
-        let may_end = self.history.len() >= self.ends.min_tokens as usize;
+        let found = if self.history.len() < self.ends.min_tokens as usize {
+            self.stops.pass_over(bytes);
+            None
+        } else {
+            self.stops.push(bytes)
+        };
         if self.ends.stop_tokens.contains(&emitted.0) {
             let text_end = if self.ends.include_stop {
                 before + bytes.len()
@@ -231,7 +245,7 @@ impl Decider {
             let stop = Stop::Token(emitted.0);
             return Ok(Some(End::Stop { stop, text_end }));
         }
-        if let Some(found) = found.filter(|_| may_end) {
+        if let Some(found) = found {
             let text_end = if self.ends.include_stop {
                 found.end
             } else {
@@ -248,11 +262,10 @@ impl Decider {
         Ok((self.left == 0).then_some(End::Limit))
     }
 
-    /// Tokens that the grammar forces next.
-    pub(crate) fn forced(&mut self) -> Vec<u32> {
-        self.grammar
-            .as_mut()
-            .map_or_else(Vec::new, GrammarWalk::forced)
+    /// Tokens that the grammar forces next, at most `most`.
+    pub(crate) fn forced(&mut self, most: usize) -> Vec<u32> {
+        let grammar = self.grammar.as_mut();
+        grammar.map_or_else(Vec::new, |grammar| grammar.forced(most))
     }
 
     /// Number of these tokens, from the first, that the grammar admits. An end is judged by the distribution.

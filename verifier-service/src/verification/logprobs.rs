@@ -29,9 +29,10 @@ impl ReplyTokens {
         self.take_while(|_, end| end <= sent)
     }
 
-    /// Last tokens of a reply that is cut off at `length` bytes: those that begin before.
+    /// Last tokens of a reply that is cut off at `length` bytes: those that begin before, or are before it without
+    /// any bytes.
     fn finish(&mut self, length: usize) -> Vec<TokenLogprob> {
-        self.take_while(|start, _| start < length)
+        self.take_while(|start, end| start < length || end <= length)
     }
 
     fn take_while(&mut self, holds: impl Fn(usize, usize) -> bool) -> Vec<TokenLogprob> {
@@ -46,15 +47,14 @@ impl ReplyTokens {
 }
 
 impl ReplyTokens {
-    /// Tokens to send after a committed round, with `released` bytes of the reply sent so far.
+    /// Tokens to send after a committed round, with `released` bytes of the reply sent so far. Of the round's tokens the
+    /// first `listed` are shown.
     pub(super) fn committed(
         &mut self,
         target: &Target,
         decision: &Decision,
-        released: usize,
+        (listed, released): (usize, usize),
     ) -> Vec<TokenLogprob> {
-        let ends = usize::from(decision.end == Some(End::Token));
-        let listed = decision.choices.len() - ends;
         for (choice, scores) in decision.choices[..listed].iter().zip(&decision.scores) {
             let id = choice.token().0;
             let bytes = target.tokenizer().token_bytes(id).len();
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn tokens_within_a_stop_string_are_not_told() {
-        for (length, expected) in [(6, vec![0, 1, 2, 3]), (5, vec![0, 1, 2]), (2, vec![0])] {
+        for (length, expected) in [(6, vec![0, 1, 2, 3]), (5, vec![0, 1, 2]), (2, vec![0, 1])] {
             let mut tokens = tokens(&[2, 0, 3, 1]);
             assert_eq!(numbers(&tokens.finish(length)), expected, "{length}");
         }

@@ -1,5 +1,7 @@
 //! Blocks that the verifier proposes itself: what the grammar forces, and what the request predicts. No drafter is asked for them.
 
+use std::time::Instant;
+
 use alignment::{Vocabulary as _, reencode, reencode::Candidates};
 use proto::verifier::Proposer;
 
@@ -19,20 +21,27 @@ impl Session {
     }
 
     fn forced_block(&self, room: usize) -> Option<Block> {
-        let forced = self.lock_decider().forced();
+        let began = Instant::now();
+        let forced = self.lock_decider().forced(room);
         if forced.is_empty() {
             return None;
         }
         let mut candidates = Candidates::default();
-        for id in forced.into_iter().take(room) {
+        for id in forced {
             let end = candidates.covered_bytes() + self.target.token_bytes(id).len();
             candidates.tokens.push(alignment::TargetToken(id));
             candidates.ends.push(end as u32);
         }
-        Some(Block::own(&self.target, candidates, Proposer::Grammar))
+        Some(Block::own(
+            &self.target,
+            candidates,
+            Proposer::Grammar,
+            began,
+        ))
     }
 
     fn predicted_block(&mut self, room: usize) -> Option<Block> {
+        let began = Instant::now();
         let prediction = self.prediction.as_ref()?;
         let (text, most) = prediction.propose(room * BYTES_PER_TOKEN)?;
         let room = room.min(most);
@@ -44,6 +53,11 @@ impl Session {
         }
         // Drafts that nobody verifies would be drafted in vain.
         self.peer.rest(&self.pacing);
-        Some(Block::own(&self.target, candidates, Proposer::Prediction))
+        Some(Block::own(
+            &self.target,
+            candidates,
+            Proposer::Prediction,
+            began,
+        ))
     }
 }

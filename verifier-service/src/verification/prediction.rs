@@ -5,7 +5,9 @@
 
 use std::ops::Range;
 
-/// Tokens of the first proposal after the reply came back. It doubles with each that is accepted in full.
+use proto::limits::MAX_PREDICTION_BYTES;
+
+/// Tokens of the first proposal after the reply came back. It doubles with each round that follows the text.
 const FIRST: usize = 4;
 /// Bytes that the reply has to follow the text before it surely is back.
 const SURE: usize = 12;
@@ -16,6 +18,8 @@ const ANYWHERE: usize = 16;
 const WINDOW: usize = 2048;
 /// Most bytes of an edit that are remembered.
 const STRAY_BYTES: usize = 4096;
+/// Bytes of the longest word that a text may have in place of another.
+const LONGEST_WORD: usize = 64;
 /// Most words that are replaced.
 const REPLACEMENTS: usize = 32;
 
@@ -149,9 +153,12 @@ impl Prediction {
         // The reply must have come back right after the word.
         let is_one_word = self.text[..self.cursor].ends_with(&stray.bytes[tail..]);
         let is_replaced = !old.is_empty() && !new.is_empty() && old != new;
-        if is_replaced && is_one_word && self.replacements < REPLACEMENTS {
+        if is_replaced
+            && is_one_word
+            && self.replacements < REPLACEMENTS
+            && let Some(rest) = replaced(&self.text[self.cursor..], &old, &new)
+        {
             self.replacements += 1;
-            let rest = replaced(&self.text[self.cursor..], &old, &new);
             self.text.truncate(self.cursor);
             self.text.extend(rest);
         }
@@ -182,7 +189,7 @@ fn place_after(text: &[u8], stray: &Stray) -> Option<usize> {
     let line = || (said.last() == Some(&b'\n')).then(|| line_from(text, stray.left));
     // The whole reply so far is one word in place of another.
     let replaced = || {
-        let is_word = stray.forgotten == 0 && tail == said.len() && word.end > stray.left;
+        let is_word = tail == said.len() && tail <= LONGEST_WORD && word.end > stray.left;
         is_word.then_some(word.end)
     };
     matched.or_else(anywhere).or_else(line).or_else(replaced)
@@ -219,22 +226,21 @@ fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
     memchr::memmem::find(text, wanted)
 }
 
-/// `text` with each whole word `old` replaced by `new`.
-fn replaced(text: &[u8], old: &[u8], new: &[u8]) -> Vec<u8> {
+/// `text` with each whole word `old` replaced by `new`; `None` if that would be longer than a prediction may be.
+fn replaced(text: &[u8], old: &[u8], new: &[u8]) -> Option<Vec<u8>> {
     let mut result = Vec::with_capacity(text.len());
     let mut at = 0;
     while at < text.len() {
-        let end = word_from(text, at);
-        if end == at {
-            result.push(text[at]);
-            at += 1;
-            continue;
+        // What is between two words goes byte by byte.
+        let end = word_from(text, at).max(at + 1);
+        let part = &text[at..end];
+        result.extend_from_slice(if part == old { new } else { part });
+        if result.len() > MAX_PREDICTION_BYTES {
+            return None;
         }
-        let word = &text[at..end];
-        result.extend_from_slice(if word == old { new } else { word });
         at = end;
     }
-    result
+    Some(result)
 }
 
 #[cfg(test)]
@@ -297,12 +303,28 @@ mod tests {
             .map(|n| char::from(b'A' + (n * n % 23) as u8))
             .collect();
         let mut prediction = Prediction::new(FILE);
+        let mut proposals = 0;
         for part in reply.as_bytes().chunks(5) {
+            proposals += usize::from(prediction.propose(9).is_some());
             prediction.commit(part);
             let stray = prediction.stray.as_ref().unwrap();
             assert!(stray.bytes.len() <= STRAY_BYTES);
         }
-        assert_eq!(prediction.propose(9), None);
+        assert!(proposals < 40, "{proposals}");
+    }
+
+    #[test]
+    fn prediction_does_not_grow_beyond_its_limit() {
+        let predicted = "a ".repeat(MAX_PREDICTION_BYTES / 2);
+        let mut prediction = Prediction::new(&predicted);
+        let word = "b".repeat(4000);
+        prediction.commit(format!("{word}{}", " a".repeat(20)).as_bytes());
+        assert!(prediction.text.len() <= MAX_PREDICTION_BYTES);
+        // The rest is proposed as it was.
+        assert_eq!(
+            prediction.propose(4).map(|(next, _)| next),
+            Some(&b" a a"[..])
+        );
     }
 
     #[test]

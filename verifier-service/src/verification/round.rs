@@ -56,7 +56,9 @@ impl Session {
         let tokens = match self.plan.report.top_logprobs {
             Some(_) => {
                 let released = self.text.released();
-                self.tokens.committed(&self.target, decision, released)
+                let listed = decision.shown(self.plan.ends.include_stop);
+                self.tokens
+                    .committed(&self.target, decision, (listed, released))
             }
             None => Vec::new(),
         };
@@ -196,7 +198,8 @@ impl Session {
     fn commit(&mut self, block: &Block, decision: &Decision) -> Vec<Piece> {
         let verdict = decision.verdict;
         let mut said = Vec::new();
-        for choice in &decision.choices {
+        let shown = decision.shown(self.plan.ends.include_stop);
+        for (place, choice) in decision.choices.iter().enumerate() {
             self.pending = choice.token().0;
             self.committed.push(choice.token());
             let bytes = self.target.tokenizer().token_bytes(self.pending);
@@ -204,7 +207,7 @@ impl Session {
             self.text.push(bytes, origin);
             said.extend_from_slice(bytes);
             if self.plan.report.control
-                && !self.target.is_end(self.pending)
+                && place < shown
                 && let Some(name) = self.target.tokenizer().control_name(self.pending)
             {
                 self.text.push_name(name, origin);

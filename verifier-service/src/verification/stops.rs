@@ -61,6 +61,15 @@ impl StopScanner {
         None
     }
 
+    /// Takes in bytes at which no stop string may end.
+    pub(crate) fn pass_over(&mut self, bytes: &[u8]) {
+        let end = self.length + bytes.len();
+        while self
+            .push(&bytes[bytes.len() - (end - self.length)..])
+            .is_some()
+        {}
+    }
+
     /// Bytes of the text so far.
     pub(crate) fn length(&self) -> usize {
         self.length
@@ -92,6 +101,15 @@ mod tests {
         let mut parts = text.as_bytes().chunks(size);
         let found = parts.find_map(|part| scanner.push(part))?;
         Some((found.stop, found.start))
+    }
+
+    #[test]
+    fn stop_string_that_is_passed_over_hides_none_of_the_text() {
+        let mut scanner = scanner(&["a", "bc"]);
+        scanner.pass_over(b"banana b");
+        assert_eq!((scanner.length(), scanner.withheld()), (8, 1));
+        let (stop, start, end) = (1, 7, 9);
+        assert_eq!(scanner.push(b"c"), Some(StopMatch { stop, start, end }));
     }
 
     #[test]

@@ -57,7 +57,7 @@ async fn grammar_proposes_what_it_forces_and_the_text_is_that_of_plain_decoding(
 #[tokio::test]
 async fn grammar_after_a_text_holds_there_and_nowhere_else() {
     let process = Process::endless(&[]).await;
-    // The model is held to the text after which the grammar begins.
+    // The model comes to the text after which the grammar holds by itself.
     let asked = Generate {
         grammar: Some(Grammar {
             rule: GrammarRule::Regex("[0-9]{6}".to_owned()),
@@ -133,9 +133,14 @@ async fn reply_ends_neither_too_early_nor_by_tokens_that_are_ruled_out() {
     let included = process.generate(&asked).await.text;
     let stop = String::from_utf8(tokens[7].token.bytes.clone()).expect("UTF-8");
     assert_eq!(included, format!("{expected}{stop}"));
-    asked.ends.min_tokens = 20;
-    let longer = process.generate(&asked).await;
-    assert!(longer.finish.usage.completion_tokens >= 20);
+    // The same with the model's own ends ruled out, which are none of the request's.
+    for ignore_end in [false, true] {
+        asked.ends.ignore_end = ignore_end;
+        asked.ends.min_tokens = 20;
+        let longer = process.generate(&asked).await;
+        assert!(longer.finish.usage.completion_tokens >= 20);
+        assert_eq!(longer.text, process.plain(&asked).await.text);
+    }
 }
 
 #[tokio::test]
@@ -159,13 +164,22 @@ async fn prompt_is_scored_and_repeated() {
     );
     assert_eq!(listed("text_offset")[ids.len()], ids.len());
     // A token's log probability is the same whether it is read or generated.
-    let generated = json!({"model": "tiny", "prompt": [ids[..9]], "logprobs": 20, "max_tokens": 1, "temperature": 0});
-    let generated = process.post(COMPLETIONS, &generated).await.json();
-    let top = &generated["choices"][0]["logprobs"]["top_logprobs"][0];
-    if let Some(expected) = top["n"].as_f64() {
-        let read = listed("token_logprobs")[9].as_f64().unwrap();
-        assert!((read - expected).abs() < 1e-6, "{read}, {expected}");
-    }
+    let generated = listed("tokens")[ids.len()].clone();
+    let spelled = json!({"prompt": generated, "add_special_tokens": false});
+    let spelled = process.post("/tokenize", &spelled).await.json();
+    let longer: Vec<Value> = ids.iter().map(|id| json!(id)).collect();
+    let longer = [longer, spelled["tokens"].as_array().unwrap().clone()].concat();
+    assert_eq!(longer.len(), ids.len() + 1);
+    let read = process.post(COMPLETIONS, &body(json!(longer))).await.json();
+    let read = &read["choices"][0]["logprobs"]["token_logprobs"][ids.len()];
+    let (read, expected) = (
+        read.as_f64().unwrap(),
+        listed("token_logprobs")[ids.len()].as_f64(),
+    );
+    assert!(
+        (read - expected.unwrap()).abs() < 1e-6,
+        "{read}, {expected:?}"
+    );
     let streamed = crate::hostile::merged(body(json!([ids])), &json!({"stream": true}));
     let streamed = process.post(COMPLETIONS, &streamed).await;
     let pieces: String = streamed

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Parameters of the matrix, made from the text that comes without a stop string.
-const CASES: [fn(&str) -> Value; 46] = [
+const CASES: [fn(&str) -> Value; 49] = [
     |_| json!({}),
     |_| json!({"temperature": 0.8}),
     |_| json!({"temperature": 1.3, "seed": 8}),
@@ -57,6 +57,9 @@ const CASES: [fn(&str) -> Value; 46] = [
     |text| json!({"stop": [&text[9..14]], "include_stop_str_in_output": true}),
     |text| json!({"stop": [&text[3..5]], "min_tokens": 25, "temperature": 0.8}),
     |_| json!({"stop_token_ids": [101, 116, 32], "ignore_eos": true, "temperature": 0.8}),
+    |text| json!({"stop": [&text[4..5], &text[20..22]], "min_tokens": 12, "logprobs": 1}),
+    |_| json!({"stop": ["t", "e"], "min_tokens": 9, "temperature": 0.8}),
+    |_| json!({"stop_token_ids": [97, 101, 105, 111, 32], "min_tokens": 18, "ignore_eos": true, "temperature": 0.8}),
 ];
 
 /// A small schema.
