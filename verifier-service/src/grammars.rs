@@ -30,7 +30,7 @@ impl CompiledGrammars {
         }
     }
 
-    /// Guide through a grammar. Takes up to a second, so the runtime's threads do not call it.
+    /// Guide through a grammar. Compiling a large one takes seconds, so the runtime's threads do not call it.
     pub(crate) fn guide(&self, rule: &GrammarRule) -> Result<Guide, GrammarError> {
         if let Some(guide) = self.take_kept(rule) {
             let fork = guide.fork();

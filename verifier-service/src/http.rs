@@ -15,6 +15,7 @@ mod constraint;
 mod duet;
 mod endpoint;
 mod error;
+mod event_stream;
 mod events;
 mod exchange;
 mod health;

@@ -112,7 +112,11 @@ impl TryFrom<wire::Open> for Open {
                 spoken: PROTOCOL_VERSION,
             });
         }
-        let prompt = check::required("prompt", open.prompt, "text or a conversation")?;
+        let prompt = check::required(
+            "prompt",
+            open.prompt,
+            "a text, a conversation, token ids or a text with a gap",
+        )?;
         let committed = open.committed.len();
         check::size(
             "committed",

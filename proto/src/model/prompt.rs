@@ -130,7 +130,11 @@ impl TryFrom<wire::Prompt> for Prompt {
     type Error = ProtocolError;
 
     fn try_from(prompt: wire::Prompt) -> Result<Self, ProtocolError> {
-        let content = check::required("content", prompt.content, "text or a conversation")?;
+        let content = check::required(
+            "content",
+            prompt.content,
+            "a text, a conversation, token ids or a text with a gap",
+        )?;
         match content {
             Content::Text(text) => {
                 check::size("text", text.len(), 1..=limits::MAX_PROMPT_BYTES, "bytes")?;

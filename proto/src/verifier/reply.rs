@@ -41,6 +41,16 @@ pub struct Chunk {
     pub completion_tokens: u32,
 }
 
+impl Chunk {
+    /// The text of all pieces.
+    pub fn text(&self) -> String {
+        self.pieces
+            .iter()
+            .map(|piece| piece.text.as_str())
+            .collect()
+    }
+}
+
 /// Text with one origin; never empty.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Piece {

@@ -148,7 +148,11 @@ impl TryFrom<wire::GenerateRequest> for Generate {
     type Error = ProtocolError;
 
     fn try_from(request: wire::GenerateRequest) -> Result<Self, ProtocolError> {
-        let prompt = check::required("prompt", request.prompt, "text or a conversation")?;
+        let prompt = check::required(
+            "prompt",
+            request.prompt,
+            "a text, a conversation, token ids or a text with a gap",
+        )?;
         let sampling = request.sampling.unwrap_or_default();
         check::size("stop", request.stop.len(), 0..=limits::MAX_STOPS, "strings")?;
         for (i, stop) in request.stop.iter().enumerate() {

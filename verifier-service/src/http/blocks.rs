@@ -128,8 +128,7 @@ pub(super) async fn whole(
         match part? {
             Part::Reading(_) => {}
             Part::Chunk(chunk) => {
-                let pieces = chunk.pieces.iter().map(|piece| piece.text.as_str());
-                blocks.push(&pieces.collect::<String>());
+                blocks.push(&chunk.text());
             }
             Part::Finish(finish) if finish.reason == FinishReason::Cancelled => {
                 return Err(ApiError::stopping());

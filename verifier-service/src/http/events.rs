@@ -4,16 +4,11 @@ use std::{
     collections::VecDeque,
     pin::Pin,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use axum::{
     Error,
-    http::header::CONTENT_TYPE,
-    response::{
-        IntoResponse as _, Response, Sse,
-        sse::{Event, KeepAlive},
-    },
+    response::{Response, sse::Event},
 };
 use proto::verifier::{Chunk, Finish, Part, TokenLogprob};
 use tokio_stream::Stream;
@@ -21,15 +16,13 @@ use tokio_stream::Stream;
 use super::{
     endpoint::Endpoint,
     error::ApiError,
+    event_stream,
     logprobs::Logprobs,
     output::{Addition, Output, OutputReader},
     replies::Replies,
     request::{AnswerOptions, Streaming},
     response::{self, Choice, Content, Envelope, ReportedUsage, Usage},
 };
-
-/// Silence after which a comment is sent, so that nothing on the way takes the connection for dead.
-const SILENCE: Duration = Duration::from_secs(15);
 
 /// The events of an answer. Dropping them cancels the replies.
 struct Events {
@@ -65,9 +58,7 @@ pub(super) fn response(
     streaming: Streaming,
 ) -> Response {
     let events = Events::new(replies, envelope, options, streaming);
-    let keep_alive = KeepAlive::new().interval(SILENCE).text("waiting");
-    let kind = [(CONTENT_TYPE, "text/event-stream; charset=utf-8")];
-    (kind, Sse::new(events).keep_alive(keep_alive)).into_response()
+    event_stream::response(events)
 }
 
 impl Events {
@@ -121,8 +112,7 @@ impl Events {
         self.begin(index);
         let progress = &mut self.progress[index];
         progress.completion_tokens = chunk.completion_tokens;
-        let text: String = chunk.pieces.into_iter().map(|piece| piece.text).collect();
-        let additions = progress.reader.push(&text);
+        let additions = progress.reader.push(&chunk.text());
         let tokens = Some(chunk.tokens).filter(|tokens| !tokens.is_empty());
         let endpoint = self.envelope.endpoint;
         let offset = &mut progress.offset;

@@ -4,16 +4,11 @@ use std::{
     collections::VecDeque,
     pin::Pin,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use axum::{
     Error,
-    http::header::CONTENT_TYPE,
-    response::{
-        IntoResponse as _, Response, Sse,
-        sse::{Event, KeepAlive},
-    },
+    response::{Response, sse::Event},
 };
 use proto::verifier::{Finish, FinishReason, Part, Reading};
 use serde_json::{Value, json};
@@ -22,12 +17,10 @@ use tokio_stream::Stream;
 use super::{
     blocks::{Block, Blocks, Change},
     error::ApiError,
+    event_stream,
     output::OutputForm,
     replies::Replies,
 };
-
-/// Silence after which a comment is sent, so that nothing on the way takes the connection for dead.
-const SILENCE: Duration = Duration::from_secs(15);
 
 /// What an API says of a reply as it comes.
 pub(super) trait Narration: Send + Unpin + 'static {
@@ -83,9 +76,7 @@ pub(super) fn response(
         waiting,
         is_over: false,
     };
-    let keep_alive = KeepAlive::new().interval(SILENCE).text("waiting");
-    let kind = [(CONTENT_TYPE, "text/event-stream; charset=utf-8")];
-    (kind, Sse::new(events).keep_alive(keep_alive)).into_response()
+    event_stream::response(events)
 }
 
 impl<N: Narration> NarratedReply<N> {
@@ -93,8 +84,7 @@ impl<N: Narration> NarratedReply<N> {
         match part {
             Ok(Part::Reading(reading)) => self.narration.read(&reading, &mut self.waiting),
             Ok(Part::Chunk(chunk)) => {
-                let pieces = chunk.pieces.iter().map(|piece| piece.text.as_str());
-                let changes = self.blocks.push(&pieces.collect::<String>());
+                let changes = self.blocks.push(&chunk.text());
                 self.tell(&changes);
             }
             Ok(Part::Finish(finish)) if finish.reason == FinishReason::Cancelled => {

@@ -9,6 +9,10 @@ use tokenizer::template::ToolSyntax;
 use self::{calls::CallReader, reasoning::ReasoningReader};
 use crate::verification;
 
+/// Text ahead of a call, and after it.
+pub(super) const TAGS: (&str, &str) = ("<tool_call>", "</tool_call>");
+/// Control token ahead of a list of calls.
+pub(super) const LIST: &str = "[TOOL_CALLS]";
 /// Characters of a call's id.
 const CALL_ID: usize = 9;
 

@@ -10,7 +10,7 @@ use tokenizer::{Tokenizer, template::ToolSyntax};
 
 use super::{
     error::{ApiError, shown},
-    output::CallForm,
+    output::{CallForm, LIST, TAGS},
     params::{Params, wrong},
 };
 
@@ -102,7 +102,7 @@ impl Tools {
     ) -> Result<Option<Grammar>, ApiError> {
         let is_free = self.choice == ToolChoice::Auto && answer.is_none();
         let after = match syntax {
-            ToolSyntax::Tagged => "<tool_call>",
+            ToolSyntax::Tagged => TAGS.0,
             ToolSyntax::List => LIST,
             ToolSyntax::Bare if is_free => return Ok(None),
             ToolSyntax::Bare => "",
@@ -180,9 +180,6 @@ impl Tools {
         Value::Array(self.described.clone()).to_string()
     }
 }
-
-/// Control token ahead of a list of calls.
-const LIST: &str = "[TOOL_CALLS]";
 
 /// A control token in a Lark grammar; its name where the vocabulary has no such token.
 fn control(tokenizer: &Tokenizer, name: &str) -> String {

@@ -74,9 +74,9 @@ impl Whole {
                 return Ok(());
             }
             Part::Chunk(chunk) => {
+                let text = chunk.text();
                 self.tokens.extend(chunk.tokens);
-                let pieces = chunk.pieces.iter().map(|piece| piece.text.as_str());
-                self.reader.push(&pieces.collect::<String>())
+                self.reader.push(&text)
             }
             Part::Finish(finish) => {
                 let additions = self.reader.finish();

@@ -3,14 +3,10 @@
 use tokenizer::template::ToolSyntax;
 
 use super::{
-    Addition, CallForm, begun,
+    Addition, CallForm, LIST, TAGS, begun,
     call::{Ended, PartialCall},
 };
 
-/// Text ahead of a call, and after it.
-const TAGS: (&str, &str) = ("<tool_call>", "</tool_call>");
-/// Control token ahead of a list of calls.
-const LIST: &str = "[TOOL_CALLS]";
 /// Control token that may be ahead of a bare call.
 const PYTHON: &str = "<|python_tag|>";
 
